@@ -1,0 +1,40 @@
+# Every target makes or updates .venv by itself; nothing else has to be set up.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN     = $(VENV)/bin
+READY   = $(VENV)/.ready
+PORT   ?= 8888
+
+.DEFAULT_GOAL := help
+.PHONY: help lab test notebooks lint bench links
+
+help:  ## show this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(READY): requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "coursekit needs Python 3.11 or newer, and $(PYTHON) is older: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+lab: $(READY)  ## open the notebooks in JupyterLab, on this machine only
+	$(BIN)/python tools/lab.py --port $(PORT)
+
+test: $(READY)  ## run every test, the notebooks included
+	$(BIN)/python -m pytest
+
+notebooks: $(READY)  ## rebuild the notebooks whose master changed (ALL=1: all of them)
+	$(BIN)/python tools/build_notebooks.py $(if $(ALL),--all)
+
+lint: $(READY)  ## ruff over package, tools, tests and masters
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/python tools/build_notebooks.py --check
+
+bench: $(READY)  ## print the benchmark tables of docs/benchmarks.md
+	$(BIN)/python -m benchmarks
+
+links: $(READY)  ## write the repository's address everywhere (REPO=owner/name, default: git's origin)
+	$(BIN)/python tools/links.py $(REPO)

@@ -1,0 +1,36 @@
+"""Widgets, plots, timing and checks for the notebooks on efficient machine learning.
+
+Submodules load on first use, so that ``import coursekit`` costs next to nothing.
+"""
+
+import importlib
+from types import ModuleType
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "accuracy",
+    "claims",
+    "data",
+    "dynamic",
+    "exercises",
+    "floats",
+    "models",
+    "plots",
+    "quantization",
+    "runtime",
+    "scoreboard",
+    "timing",
+    "widgets",
+]
+
+
+def __getattr__(name: str) -> ModuleType:
+    """Load the submodule ``name`` when it is first used (PEP 562)."""
+    if name not in __all__:
+        raise AttributeError(f"module 'coursekit' has no attribute {name!r}")
+    return importlib.import_module(f"coursekit.{name}")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

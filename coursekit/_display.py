@@ -1,0 +1,71 @@
+"""Numbers with units, tables and cards: one look for everything that coursekit prints.
+
+Sizes use decimal units throughout (1 kB = 1000 B), as disks and model cards do.
+"""
+
+import html
+from collections.abc import Iterable, Sequence
+
+_TIMES = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
+_SIZES = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
+_TONES = {"good": "#009E73", "bad": "#D55E00", "neutral": "#0072B2", "quiet": "#8C8C8C"}
+
+
+def significant(value: float, digits: int = 3) -> str:
+    """Return ``value`` with ``digits`` significant digits and no exponent for everyday sizes."""
+    if value == 0:
+        return "0"
+    text = f"{value:#.{digits}g}"
+    if "e" in text:
+        text = f"{float(text):.0f}" if abs(value) < 1e15 and abs(value) >= 1 else f"{value:.{digits - 1}e}"
+    return text.rstrip(".")
+
+
+def seconds(value: float) -> str:
+    """Return a duration in seconds as text with a sensible unit, e.g. ``1.25 ms``."""
+    unit, name = next(((u, n) for u, n in _TIMES if abs(value) >= u), _TIMES[-1])
+    return f"{significant(value / unit)} {name}"
+
+
+def size(nbytes: float) -> str:
+    """Return a number of bytes as text with a decimal unit, e.g. ``70.2 kB``."""
+    for unit, name in _SIZES:
+        if abs(nbytes) >= unit:
+            return f"{significant(nbytes / unit)} {name}"
+    return f"{nbytes:.0f} B"
+
+
+def table_text(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Return a plain-text table: first column left-aligned, the others right-aligned."""
+    cells = [list(map(str, headers)), *(list(map(str, row)) for row in rows)]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(headers))]
+    lines = [
+        "  ".join(c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True)))
+        for row in cells
+    ]
+    lines.insert(1, "  ".join("-" * w for w in widths))
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def table_html(headers: Sequence[str], rows: Iterable[Sequence[object]], caption: str = "") -> str:
+    """Return an HTML table; every cell is escaped."""
+    head = "".join(f'<th style="{_align(i)}">{html.escape(str(h))}</th>' for i, h in enumerate(headers))
+    body = "".join(
+        "<tr>" + "".join(f'<td style="{_align(i)}">{html.escape(str(c))}</td>' for i, c in enumerate(row)) + "</tr>"
+        for row in rows
+    )
+    title = f'<caption style="text-align:left">{html.escape(caption)}</caption>' if caption else ""
+    return f"<table>{title}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def card_html(title: str, lines: Iterable[str], tone: str = "neutral") -> str:
+    """Return a card with a coloured edge; ``lines`` are HTML, ``title`` is escaped. Tones: good, bad, neutral, quiet."""
+    body = "".join(f"<div>{line}</div>" for line in lines)
+    return (
+        f'<div style="border-left:5px solid {_TONES[tone]};padding:.3em .9em;margin:.4em 0;max-width:48em">'
+        f"<div><strong>{html.escape(title)}</strong></div>{body}</div>"
+    )
+
+
+def _align(column: int) -> str:
+    return "text-align:left" if column == 0 else "text-align:right"
