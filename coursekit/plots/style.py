@@ -1,0 +1,131 @@
+"""The one look of all pictures: named colours, type sizes, and figures that show themselves with an alt text.
+
+Colours are Okabe and Ito's (2008), safe for colour-blind readers and different in grey.
+"""
+
+import base64
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from PIL import Image
+
+from coursekit import runtime
+
+INK = "#222222"
+GREY = "#8C8C8C"
+PALE = "#DADADA"
+BLUE = "#0072B2"
+ORANGE = "#E69F00"
+VERMILLION = "#D55E00"
+GREEN = "#009E73"
+SERIES = (BLUE, ORANGE, GREEN, VERMILLION)
+# Second channel for readers who see no colour: every series also has its own marker and dash.
+MARKERS = ("o", "s", "^", "D")
+DASHES = ("-", "--", "-.", ":")
+HEAT = "cividis"
+
+DPI = 100
+TYPE = 11.0
+PRESENTER_TYPE = 16.0
+PRESENTER_SCALE = 1.4
+
+
+@contextmanager
+def look() -> Iterator[None]:
+    """Apply the course's style inside the block (or, as a decorator, inside the function)."""
+    with mpl.rc_context(_rc()):
+        yield
+
+
+class Picture(Figure):
+    """A figure that needs no pyplot: the last line of a cell shows it, with ``alt`` for those who cannot see it."""
+
+    def __init__(self, *args: Any, alt: str = "", **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.alt = alt
+        FigureCanvasAgg(self)
+
+    def png(self) -> bytes:
+        """Draw the picture and return it as PNG bytes."""
+        with look():
+            self.canvas.draw()
+        return self.encoded()
+
+    def encoded(self) -> bytes:
+        """Return what the canvas holds as PNG bytes; little compression, because a drag waits for it."""
+        buffer = io.BytesIO()
+        Image.fromarray(np.asarray(self.canvas.buffer_rgba())).convert("RGB").save(buffer, "png", compress_level=1)
+        return buffer.getvalue()
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[dict[str, str], dict[str, Any]]:
+        return picture_bundle(self.png(), self.alt)
+
+
+def picture_bundle(png: bytes, alt: str) -> tuple[dict[str, str], dict[str, Any]]:
+    """Return the (data, metadata) that Jupyter shows for a PNG with an alt text."""
+    data = {"image/png": base64.b64encode(png).decode("ascii"), "text/plain": alt}
+    return data, {"image/png": {"alt": alt}}
+
+
+def figure(width: float = 7.0, height: float = 4.0, *, alt: str) -> Picture:
+    """Return an empty figure of ``width`` x ``height`` inches, larger in presenter mode.
+
+    Every figure needs an ``alt``: one sentence that says what there is to see, without measured numbers.
+    """
+    if not alt:
+        raise ValueError("alt must say in one sentence what the picture shows; it is empty")
+    scale = PRESENTER_SCALE if runtime.presenting() else 1.0
+    with look():
+        return Picture(figsize=(width * scale, height * scale), dpi=DPI, layout="constrained", alt=alt)
+
+
+def axes(rows: int = 1, columns: int = 1, *, width: float = 7.0, height: float = 4.0, alt: str, **kwargs: Any) -> tuple[Picture, Any]:
+    """Return (figure, axes) in the course's style; ``kwargs`` go to ``Figure.subplots``."""
+    picture = figure(width, height, alt=alt)
+    with look():
+        made = picture.subplots(rows, columns, **kwargs)
+        for ax in picture.axes:
+            keep_type_size(ax)
+    return picture, made
+
+
+def keep_type_size(ax: Axes) -> None:
+    """Fix the tick labels' size now: ticks are made while drawing, when the style may be off."""
+    ax.tick_params(labelsize=mpl.rcParams["xtick.labelsize"])
+
+
+def _rc() -> dict[str, Any]:
+    size = PRESENTER_TYPE if runtime.presenting() else TYPE
+    return {
+        "font.size": size,
+        "axes.titlesize": size * 1.1,
+        "axes.titleweight": "bold",
+        "axes.titlelocation": "left",
+        "axes.labelsize": size,
+        "xtick.labelsize": size * 0.9,
+        "ytick.labelsize": size * 0.9,
+        "legend.fontsize": size * 0.9,
+        "legend.frameon": False,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.edgecolor": GREY,
+        "axes.labelcolor": INK,
+        "axes.titlecolor": INK,
+        "text.color": INK,
+        "xtick.color": INK,
+        "ytick.color": INK,
+        "axes.prop_cycle": mpl.cycler(color=SERIES),
+        "image.cmap": HEAT,
+        "lines.linewidth": 2.0,
+        "figure.facecolor": "white",
+        "axes.facecolor": "white",
+        "savefig.facecolor": "white",
+        "svg.hashsalt": "coursekit",
+    }

@@ -1,0 +1,280 @@
+"""Where am I: device, threads, seeds, host (Colab, Binder, local), machine, presenter mode."""
+
+import functools
+import hashlib
+import importlib.metadata
+import os
+import platform
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import platformdirs
+import psutil
+
+from coursekit import _arguments, _display
+
+if TYPE_CHECKING:
+    import torch
+
+DEVICES = ("auto", "cpu", "cuda")
+PACKAGES = ("torch", "numpy", "onnxruntime", "ipywidgets", "coursekit")
+# The flags that decide how fast small numbers run, as Linux (x86, Arm) and macOS spell them.
+FLAGS = {
+    "AVX2": ("avx2",),
+    "AVX-512": ("avx512f",),
+    "VNNI": ("avx512_vnni", "avx_vnni"),
+    "AMX": ("amx_int8",),
+    "NEON dot product": ("asimddp", "feat_dotprod"),
+    "I8MM": ("i8mm", "feat_i8mm"),
+}
+
+
+@dataclass(frozen=True)
+class Machine:
+    """This machine, as far as it decides what a notebook measures. ``memory`` is in bytes."""
+
+    cpu: str
+    cores: int
+    memory: int
+    flags: tuple[str, ...]
+    gpu: str | None
+    system: str
+    python: str
+    versions: tuple[tuple[str, str], ...]
+
+    @property
+    def label(self) -> str:
+        """A short name to write beside a measurement."""
+        return ", ".join(filter(None, (self.cpu, f"{self.cores} cores", self.gpu)))
+
+    @property
+    def fingerprint(self) -> str:
+        """Eight hex digits that differ between machines whose timings must not be ranked together."""
+        return hashlib.sha256(self.label.encode()).hexdigest()[:8]
+
+    @property
+    def int8(self) -> str:
+        """What the CPU's flags mean for INT8, in one sentence."""
+        if {"VNNI", "AMX", "NEON dot product", "I8MM"} & set(self.flags):
+            names = " and ".join(f for f in self.flags if f not in ("AVX2", "AVX-512"))
+            return f"{names}: INT8 products are added up in hardware, so large INT8 layers can beat FP32"
+        if self.flags:
+            return "no INT8 dot product: INT8 has to be widened first, so it saves memory more than time"
+        return "flags unknown: measure before you expect INT8 to be faster"
+
+    def rows(self) -> list[tuple[str, str]]:
+        """Return the facts as (name, value) pairs, for people."""
+        return [
+            ("CPU", self.cpu),
+            ("cores", str(self.cores)),
+            ("memory", _display.size(self.memory)),
+            ("CPU flags", ", ".join(self.flags) or "unknown"),
+            ("INT8 on this CPU", self.int8),
+            ("GPU", self.gpu or "none"),
+            ("system", f"{self.system}, Python {self.python}"),
+            ("versions", ", ".join(f"{name} {version}" for name, version in self.versions)),
+        ]
+
+    def __str__(self) -> str:
+        return "\n".join(f"{name:17} {value}" for name, value in self.rows())
+
+    def _repr_html_(self) -> str:
+        return _display.table_html(("this machine", ""), self.rows())
+
+
+@dataclass(frozen=True)
+class Session:
+    """What ``start`` set up, for the reader to see."""
+
+    device: str
+    seed: int
+    host: str
+    presenting: bool
+    machine: str
+
+    def __str__(self) -> str:
+        mode = ", presenting" if self.presenting else ""
+        return f"Running on {self.device.upper()} ({self.machine}; {self.host}{mode}), seed {self.seed}."
+
+    __repr__ = __str__
+
+
+def start(present: bool | None = None, seed: int = 0) -> Session:
+    """Set the seeds, choose the device and (with ``present``) enlarge type; return what was set.
+
+    Errors: RuntimeError if COURSEKIT_DEVICE asks for a device that is not there.
+    """
+    if present is not None:
+        os.environ["COURSEKIT_PRESENT"] = "1" if present else "0"
+    chosen = device()
+    set_seed(seed)
+    return Session(str(chosen), seed, host(), presenting(), describe().label)
+
+
+def set_seed(seed: int = 0) -> None:
+    """Seed Python, numpy's legacy generator and torch (every device)."""
+    import torch
+
+    seed = _arguments.integer("seed", seed, 0, 2**32 - 1)
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002 - libraries still draw from it
+    torch.manual_seed(seed)
+
+
+def device(choice: str | None = None) -> "torch.device":
+    """Return the torch device to work on: ``choice``, else COURSEKIT_DEVICE, else CUDA when present.
+
+    Errors: ValueError for an unknown name; RuntimeError for "cuda" where there is none.
+    """
+    import torch
+
+    name = "choice" if choice is not None else "COURSEKIT_DEVICE"
+    wanted = _arguments.choice(name, choice or os.environ.get("COURSEKIT_DEVICE") or "auto", DEVICES)
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise RuntimeError(
+            f"{name} asks for 'cuda', but torch {torch.__version__} sees no CUDA device here. "
+            "Use 'cpu' or 'auto'; in Colab choose Runtime > Change runtime type > GPU; "
+            "elsewhere check `nvidia-smi` and that torch is a CUDA build."
+        )
+    has_cuda = wanted == "cuda" or (wanted == "auto" and torch.cuda.is_available())
+    return torch.device("cuda" if has_cuda else "cpu")
+
+
+@contextmanager
+def threads(count: int) -> Iterator[int]:
+    """Give torch ``count`` threads inside the block; restore the old number afterwards, also on an error."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(_arguments.integer("count", count, 1))
+    try:
+        yield count
+    finally:
+        torch.set_num_threads(before)
+
+
+def host() -> str:
+    """Return "Colab", "Binder" or "local"."""
+    if "google.colab" in sys.modules or "COLAB_RELEASE_TAG" in os.environ:
+        return "Colab"
+    return "Binder" if "BINDER_SERVICE_HOST" in os.environ or "BINDER_REPO_URL" in os.environ else "local"
+
+
+def presenting() -> bool:
+    """Tell whether presenter mode is on (COURSEKIT_PRESENT=1 or ``start(present=True)``)."""
+    return os.environ.get("COURSEKIT_PRESENT", "0") not in ("", "0")
+
+
+def home() -> Path:
+    """Return the folder for results: COURSEKIT_HOME or a per-user data folder, made when missing.
+
+    Where the per-user folder cannot be written, a temporary one is used, with a warning.
+    Errors: OSError if COURSEKIT_HOME itself cannot be written.
+    """
+    chosen = os.environ.get("COURSEKIT_HOME")
+    if chosen:
+        return _writable(Path(chosen).expanduser())
+    try:
+        return _writable(platformdirs.user_data_path("coursekit", appauthor=False))
+    except OSError as error:
+        fallback = Path(tempfile.gettempdir()) / f"coursekit-{psutil.Process().username().replace(os.sep, '-')}"
+        warnings.warn(
+            f"{error}; results go to {fallback} and may vanish. Set COURSEKIT_HOME to a folder you can write.",
+            stacklevel=2,
+        )
+        return _writable(fallback)
+
+
+@functools.cache
+def describe() -> Machine:
+    """Return this machine: CPU, cores and memory we may use, flags that matter for INT8, GPU, versions."""
+    return Machine(
+        cpu=_cpu_name(),
+        cores=_cores(),
+        memory=_memory(),
+        flags=_flags(),
+        gpu=_gpu_name(),
+        system=f"{platform.system()} {platform.machine()}",
+        python=platform.python_version(),
+        versions=tuple((name, version) for name in PACKAGES if (version := _version(name))),
+    )
+
+
+def _writable(folder: Path) -> Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return folder
+    except OSError as error:
+        raise OSError(f"the results folder {folder} cannot be written ({error.strerror or error})") from error
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def _ask(*command: str) -> str:
+    """Return what a command prints, or an empty string where it is missing or fails."""
+    if not shutil.which(command[0]):
+        return ""
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=20, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return ""
+
+
+def _cpu_name() -> str:
+    names = [line.split(":", 1)[1].strip() for line in _read("/proc/cpuinfo").splitlines() if line.startswith("model name")]
+    return (names or [_ask("sysctl", "-n", "machdep.cpu.brand_string") or platform.processor() or platform.machine()])[0]
+
+
+def _flags() -> tuple[str, ...]:
+    # /proc/cpuinfo says "flags" on x86 and "Features" on Arm; macOS answers sysctl.
+    lines = [line for line in _read("/proc/cpuinfo").splitlines() if line.startswith(("flags", "Features"))]
+    words = set((lines[0] if lines else _sysctl_flags()).lower().split())
+    return tuple(name for name, spellings in FLAGS.items() if words & set(spellings))
+
+
+def _sysctl_flags() -> str:
+    arm = [line.split(".")[-1].split(":")[0] for line in _ask("sysctl", "hw.optional.arm").splitlines() if line.endswith(": 1")]
+    return " ".join([*arm, _ask("sysctl", "-n", "machdep.cpu.leaf7_features")])
+
+
+def _cores() -> int:
+    """Return the cores this process may use: affinity and the container's quota count, not the chip."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = _read("/sys/fs/cgroup/cpu.max").split()
+    if len(quota) == 2 and quota[0].isdigit():
+        allowed = min(allowed, max(1, round(int(quota[0]) / int(quota[1]))))
+    return allowed
+
+
+def _memory() -> int:
+    """Return the bytes of memory this process may use: the machine's or the container's, whichever is less."""
+    limit = _read("/sys/fs/cgroup/memory.max").strip()
+    total = psutil.virtual_memory().total
+    return min(total, int(limit)) if limit.isdigit() else total
+
+
+def _gpu_name() -> str | None:
+    return _ask("nvidia-smi", "--query-gpu=name", "--format=csv,noheader").partition("\n")[0] or None
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None

@@ -1,0 +1,1 @@
+"""Panels to drag: controls above one picture. The only importer of ipywidgets."""

@@ -1,0 +1,156 @@
+"""Panels: controls above one picture. The state lives in one place and drawing only changes artists."""
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import ipywidgets
+from IPython.display import display
+from matplotlib.artist import Artist
+
+from coursekit.plots import style
+
+WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+
+
+class InputError(ValueError):
+    """What the reader typed cannot be used; the panel shows the message and keeps the last picture."""
+
+
+class View(ABC):
+    """One picture: a figure whose artists are made once, in ``__init__``, and only changed by ``update``.
+
+    Subclasses set ``alt`` (one sentence, no measured numbers), call ``super().__init__``, and make their artists
+    on ``self.figure`` inside ``style.look()``. A view that lists in ``self.moving`` every artist that ``update``
+    touches is redrawn several times faster: the rest of the picture is drawn once and kept.
+    """
+
+    alt: str
+
+    def __init__(self, width: float = 7.0, height: float = 4.0) -> None:
+        self.figure = style.figure(width, height, alt=self.alt)
+        self.moving: list[Artist] = []
+        self._still: Any = None
+
+    @abstractmethod
+    def update(self, **values: Any) -> dict[str, Any]:
+        """Change the artists to show ``values`` and return the numbers now shown."""
+
+    def settle(self) -> None:
+        """Solve the layout once, after the first update; from then on nothing moves but the artists."""
+        with style.look():
+            self.figure.draw_without_rendering()
+        self.figure.set_layout_engine("none")
+        if self.moving:
+            for artist in self.moving:
+                artist.set_animated(True)
+            self.figure.png()
+            self._still = self.figure.canvas.copy_from_bbox(self.figure.bbox)
+
+    def png(self) -> bytes:
+        """Return the picture as it stands, redrawing only what moves where that is known."""
+        if self._still is None:
+            return self.figure.png()
+        self.figure.canvas.restore_region(self._still)
+        with style.look():
+            for artist in sorted(self.moving, key=lambda artist: artist.get_zorder()):
+                self.figure.draw_artist(artist)
+        return self.figure.encoded()
+
+
+class Panel:
+    """A view and its controls; any change of a control redraws the picture.
+
+    ``controls`` maps the names of ``view.update``'s arguments to widgets with a ``value``; ``actions`` maps a
+    button's label to a function that takes ``progress(fraction)``, works, and leaves its result in the view.
+    ``panel.values`` is the dict of numbers now shown. Exceptions are never swallowed, except an InputError,
+    whose message stands under the controls.
+    """
+
+    def __init__(
+        self,
+        view: View,
+        controls: Mapping[str, ipywidgets.Widget],
+        *,
+        actions: Mapping[str, Callable[[Callable[[float], None]], None]] | None = None,
+    ) -> None:
+        self.view = view
+        self.controls = dict(controls)
+        self.values: dict[str, Any] = {}
+        self.picture = ipywidgets.Image(format="png", layout=ipywidgets.Layout(max_width="100%"))
+        self.message = ipywidgets.HTML()
+        self.progress = ipywidgets.FloatProgress(min=0.0, max=1.0, layout=ipywidgets.Layout(visibility="hidden"))
+        self.buttons = {label: self._button(label, work) for label, work in (actions or {}).items()}
+        self._quiet = False
+        for name, control in self.controls.items():
+            control.observe(lambda change, name=name: self._moved(name), names="value")
+        self.refresh()
+        self.view.settle()
+        self._push()
+        self.root = ipywidgets.VBox([*self.rows(), self.message, self.picture])
+
+    def rows(self) -> list[ipywidgets.Widget]:
+        """Return the controls in the order they stand above the picture; subclasses may group them."""
+        buttons = [ipywidgets.HBox([*self.buttons.values(), self.progress])] if self.buttons else []
+        return [*self.controls.values(), *buttons]
+
+    def arrange(self, moved: str) -> None:
+        """Adjust controls that depend on the one that ``moved``; their own changes do not redraw."""
+
+    def refresh(self) -> None:
+        """Update the view from the controls and show the new picture."""
+        self.message.value = ""
+        try:
+            self.values = self.view.update(**{name: control.value for name, control in self.controls.items()})
+        except InputError as error:
+            self.message.value = f"<span style='color:{style.VERMILLION}'>{error}</span>"
+            return
+        self._push()
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """Let several controls change inside the block without a redraw for each."""
+        before, self._quiet = self._quiet, True
+        try:
+            yield
+        finally:
+            self._quiet = before
+
+    def bundle(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return (data, metadata): the live widget, the picture for static readers, and the alt text."""
+        data, metadata = style.picture_bundle(self.picture.value, self.view.alt)
+        if os.environ.get("COURSEKIT_WIDGETS") != "static":
+            view = {"version_major": 2, "version_minor": 0, "model_id": self.root.model_id}
+            return {WIDGET_VIEW: view, **data}, metadata
+        return data, metadata
+
+    def _ipython_display_(self) -> None:
+        data, metadata = self.bundle()
+        display(data, raw=True, metadata=metadata)
+
+    def _moved(self, name: str) -> None:
+        if self._quiet:
+            return
+        with self.hold():
+            self.arrange(name)
+        self.refresh()
+
+    def _push(self) -> None:
+        self.picture.value = self.view.png()
+
+    def _button(self, label: str, work: Callable[[Callable[[float], None]], None]) -> ipywidgets.Button:
+        button = ipywidgets.Button(description=label, layout=ipywidgets.Layout(width="auto"))
+        button.on_click(lambda _: self._run(button, work))
+        return button
+
+    def _run(self, button: ipywidgets.Button, work: Callable[[Callable[[float], None]], None]) -> None:
+        button.disabled = True
+        self.progress.layout.visibility = "visible"
+        try:
+            work(lambda fraction: setattr(self.progress, "value", fraction))
+        finally:
+            button.disabled = False
+            self.progress.layout.visibility = "hidden"
+        self.refresh()
