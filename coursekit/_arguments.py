@@ -1,4 +1,4 @@
-"""Checks for what callers hand in: every message says what came, what is allowed and which argument it was."""
+"""Checks for what callers hand in: every message names the argument, what came and what is allowed."""
 
 import math
 import operator
@@ -63,7 +63,9 @@ def array(name: str, value: Any, dtype: type = np.float32, ndim: int | None = No
         converted = result.astype(dtype)
     bad = converted.size - np.count_nonzero(np.isfinite(converted))
     if bad:
-        raise ValueError(f"{name} must be finite; {bad} of {converted.size} values are NaN or infinite as {np.dtype(dtype)}")
+        raise ValueError(
+            f"{name} must be finite; {bad} of {converted.size} values are NaN or too large for {np.dtype(dtype)}"
+        )
     return converted
 
 
@@ -79,5 +81,9 @@ def _within(name: str, number: float, low: float | None, high: float | None) -> 
     too_low = low is not None and number < low
     too_high = high is not None and number > high
     if too_low or too_high:
-        span = f"from {low} to {high}" if None not in (low, high) else (f"at least {low}" if high is None else f"at most {high}")
+        span = (
+            f"from {low} to {high}"
+            if None not in (low, high)
+            else (f"at least {low}" if high is None else f"at most {high}")
+        )
         raise ValueError(f"{name} must be {span}; got {number}")

@@ -40,7 +40,9 @@ def table_text(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     cells = [list(map(str, headers)), *(list(map(str, row)) for row in rows)]
     widths = [max(len(row[i]) for row in cells) for i in range(len(headers))]
     lines = [
-        "  ".join(c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True)))
+        "  ".join(
+            c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))
+        )
         for row in cells
     ]
     lines.insert(1, "  ".join("-" * w for w in widths))
@@ -51,7 +53,9 @@ def table_html(headers: Sequence[str], rows: Iterable[Sequence[object]], caption
     """Return an HTML table; every cell is escaped."""
     head = "".join(f'<th style="{_align(i)}">{html.escape(str(h))}</th>' for i, h in enumerate(headers))
     body = "".join(
-        "<tr>" + "".join(f'<td style="{_align(i)}">{html.escape(str(c))}</td>' for i, c in enumerate(row)) + "</tr>"
+        "<tr>"
+        + "".join(f'<td style="{_align(i)}">{html.escape(str(c))}</td>' for i, c in enumerate(row))
+        + "</tr>"
         for row in rows
     )
     title = f'<caption style="text-align:left">{html.escape(caption)}</caption>' if caption else ""
@@ -59,7 +63,10 @@ def table_html(headers: Sequence[str], rows: Iterable[Sequence[object]], caption
 
 
 def card_html(title: str, lines: Iterable[str], tone: str = "neutral") -> str:
-    """Return a card with a coloured edge; ``lines`` are HTML, ``title`` is escaped. Tones: good, bad, neutral, quiet."""
+    """Return a card with a coloured edge; ``lines`` are HTML, ``title`` is escaped.
+
+    Tones: good, bad, neutral, quiet.
+    """
     body = "".join(f"<div>{line}</div>" for line in lines)
     return (
         f'<div style="border-left:5px solid {_TONES[tone]};padding:.3em .9em;margin:.4em 0;max-width:48em">'

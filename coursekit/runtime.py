@@ -41,7 +41,7 @@ FLAGS = {
 
 @dataclass(frozen=True)
 class Machine:
-    """This machine, as far as it decides what a notebook measures. ``memory`` is in bytes."""
+    """The machine we run on, as far as it decides what a notebook measures. ``memory`` is in bytes."""
 
     cpu: str
     cores: int
@@ -187,9 +187,11 @@ def home() -> Path:
     try:
         return _writable(platformdirs.user_data_path("coursekit", appauthor=False))
     except OSError as error:
-        fallback = Path(tempfile.gettempdir()) / f"coursekit-{psutil.Process().username().replace(os.sep, '-')}"
+        fallback = (
+            Path(tempfile.gettempdir()) / f"coursekit-{psutil.Process().username().replace(os.sep, '-')}"
+        )
         warnings.warn(
-            f"{error}; results go to {fallback} and may vanish. Set COURSEKIT_HOME to a folder you can write.",
+            f"{error}; results go to {fallback} and may vanish. Set COURSEKIT_HOME to a folder of yours.",
             stacklevel=2,
         )
         return _writable(fallback)
@@ -237,8 +239,15 @@ def _ask(*command: str) -> str:
 
 
 def _cpu_name() -> str:
-    names = [line.split(":", 1)[1].strip() for line in _read("/proc/cpuinfo").splitlines() if line.startswith("model name")]
-    return (names or [_ask("sysctl", "-n", "machdep.cpu.brand_string") or platform.processor() or platform.machine()])[0]
+    names = [
+        line.split(":", 1)[1].strip()
+        for line in _read("/proc/cpuinfo").splitlines()
+        if line.startswith("model name")
+    ]
+    return (
+        names
+        or [_ask("sysctl", "-n", "machdep.cpu.brand_string") or platform.processor() or platform.machine()]
+    )[0]
 
 
 def _flags() -> tuple[str, ...]:
@@ -249,7 +258,11 @@ def _flags() -> tuple[str, ...]:
 
 
 def _sysctl_flags() -> str:
-    arm = [line.split(".")[-1].split(":")[0] for line in _ask("sysctl", "hw.optional.arm").splitlines() if line.endswith(": 1")]
+    arm = [
+        line.split(".")[-1].split(":")[0]
+        for line in _ask("sysctl", "hw.optional.arm").splitlines()
+        if line.endswith(": 1")
+    ]
     return " ".join([*arm, _ask("sysctl", "-n", "machdep.cpu.leaf7_features")])
 
 
@@ -263,7 +276,7 @@ def _cores() -> int:
 
 
 def _memory() -> int:
-    """Return the bytes of memory this process may use: the machine's or the container's, whichever is less."""
+    """Return the bytes of memory this process may use: the machine's or the container's."""
     limit = _read("/sys/fs/cgroup/memory.max").strip()
     total = psutil.virtual_memory().total
     return min(total, int(limit)) if limit.isdigit() else total

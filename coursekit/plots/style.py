@@ -45,7 +45,7 @@ def look() -> Iterator[None]:
 
 
 class Picture(Figure):
-    """A figure that needs no pyplot: the last line of a cell shows it, with ``alt`` for those who cannot see it."""
+    """A figure that needs no pyplot: a cell's last line shows it, with ``alt`` for those who cannot see it."""
 
     def __init__(self, *args: Any, alt: str = "", **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -61,10 +61,14 @@ class Picture(Figure):
     def encoded(self) -> bytes:
         """Return what the canvas holds as PNG bytes; little compression, because a drag waits for it."""
         buffer = io.BytesIO()
-        Image.fromarray(np.asarray(self.canvas.buffer_rgba())).convert("RGB").save(buffer, "png", compress_level=1)
+        Image.fromarray(np.asarray(self.canvas.buffer_rgba())).convert("RGB").save(
+            buffer, "png", compress_level=1
+        )
         return buffer.getvalue()
 
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[dict[str, str], dict[str, Any]]:
+    def _repr_mimebundle_(
+        self, include: Any = None, exclude: Any = None
+    ) -> tuple[dict[str, str], dict[str, Any]]:
         return picture_bundle(self.png(), self.alt)
 
 
@@ -86,7 +90,9 @@ def figure(width: float = 7.0, height: float = 4.0, *, alt: str) -> Picture:
         return Picture(figsize=(width * scale, height * scale), dpi=DPI, layout="constrained", alt=alt)
 
 
-def axes(rows: int = 1, columns: int = 1, *, width: float = 7.0, height: float = 4.0, alt: str, **kwargs: Any) -> tuple[Picture, Any]:
+def axes(
+    rows: int = 1, columns: int = 1, *, width: float = 7.0, height: float = 4.0, alt: str, **kwargs: Any
+) -> tuple[Picture, Any]:
     """Return (figure, axes) in the course's style; ``kwargs`` go to ``Figure.subplots``."""
     picture = figure(width, height, alt=alt)
     with look():

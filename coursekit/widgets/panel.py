@@ -22,9 +22,9 @@ class InputError(ValueError):
 class View(ABC):
     """One picture: a figure whose artists are made once, in ``__init__``, and only changed by ``update``.
 
-    Subclasses set ``alt`` (one sentence, no measured numbers), call ``super().__init__``, and make their artists
-    on ``self.figure`` inside ``style.look()``. A view that lists in ``self.moving`` every artist that ``update``
-    touches is redrawn several times faster: the rest of the picture is drawn once and kept.
+    Subclasses set ``alt`` (one sentence, no measured numbers), call ``super().__init__``, and make their
+    artists on ``self.figure`` inside ``style.look()``. A view that lists in ``self.moving`` every artist that
+    ``update`` touches is redrawn several times faster: the rest of the picture is drawn once and kept.
     """
 
     alt: str
@@ -81,7 +81,9 @@ class Panel:
         self.values: dict[str, Any] = {}
         self.picture = ipywidgets.Image(format="png", layout=ipywidgets.Layout(max_width="100%"))
         self.message = ipywidgets.HTML()
-        self.progress = ipywidgets.FloatProgress(min=0.0, max=1.0, layout=ipywidgets.Layout(visibility="hidden"))
+        self.progress = ipywidgets.FloatProgress(
+            min=0.0, max=1.0, layout=ipywidgets.Layout(visibility="hidden")
+        )
         self.buttons = {label: self._button(label, work) for label, work in (actions or {}).items()}
         self._quiet = False
         for name, control in self.controls.items():

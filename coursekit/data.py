@@ -1,0 +1,138 @@
+"""Data that needs no download: scikit-learn's digits, and generated messages for the spam-filter story."""
+
+import functools
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coursekit import _arguments, runtime
+
+if TYPE_CHECKING:
+    import torch
+
+TEST_PICTURES = 360
+VALIDATION_PICTURES = 287
+SPLIT_SEED = 11
+
+# Templates for the spam filter: what matters is that the words overlap, as they do in real mail.
+SPAM = (
+    "Win {thing} now, reply {word} to claim before {day}",
+    "Your account is on hold, confirm your {thing} today",
+    "Cheap {thing} for you, only until {day}, order {word}",
+    "You have been chosen: {thing} is waiting, send {word}",
+)
+HAM = (
+    "Are we still meeting about the {thing} on {day}?",
+    "I left the {thing} on your desk, tell {name} please",
+    "The lecture on {day} is about {thing}, bring {name}",
+    "Can you send me the {thing} before {day}? Thanks, {name}",
+)
+THINGS = ("loan", "report", "phone", "notes", "ticket", "slides", "prize", "book", "invoice", "holiday")
+WORDS = ("YES", "WIN", "GO", "NOW", "STAR")
+DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday")
+NAMES = ("Asha", "Ben", "Chen", "Dina", "Emeka")
+
+
+@dataclass(frozen=True, repr=False)
+class Split:
+    """Pictures as rows of ``x`` (float32 [n, 64], 0 to 1) with their digits ``y`` (int64 [n])."""
+
+    x: NDArray[np.float32]
+    y: NDArray[np.int64]
+
+    @property
+    def images(self) -> NDArray[np.float32]:
+        """The pictures as [n, 8, 8]."""
+        return self.x.reshape(-1, 8, 8)
+
+    def tensors(self, device: "torch.device | str | None" = None) -> "tuple[torch.Tensor, torch.Tensor]":
+        """Return (x, y) as torch tensors on ``device`` (default: ``runtime.device()``)."""
+        import torch
+
+        place = runtime.device() if device is None else device
+        return torch.from_numpy(self.x.copy()).to(place), torch.from_numpy(self.y.copy()).to(place)
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def __repr__(self) -> str:
+        return f"{len(self)} pictures of 8 x 8"
+
+
+@dataclass(frozen=True)
+class Digits:
+    """The 1,797 digits in three parts: fit on ``train``, choose on ``validation``, report on ``test``."""
+
+    train: Split
+    validation: Split
+    test: Split
+
+    def __repr__(self) -> str:
+        sizes = len(self.train), len(self.validation), len(self.test)
+        return "digits: train {}, validation {}, test {} pictures".format(*sizes)
+
+
+@dataclass(frozen=True, repr=False)
+class Messages:
+    """Short messages and whether each is spam (1) or not (0)."""
+
+    texts: tuple[str, ...]
+    labels: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def __repr__(self) -> str:
+        return f"{len(self)} messages, {int(self.labels.sum())} of them spam"
+
+
+def digits() -> Digits:
+    """Return scikit-learn's digits, always split the same way, each part with every digit in proportion.
+
+    Source: Alpaydin and Kaynak (1998), as shipped with scikit-learn.
+    """
+    x, y = _load_digits()
+    order = _stratified_order(y)
+    cuts = (TEST_PICTURES, TEST_PICTURES + VALIDATION_PICTURES)
+    test, validation, train = (Split(x[part], y[part]) for part in np.split(order, cuts))
+    return Digits(train, validation, test)
+
+
+def messages(count: int = 1000, seed: int = 0) -> Messages:
+    """Return ``count`` generated messages, about half of them spam; the same seed gives the same ones."""
+    count = _arguments.integer("count", count, 1)
+    rng = np.random.default_rng(_arguments.integer("seed", seed, 0))
+    labels = rng.integers(0, 2, count)
+    return Messages(tuple(_message(rng, SPAM if spam else HAM) for spam in labels), labels)
+
+
+@functools.cache
+def _load_digits() -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
+    return (bunch.data / 16).astype(np.float32), bunch.target.astype(np.int64)
+
+
+def _stratified_order(y: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return a shuffled order in which every stretch holds the classes in proportion.
+
+    Each picture gets its rank within its own class, as a fraction; sorting by it interleaves the classes.
+    """
+    rng = np.random.default_rng(SPLIT_SEED)
+    position = np.empty(len(y))
+    for label in np.unique(y):
+        members = np.flatnonzero(y == label)
+        position[rng.permutation(members)] = (np.arange(len(members)) + rng.random()) / len(members)
+    return np.argsort(position, kind="stable")
+
+
+def _message(rng: np.random.Generator, templates: tuple[str, ...]) -> str:
+    pick = {name: words[rng.integers(len(words))] for name, words in _blanks().items()}
+    return templates[rng.integers(len(templates))].format(**pick)
+
+
+def _blanks() -> dict[str, tuple[str, ...]]:
+    return {"thing": THINGS, "word": WORDS, "day": DAYS, "name": NAMES}

@@ -1,0 +1,93 @@
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from coursekit import data, models
+
+
+def test_mlp_has_the_lectures_parameter_count_and_keeps_the_global_seed():
+    torch.manual_seed(3)
+    expected = torch.rand(1)
+    torch.manual_seed(3)
+    model = models.mlp((64, 128, 10))
+    assert torch.equal(torch.rand(1), expected)
+    assert sum(p.numel() for p in model.parameters()) == 64 * 128 + 128 + 128 * 10 + 10 == 9610
+
+
+def test_same_seed_same_network_other_seed_another():
+    x = data.digits().test.x
+    same = [models.mlp(seed=1)(torch.from_numpy(x)) for _ in range(2)]
+    assert torch.equal(*same)
+    assert not torch.equal(same[0], models.mlp(seed=2)(torch.from_numpy(x)))
+
+
+def test_fit_learns_the_digits():
+    digits = data.digits()
+    model = models.mlp()
+    history = models.fit(model, digits.train.x, digits.train.y, epochs=20)
+    assert history.losses[-1] < history.losses[0] / 5
+    assert (models.predict(model, digits.validation.x) == digits.validation.y).mean() > 0.93
+
+
+@pytest.mark.parametrize("widths", [(64, 10), (64, 32, 10), (64, 24, 16, 10)])
+def test_many_seeds_at_once_equal_separate_trainings(widths):
+    digits = data.digits()
+    x, y, seeds = digits.train.x[:200], digits.train.y[:200], (0, 7, 5)
+    ensemble = models.fit_many(widths, x, y, seeds=seeds, epochs=3, batch_size=48)
+    for index, seed in enumerate(seeds):
+        alone = models.mlp(widths, seed=seed)
+        models.fit(alone, x, y, epochs=3, batch_size=48, seed=seed)
+        expected = alone(torch.from_numpy(digits.test.x)).detach()
+        assert torch.allclose(ensemble.logits(digits.test.x)[index], expected, atol=1e-4)
+        assert torch.allclose(ensemble.model(index)(torch.from_numpy(digits.test.x)), expected, atol=1e-4)
+
+
+def test_ensemble_accuracy_is_the_mean_of_right_answers():
+    digits = data.digits()
+    ensemble = models.fit_many((64, 16, 10), digits.train.x, digits.train.y, seeds=range(3), epochs=2)
+    expected = [
+        (models.predict(ensemble.model(i), digits.test.x) == digits.test.y).mean()
+        for i in range(len(ensemble))
+    ]
+    assert ensemble.accuracy(digits.test.x, digits.test.y) == pytest.approx(expected)
+
+
+def test_predict_is_argmax_and_takes_lists_arrays_and_tensors():
+    model, x = models.mlp((3, 4)), np.eye(3, dtype=np.float32)
+    expected = model(torch.from_numpy(x)).argmax(-1).numpy()
+    for form in (x, x.tolist(), torch.from_numpy(x)):
+        assert np.array_equal(models.predict(model, form), expected)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "says"),
+    [
+        ({"x": np.full((4, 64), np.nan)}, ValueError, "NaN"),
+        ({"x": np.ones((4, 63))}, ValueError, "64 features"),
+        ({"x": np.ones((5, 64))}, ValueError, "equally many"),
+        ({"y": [0, 1, 2, 10]}, ValueError, "0 to 9"),
+        ({"y": [0, 1, 2, 0.5]}, ValueError, "class numbers"),
+        ({"epochs": 0}, ValueError, "epochs"),
+        ({"batch_size": 2.0}, TypeError, "batch_size"),
+        ({"lr": float("inf")}, ValueError, "lr"),
+    ],
+)
+def test_fit_refuses_bad_input(change, error, says):
+    arguments = {"x": np.ones((4, 64)), "y": [0, 1, 2, 3], "epochs": 1} | change
+    x, y = arguments.pop("x"), arguments.pop("y")
+    with pytest.raises(error, match=says):
+        models.fit(models.mlp(), x, y, **arguments)
+    with pytest.raises(error, match=says):
+        models.fit_many((64, 10), x, y, seeds=[0], **arguments)
+
+
+def test_models_refuse_impossible_shapes():
+    with pytest.raises(ValueError, match="widths"):
+        models.mlp((64,))
+    with pytest.raises(ValueError, match="widths"):
+        models.mlp((64, 0, 10))
+    with pytest.raises(ValueError, match=r"nn\.Linear"):
+        models.fit(nn.Sequential(nn.ReLU()), np.ones((1, 1)), [0])
+    with pytest.raises(ValueError, match="seeds"):
+        models.fit_many((64, 10), np.ones((1, 64)), [0], seeds=[])

@@ -1,0 +1,194 @@
+import os
+import random
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from coursekit import runtime
+
+
+@pytest.fixture
+def no_cuda(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+
+
+@pytest.fixture
+def cuda(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+
+
+def test_device_follows_the_variable(monkeypatch, cuda):
+    monkeypatch.delenv("COURSEKIT_DEVICE", raising=False)
+    assert runtime.device().type == "cuda"
+    monkeypatch.setenv("COURSEKIT_DEVICE", "cpu")
+    assert runtime.device().type == "cpu"
+    assert runtime.device("cuda").type == "cuda"
+
+
+def test_auto_without_cuda_is_cpu(monkeypatch, no_cuda):
+    monkeypatch.setenv("COURSEKIT_DEVICE", "auto")
+    assert runtime.device().type == "cpu"
+
+
+def test_missing_cuda_says_what_to_do(monkeypatch, no_cuda):
+    with pytest.raises(RuntimeError, match=r"no CUDA device here.*'cpu'.*Colab.*nvidia-smi"):
+        runtime.device("cuda")
+    monkeypatch.setenv("COURSEKIT_DEVICE", "cuda")
+    with pytest.raises(RuntimeError, match="COURSEKIT_DEVICE asks for 'cuda'"):
+        runtime.start()
+
+
+@pytest.mark.parametrize("value", ["gpu", "CUDA", "0"])
+def test_unknown_device_names_are_refused(monkeypatch, value):
+    monkeypatch.setenv("COURSEKIT_DEVICE", value)
+    with pytest.raises(ValueError, match=f"COURSEKIT_DEVICE must be one of auto, cpu, cuda; got '{value}'"):
+        runtime.device()
+
+
+def test_threads_are_restored_also_after_an_error():
+    before = torch.get_num_threads()
+    seen = []
+
+    def work():
+        with runtime.threads(before + 1):
+            seen.append(torch.get_num_threads())
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        work()
+    assert seen == [before + 1]
+    assert torch.get_num_threads() == before
+
+
+@pytest.mark.parametrize(("count", "error"), [(0, ValueError), (1.5, TypeError), (True, TypeError)])
+def test_threads_refuse_bad_counts(count, error):
+    before = torch.get_num_threads()
+    with pytest.raises(error, match="count"), runtime.threads(count):
+        pass
+    assert torch.get_num_threads() == before
+
+
+def test_start_seeds_every_generator(monkeypatch):
+    monkeypatch.setenv("COURSEKIT_DEVICE", "cpu")
+    draws = []
+    for _ in range(2):
+        runtime.start(seed=4)
+        draws.append((random.random(), np.random.rand(), torch.rand(1).item()))  # noqa: NPY002
+    assert draws[0] == draws[1]
+
+
+def test_presenter_mode_is_set_by_start_and_by_the_variable(monkeypatch):
+    monkeypatch.setenv("COURSEKIT_DEVICE", "cpu")
+    monkeypatch.setenv("COURSEKIT_PRESENT", "0")
+    assert "presenting" in str(runtime.start(present=True))
+    assert runtime.presenting()
+    assert "presenting" not in str(runtime.start(present=False))
+
+
+def test_host_is_told_by_its_marks(monkeypatch):
+    for variable in ("COLAB_RELEASE_TAG", "BINDER_SERVICE_HOST", "BINDER_REPO_URL"):
+        monkeypatch.delenv(variable, raising=False)
+    assert runtime.host() == "local"
+    monkeypatch.setenv("BINDER_SERVICE_HOST", "hub")
+    assert runtime.host() == "Binder"
+    monkeypatch.setitem(sys.modules, "google.colab", object())
+    assert runtime.host() == "Colab"
+
+
+def test_home_is_the_chosen_folder_and_is_made(monkeypatch, tmp_path):
+    monkeypatch.setenv("COURSEKIT_HOME", str(tmp_path / "a" / "b"))
+    assert runtime.home() == tmp_path / "a" / "b"
+    assert runtime.home().is_dir()
+
+
+def test_a_chosen_home_that_cannot_be_written_is_an_error(monkeypatch, tmp_path):
+    blocker = tmp_path / "file"
+    blocker.write_text("not a folder")
+    monkeypatch.setenv("COURSEKIT_HOME", str(blocker / "home"))
+    with pytest.raises(OSError, match="cannot be written"):
+        runtime.home()
+
+
+def test_the_default_home_falls_back_with_a_warning(monkeypatch, tmp_path):
+    blocker = tmp_path / "file"
+    blocker.write_text("not a folder")
+    monkeypatch.delenv("COURSEKIT_HOME", raising=False)
+    monkeypatch.setattr(runtime.platformdirs, "user_data_path", lambda *a, **k: blocker / "home")
+    monkeypatch.setattr(runtime.tempfile, "gettempdir", lambda: str(tmp_path))
+    with pytest.warns(UserWarning, match="COURSEKIT_HOME"):
+        assert runtime.home().parent == tmp_path
+
+
+def test_describe_shows_what_decides_int8():
+    machine = runtime.describe()
+    text = str(machine)
+    for word in ("CPU", "cores", "memory", "CPU flags", "INT8", "GPU", "torch"):
+        assert word in text
+        assert word in machine._repr_html_()
+    assert 1 <= machine.cores <= (os.cpu_count() or 1)
+    assert machine.memory > 2**28
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        (("AVX2", "AVX-512", "VNNI"), "VNNI: INT8 products are added up in hardware"),
+        (("AVX2", "AVX-512", "VNNI", "AMX"), "VNNI and AMX"),
+        (("AVX2",), "no INT8 dot product"),
+        ((), "flags unknown"),
+    ],
+)
+def test_flags_are_explained(flags, says):
+    machine = runtime.Machine("x", 1, 1, flags, None, "s", "3", ())
+    assert says in machine.int8
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "expected"),
+    [
+        (
+            "model name : A\nflags : fpu avx2 avx512f avx512_vnni amx_int8\n",
+            ("AVX2", "AVX-512", "VNNI", "AMX"),
+        ),
+        ("model name : A\nflags : fpu avx2 avx_vnni\n", ("AVX2", "VNNI")),
+        ("Features : fp asimd asimddp i8mm\n", ("NEON dot product", "I8MM")),
+        ("flags : fpu sse2\n", ()),
+    ],
+)
+def test_flags_are_read_as_linux_spells_them(monkeypatch, cpuinfo, expected):
+    monkeypatch.setattr(runtime, "_read", lambda path: cpuinfo)
+    assert runtime._flags() == expected
+
+
+def test_flags_are_read_as_macos_spells_them(monkeypatch):
+    answers = {("sysctl", "hw.optional.arm"): "hw.optional.arm.FEAT_DotProd: 1\nhw.optional.arm.FEAT_I8MM: 0"}
+    monkeypatch.setattr(runtime, "_read", lambda path: "")
+    monkeypatch.setattr(runtime, "_ask", lambda *command: answers.get(command, ""))
+    assert runtime._flags() == ("NEON dot product",)
+
+
+def test_container_limits_count(monkeypatch):
+    limits = {"/sys/fs/cgroup/cpu.max": "100000 100000", "/sys/fs/cgroup/memory.max": "450000000"}
+    monkeypatch.setattr(runtime, "_read", lambda path: limits.get(path, ""))
+    assert runtime._cores() == 1
+    assert runtime._memory() == 450_000_000
+
+
+def test_fingerprint_tells_machines_apart():
+    def one(**change):
+        facts = {
+            "cpu": "a",
+            "cores": 2,
+            "memory": 1,
+            "flags": (),
+            "gpu": None,
+            "system": "s",
+            "python": "3",
+            "versions": (),
+        }
+        return runtime.Machine(**(facts | change)).fingerprint
+
+    assert one() == one(python="3.12")
+    assert len({one(), one(cpu="b"), one(cores=4), one(gpu="g")}) == 4
