@@ -1,0 +1,282 @@
+"""Affine quantization by hand: value = (q - zero_point) * scale, per tensor, per channel or per group.
+
+The arithmetic is float32 and the rounding half to even, as in ONNX's QuantizeLinear, so the integers are the same.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coursekit import _arguments, _display
+
+FloatArray = NDArray[np.float32]
+
+# Every value comes back within scale / 2 + ROUNDING * max|x| (the largest of its tensor, channel or group):
+# float32 rounds the scale, the quotient, the zero point's quotient and the product, each by at most 2**-24.
+ROUNDING = 2.0**-21
+RATIOS = (0.05, 1.0)
+_TINY = float(np.finfo(np.float32).smallest_normal)
+_LARGEST = np.finfo(np.float32).max
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Quantized:
+    """Integers and what turns them back into numbers.
+
+    ``q`` has the shape of the input. ``scale`` (float32) and ``zero_point`` (int32) have shape () per tensor,
+    1 in every dimension but ``axis`` per channel, and one entry per group in the last dimension per group.
+    """
+
+    q: NDArray[np.integer]
+    scale: FloatArray
+    zero_point: NDArray[np.int32]
+    bits: int
+    symmetric: bool
+    axis: int | None = None
+    group: int | None = None
+
+    @property
+    def levels(self) -> tuple[int, int]:
+        """The smallest and the largest integer that these bits allow."""
+        return _levels(self.bits, self.symmetric, self.q.dtype.kind == "i")
+
+    @property
+    def steps(self) -> FloatArray:
+        """The scale of each value, in the shape of ``q``: half of it bounds the value's error."""
+        return np.broadcast_to(_per_value(self.scale, self.group), self.q.shape)
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """The smallest and the largest value that can be stored (over all channels or groups)."""
+        scale = self.scale.astype(np.float64)
+        low, high = ((level - self.zero_point) * scale for level in self.levels)
+        return float(low.min()), float(high.max())
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes when packed: ``bits`` per value, 4 per scale and, if asymmetric, 1 or 2 per zero point."""
+        per_scale = 4 if self.symmetric else 4 + self.q.itemsize
+        return -(-self.q.size * self.bits // 8) + per_scale * self.scale.size
+
+    def dequantize(self) -> FloatArray:
+        """Return (q - zero_point) * scale as float32, in the shape of ``q``."""
+        zero_point = _per_value(self.zero_point, self.group)
+        with np.errstate(over="ignore"):
+            values = (self.q - zero_point).astype(np.float32) * _per_value(self.scale, self.group)
+        # The last level may lie half a step beyond the largest float32.
+        return np.clip(values, -_LARGEST, _LARGEST)
+
+    def error(self, x: Any) -> FloatArray:
+        """Return x - dequantize(); ``x`` must have the shape that was quantized (ValueError)."""
+        values = _arguments.array("x", x)
+        if values.shape != self.q.shape:
+            raise ValueError(f"x must have the shape that was quantized, {self.q.shape}; got {values.shape}")
+        return values - self.dequantize()
+
+    def _rows(self) -> list[tuple[str, str]]:
+        where = f"per group of {self.group}" if self.group else "per tensor"
+        where = where if self.axis is None else f"per channel (axis {self.axis})"
+        low, high = (_display.significant(value) for value in self.range)
+        sign = "signed" if self.q.dtype.kind == "i" else "unsigned"
+        scheme = f"{'symmetric' if self.symmetric else 'asymmetric'}, {where}"
+        return [
+            ("bits", f"{self.bits} ({sign}, {self.levels[0]} to {self.levels[1]})"),
+            ("scheme", scheme),
+            ("scales", str(self.scale.size)),
+            ("size", _display.size(self.nbytes)),
+            ("range", f"{low} to {high}"),
+        ]
+
+    def __str__(self) -> str:
+        return "\n".join(f"{name:7} {value}" for name, value in self._rows())
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return _display.table_html(("quantized", f"{self.q.size} values"), self._rows())
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class ScaleSearch:
+    """The best symmetric scale found: ``ratio`` is scale / (max|x| / Q), ``curve`` the error at each of ``ratios``."""
+
+    scale: float
+    ratio: float
+    mse: float
+    bits: int
+    ratios: NDArray[np.float64] = field(repr=False)
+    curve: NDArray[np.float64] = field(repr=False)
+
+    def __str__(self) -> str:
+        scale, mse = _display.significant(self.scale), _display.significant(self.mse)
+        return f"{self.bits} bits: scale {scale} = {self.ratio:.2f} of max/Q, mean squared error {mse}"
+
+    __repr__ = __str__
+
+
+def quantize(
+    x: Any,
+    bits: int = 8,
+    *,
+    symmetric: bool = True,
+    axis: int | None = None,
+    group: int | None = None,
+    signed: bool = True,
+    scale: Any = None,
+) -> Quantized:
+    """Return ``x`` as integers: q = clip(rint(x / scale) + zero_point), in float32, ties to the even integer.
+
+    Symmetric: scale = max|x| / (2**(bits-1) - 1), zero point 0. Asymmetric: the range, widened to include 0, over
+    2**bits - 1 steps; ``signed`` chooses [-2**(bits-1), 2**(bits-1) - 1] or [0, 2**bits - 1]. One scale for all,
+    one per index of ``axis``, or one per ``group`` neighbours along the last axis. A given ``scale`` replaces the
+    computed one (what lies outside is clipped); the zero point stays where the data's range puts it. All zeros: scale 1.
+    Errors: TypeError, ValueError for x that is empty or not finite, bits outside 2..16 (1..16 if asymmetric), an
+    axis or group that does not fit, both of them, a scale <= 0 or of the wrong shape, signed=False if symmetric.
+    """
+    values = _arguments.array("x", x)
+    bits = _arguments.integer("bits", bits, 2 if symmetric else 1, 16)
+    axis, group = _layout(values, axis, group)
+    levels = _levels(bits, symmetric, signed)
+    lowest, highest = _extremes(values, axis, group)
+    own = _own_scale(lowest, highest, levels, symmetric)
+    zero_point = np.zeros_like(own, np.int32) if symmetric else _zero_point(lowest, own, levels)
+    used = own if scale is None else _given_scale(scale, own.shape, axis)
+    q = _round(values, _per_value(used, group), _per_value(zero_point, group), levels)
+    return Quantized(q.astype(_dtype(bits, signed)), used, zero_point, bits, bool(symmetric), axis, group)
+
+
+def sqnr(x: Any, x_hat: Any) -> float:
+    """Return the signal-to-quantization-noise ratio in dB; inf where nothing was lost.
+
+    Errors: ValueError if all of ``x`` is zero or the shapes differ.
+    """
+    signal, restored = (_arguments.array(n, v, np.float64) for n, v in (("x", x), ("x_hat", x_hat)))
+    if signal.shape != restored.shape:
+        raise ValueError(f"x and x_hat must have the same shape; got {signal.shape} and {restored.shape}")
+    if not signal.any():
+        raise ValueError("x must not be all zeros: there is no signal to compare the noise with")
+    noise = _arguments.array("x - x_hat", signal - restored, np.float64)
+    return _decibels(signal) - _decibels(noise) if noise.any() else float("inf")
+
+
+def best_scale(x: Any, bits: int, steps: int = 191) -> ScaleSearch:
+    """Return the symmetric per-tensor scale with the least mean squared error, by grid search.
+
+    Tries ``steps`` ratios from 0.05 to 1.0 of max|x| / (2**(bits-1) - 1): clipping a few large values pays when the
+    bits are few. All zeros: scale 1, ratio 1. Errors: as ``quantize``; steps at least 2.
+    """
+    values = _arguments.array("x", x).ravel()
+    levels = _levels(_arguments.integer("bits", bits, 2, 16), symmetric=True, signed=True)
+    ratios = np.linspace(*RATIOS, _arguments.integer("steps", steps, 2))
+    largest = float(np.abs(values).max())
+    scales = _storable(ratios * largest / levels[1])
+    curve = np.array([_mean_squared_error(values, scale, levels) for scale in scales])
+    # On a tie the largest scale wins: it clips least.
+    best = len(curve) - 1 - int(np.argmin(curve[::-1]))
+    return ScaleSearch(float(scales[best]), float(ratios[best]), float(curve[best]), bits, ratios, curve)
+
+
+def _levels(bits: int, symmetric: bool, signed: bool) -> tuple[int, int]:
+    half = 2 ** (bits - 1)
+    if symmetric and not signed:
+        raise ValueError("signed=False needs symmetric=False: symmetric integers lie on both sides of zero")
+    if symmetric:
+        return -(half - 1), half - 1
+    return (-half, half - 1) if signed else (0, 2 * half - 1)
+
+
+def _dtype(bits: int, signed: bool) -> type[np.integer]:
+    if signed:
+        return np.int8 if bits <= 8 else np.int16
+    return np.uint8 if bits <= 8 else np.uint16
+
+
+def _layout(values: FloatArray, axis: int | None, group: int | None) -> tuple[int | None, int | None]:
+    """Check axis and group against the shape; return the axis counted from the front."""
+    if axis is not None and group is not None:
+        raise ValueError(f"give axis or group, not both; got axis={axis!r} and group={group!r}")
+    if (axis is not None or group is not None) and values.ndim == 0:
+        raise ValueError("x is a single number and has no axis to split")
+    if group is not None:
+        group = _arguments.integer("group", group, 1)
+        if values.shape[-1] % group:
+            raise ValueError(f"group must divide the last axis of x, {values.shape[-1]} long; got {group}")
+    if axis is not None:
+        axis = _arguments.integer("axis", axis, -values.ndim, values.ndim - 1) % values.ndim
+    return axis, group
+
+
+def _extremes(values: FloatArray, axis: int | None, group: int | None) -> tuple[FloatArray, FloatArray]:
+    """Return the smallest and largest value that share a scale, in the scale's shape, widened to include 0."""
+    if group is not None:
+        values = values.reshape(*values.shape[:-1], -1, group)
+        over: Any = -1
+    else:
+        over = None if axis is None else tuple(i for i in range(values.ndim) if i != axis)
+    keep = axis is not None
+    return values.min(axis=over, keepdims=keep, initial=0), values.max(axis=over, keepdims=keep, initial=0)
+
+
+def _own_scale(
+    lowest: FloatArray, highest: FloatArray, levels: tuple[int, int], symmetric: bool
+) -> FloatArray:
+    low, high = lowest.astype(np.float64), highest.astype(np.float64)
+    span = np.maximum(-low, high) / levels[1] if symmetric else (high - low) / (levels[1] - levels[0])
+    if (span > _LARGEST).any():
+        raise ValueError(
+            "x spans more than the largest float32, which 1 bit cannot cover: use 2 bits or more"
+        )
+    return _storable(span)
+
+
+def _storable(scale: NDArray[np.float64]) -> FloatArray:
+    """Round to float32; up where it is subnormal, so that it neither vanishes nor cuts the largest value off."""
+    scale = np.asarray(scale)
+    rounded = scale.astype(np.float32)
+    short = (scale < _TINY) & (rounded < scale)
+    up = np.nextafter(rounded, np.float32(np.inf))
+    return np.where(scale == 0, np.float32(1), np.where(short, up, rounded))
+
+
+def _given_scale(scale: Any, shape: tuple[int, ...], axis: int | None) -> FloatArray:
+    given = _arguments.array("scale", scale)
+    if axis is not None and given.shape == (shape[axis],):
+        given = given.reshape(shape)
+    if given.shape != shape and not (given.size == 1 and shape == ()):
+        raise ValueError(
+            f"scale must have shape {shape}, one number per tensor, channel or group; got {given.shape}"
+        )
+    if (given <= 0).any():
+        raise ValueError(f"scale must be above zero (as float32); got {given.min()}")
+    return given.reshape(shape)
+
+
+def _zero_point(lowest: FloatArray, scale: FloatArray, levels: tuple[int, int]) -> NDArray[np.int32]:
+    # Rounding the quotient, not the sum, sends the smallest value to the first level exactly.
+    return np.clip(levels[0] - np.rint(lowest / scale), *levels).astype(np.int32)
+
+
+def _round(
+    x: FloatArray, scale: FloatArray, zero_point: NDArray[np.int32], levels: tuple[int, int]
+) -> NDArray[np.int32]:
+    with np.errstate(over="ignore"):
+        nearest = np.rint(x / scale)
+    # Clipped before it becomes an integer: a quotient may be infinite.
+    return np.clip(nearest, levels[0] - zero_point, levels[1] - zero_point).astype(np.int32) + zero_point
+
+
+def _per_value(per_scale: NDArray[Any], group: int | None) -> NDArray[Any]:
+    return per_scale if group is None else np.repeat(per_scale, group, axis=-1)
+
+
+def _mean_squared_error(values: FloatArray, scale: np.float32, levels: tuple[int, int]) -> float:
+    with np.errstate(over="ignore"):
+        restored = np.clip(np.rint(values / scale), *levels) * scale
+    return float(np.mean(np.square(values - restored, dtype=np.float64)))
+
+
+def _decibels(values: NDArray[np.float64]) -> float:
+    largest = np.abs(values).max()
+    return float(20 * np.log10(largest) + 10 * np.log10(np.sum(np.square(values / largest))))
