@@ -1,0 +1,133 @@
+"""Text that names the repository: badges, install lines, the README table. One setting makes them all."""
+
+import re
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+BRANCH = "main"
+# GitHub's rule for owners allows no underscore, so nobody can ever own the placeholder YOUR_NAME.
+OWNER = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,38})"
+NAME = r"[A-Za-z0-9._-]+?"
+ADDRESS = re.compile(
+    rf"(?:https?://(?:[^@/\s]+@)?github\.com/|ssh://git@github\.com/|git@github\.com:)?(YOUR_NAME|{OWNER})/({NAME})(?:\.git)?/?"
+)
+INSTALLED = re.compile(r"coursekit @ git\+https://github\.com/[\w.-]+/[\w.-]+")
+BADGES, INSTALL = "{{badges}}", "{{install}}"
+SETTING = re.compile(r'^(Repository\s*=\s*")([^"]*)(")', re.MULTILINE)
+TABLE = re.compile(r"(<!-- notebooks -->\n).*?(<!-- /notebooks -->)", re.DOTALL)
+
+
+class AddressError(ValueError):
+    """The repository's address cannot be used."""
+
+
+@dataclass(frozen=True)
+class Repository:
+    """Where the course lives on GitHub, and the links that follow from it."""
+
+    owner: str
+    name: str
+
+    @property
+    def slug(self) -> str:
+        """The short form, ``owner/name``."""
+        return f"{self.owner}/{self.name}"
+
+    @property
+    def url(self) -> str:
+        """The address to open in a browser."""
+        return f"https://github.com/{self.slug}"
+
+    @property
+    def install(self) -> str:
+        """The requirement that pip installs the package from."""
+        return f"coursekit @ git+{self.url}"
+
+    def colab(self, path: str) -> str:
+        """Return the link that opens the file ``path`` in Colab."""
+        return f"https://colab.research.google.com/github/{self.slug}/blob/{BRANCH}/{path}"
+
+    def binder(self, path: str) -> str:
+        """Return the link that opens the file ``path`` in JupyterLab on Binder."""
+        return f"https://mybinder.org/v2/gh/{self.slug}/{BRANCH}?urlpath=lab/tree/{path}"
+
+    def source(self, path: str) -> str:
+        """Return the link to the file ``path`` on GitHub."""
+        return f"{self.url}/blob/{BRANCH}/{path}"
+
+
+def parse_address(text: str) -> Repository:
+    """Return the repository that ``owner/name``, an https or an ssh address of GitHub means.
+
+    Errors: AddressError, with the forms that are understood.
+    """
+    match = ADDRESS.fullmatch(text.strip())
+    if match is None or match[2] in (".", "..") or match[1].endswith("-"):
+        raise AddressError(
+            f"{text!r} is not a GitHub repository; give owner/name, https://github.com/owner/name "
+            "or git@github.com:owner/name.git"
+        )
+    return Repository(match[1], match[2])
+
+
+def repository(root: Path = ROOT) -> Repository:
+    """Return the repository that pyproject.toml names under [project.urls]."""
+    settings = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
+    try:
+        return parse_address(settings["project"]["urls"]["Repository"])
+    except KeyError:
+        raise AddressError("pyproject.toml has no Repository under [project.urls]") from None
+
+
+def with_repository(pyproject: str, repo: Repository) -> str:
+    """Return the text of pyproject.toml with the address changed to ``repo``."""
+    changed, count = SETTING.subn(rf"\g<1>{repo.url}\g<3>", pyproject)
+    if count != 1:
+        raise AddressError(
+            f"pyproject.toml must have one line 'Repository = \"…\"' under [project.urls]; it has {count}"
+        )
+    return changed
+
+
+def colab_badge(repo: Repository, path: str) -> str:
+    """Return the Colab badge for the file ``path`` as Markdown."""
+    return f"[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({repo.colab(path)})"
+
+
+def binder_badge(repo: Repository, path: str) -> str:
+    """Return the Binder badge for the file ``path`` as Markdown."""
+    return f"[![Open on Binder](https://mybinder.org/badge_logo.svg)]({repo.binder(path)})"
+
+
+def badges(repo: Repository, notebook: str, *, solution: bool = False) -> str:
+    """Return the badge row of ``notebook`` (its name without folder and ending) as one line of Markdown."""
+    path = f"notebooks/{'solutions/' if solution else ''}{notebook}.ipynb"
+    other = (
+        f"[The exercises](../{notebook}.ipynb)" if solution else f"[Solutions](solutions/{notebook}.ipynb)"
+    )
+    return " ".join(
+        (
+            colab_badge(repo, path),
+            binder_badge(repo, path),
+            f"{other} · [Source on GitHub]({repo.source(path)})",
+        )
+    )
+
+
+def table(repo: Repository, titles: dict[str, str]) -> str:
+    """Return the README's table: a row for each notebook in ``titles`` (name to title)."""
+    rows = ["| | notebook | open it |", "|---|---|---|"]
+    for name, title in titles.items():
+        number = name.partition("-")[0] if name[:1].isdigit() else ""
+        path = f"notebooks/{name}.ipynb"
+        rows.append(
+            f"| {number} | [{title}]({path}) | {colab_badge(repo, path)} {binder_badge(repo, path)} |"
+        )
+    return "\n".join(rows) + "\n"
+
+
+def with_table(readme: str, repo: Repository, titles: dict[str, str]) -> str:
+    """Return the README with the table between its markers written anew, if it has them."""
+    return TABLE.sub(lambda match: match[1] + table(repo, titles) + match[2], readme)

@@ -1,0 +1,175 @@
+"""From a master (a percent script, solutions included) to its two notebooks: for students and with solutions.
+
+Nothing is executed here, so reading every master takes well under a second.
+"""
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import generated
+import jupytext
+import nbformat
+from nbformat import NotebookNode
+
+OPEN, CLOSE = "# solution", "# end solution"
+EXERCISE = "exercise"
+KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+LANGUAGE = {"file_extension": ".py", "mimetype": "text/x-python", "name": "python"}
+# What jupytext adds for its own way back to text; every other key has to be one we know.
+ALLOWED, DROPPED = {"tags", "slideshow"}, {"lines_to_next_cell", "lines_to_end_of_cell_marker", "title"}
+HEADER = re.compile(r"# %%(?=$|[ \t])")
+LINK = re.compile(r"(\]\()([^)\s]+)")
+ABSOLUTE = re.compile(r"[a-z][a-z0-9+.-]*:|#|/", re.IGNORECASE)
+
+
+class BuildError(Exception):
+    """A master or a notebook is not as it should be; the message names the file and the place."""
+
+
+def read(path: Path) -> NotebookNode:
+    """Return the master at ``path`` as a notebook with solutions, markers and placeholders still in it.
+
+    Errors: BuildError for markers that do not pair, nest or stand outside an exercise cell, unknown metadata.
+    """
+    text = path.read_text(encoding="utf-8")
+    check_markers(text, path.name)
+    notebook = jupytext.reads(text, fmt="py:percent")
+    notebook.metadata = nbformat.from_dict({"kernelspec": KERNELSPEC, "language_info": LANGUAGE})
+    notebook.nbformat, notebook.nbformat_minor = 4, 5
+    for number, cell in enumerate(notebook.cells):
+        _tidy(cell, f"{path.name}, cell {number}")
+    _set_ids(notebook, path.stem)
+    return notebook
+
+
+def student(master: NotebookNode, name: str, repo: generated.Repository) -> NotebookNode:
+    """Return the copy to work in: every solution is one line ``...``, badges and install line filled in."""
+    return _copy(master, lambda source: strip(source, keep=False), generated.badges(repo, name), repo)
+
+
+def solution(master: NotebookNode, name: str, repo: generated.Repository) -> NotebookNode:
+    """Return the copy with the solutions; its relative links are made to fit the folder it lies in."""
+    notebook = _copy(master, lambda source: strip(source, keep=True), generated.BADGES, repo)
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            cell.source = LINK.sub(lambda match: match[1] + _from_solutions(match[2]), cell.source)
+            cell.source = cell.source.replace(generated.BADGES, generated.badges(repo, name, solution=True))
+    return notebook
+
+
+def strip(source: str, *, keep: bool) -> str:
+    """Return the code without marker lines, and with ``...`` instead of each solution unless ``keep``."""
+    lines, inside = [], False
+    for line in source.split("\n"):
+        if line.strip() == OPEN:
+            inside = True
+            if not keep:
+                lines.append(line[: len(line) - len(line.lstrip())] + "...")
+        elif line.strip() == CLOSE:
+            inside = False
+        elif keep or not inside:
+            lines.append(line)
+    return "\n".join(lines)
+
+
+def check_markers(text: str, name: str) -> None:
+    """Raise BuildError, with file and line, for the first solution marker that is not where it belongs."""
+    opened, found = 0, 0
+    for first, header, lines in _code_cells(text):
+        exercise = re.search(r'["\']exercise["\']', header) is not None
+        found = 0
+        for number, line in enumerate(lines, first):
+            if line.strip() not in (OPEN, CLOSE):
+                continue
+            fault = _fault(line.strip(), opened, exercise)
+            if fault:
+                raise BuildError(f"{name}:{number}: {fault}")
+            opened = number if line.strip() == OPEN else 0
+            found += 1
+        if opened:
+            raise BuildError(f"{name}:{opened}: '{OPEN}' without '{CLOSE}' in the same cell")
+        if exercise and not found:
+            raise BuildError(f"{name}:{first}: an exercise cell without '{OPEN}' … '{CLOSE}'")
+
+
+def title(notebook: NotebookNode) -> str:
+    """Return the notebook's title: its first heading."""
+    lines = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown").split("\n")
+    return next((line[2:].strip() for line in lines if line.startswith("# ")), "")
+
+
+def _fault(marker: str, opened: int, exercise: bool) -> str:
+    if not exercise:
+        return f"'{marker}' outside an exercise cell; tag the cell: # %% tags=[\"exercise\"]"
+    if marker == OPEN and opened:
+        return f"'{OPEN}' inside the solution that starts in line {opened}"
+    if marker == CLOSE and not opened:
+        return f"'{CLOSE}' without '{OPEN}' before it"
+    return ""
+
+
+def _code_cells(text: str) -> Iterator[tuple[int, str, list[str]]]:
+    """Yield (number of the first line, header, lines) of each code cell."""
+    lines = text.split("\n")
+    starts = [i for i, line in enumerate(lines) if HEADER.match(line)] + [len(lines)]
+    for start, end in zip(starts, starts[1:], strict=False):
+        if "[markdown]" not in lines[start] and "[raw]" not in lines[start]:
+            yield start + 1, lines[start], lines[start:end]
+
+
+def _copy(master: NotebookNode, edit, badges: str, repo: generated.Repository) -> NotebookNode:
+    notebook = nbformat.from_dict(master)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.source = edit(cell.source).replace(generated.INSTALL, repo.install)
+        else:
+            cell.source = cell.source.replace(generated.BADGES, badges)
+    return notebook
+
+
+def _tidy(cell: NotebookNode, where: str) -> None:
+    """Leave tags and slide type as the only metadata, and drop what only the percent script needs."""
+    unknown = set(cell.metadata) - ALLOWED - DROPPED
+    if unknown:
+        raise BuildError(
+            f"{where}: unknown metadata {', '.join(sorted(unknown))}; only tags and slideshow are kept"
+        )
+    tags = cell.metadata.get("tags", [])
+    slide = cell.metadata.get("slideshow", {}).get("slide_type") or slide_type(cell)
+    cell.metadata = nbformat.from_dict(
+        {**({"tags": tags} if tags else {}), "slideshow": {"slide_type": slide}}
+    )
+    if cell.cell_type == "code":
+        cell.source = _without_pass(cell.source)
+        cell.outputs, cell.execution_count = [], None
+
+
+def slide_type(cell: NotebookNode) -> str:
+    """Return the slide type by rule: headings open slides, text comes step by step, code stays with it."""
+    if cell.cell_type == "code":
+        return "-"
+    return "slide" if re.match(r"##? ", cell.source) else "fragment"
+
+
+def _without_pass(source: str) -> str:
+    """Drop the ``pass`` after a magic: the master, where magics are comments, needs it to be valid Python."""
+    return re.sub(r"^([ \t]+)([%!].*)\n\1pass$", r"\1\2", source, flags=re.MULTILINE)
+
+
+def _set_ids(notebook: NotebookNode, name: str) -> None:
+    """Give cells ids that follow from their text, so that a rebuild changes only the ids of changed cells."""
+    seen: Counter[str] = Counter()
+    for cell in notebook.cells:
+        text = f"{name}\n{cell.cell_type}\n{cell.source}"
+        cell.id = hashlib.sha256(f"{text}\n{seen[text]}".encode()).hexdigest()[:8]
+        seen[text] += 1
+
+
+def _from_solutions(target: str) -> str:
+    """Return a relative link of the student copy as it reads from the folder with the solutions."""
+    if ABSOLUTE.match(target) or re.fullmatch(r"[^/]+\.ipynb(#.*)?", target) or target == generated.BADGES:
+        return target
+    return target.removeprefix("solutions/") if target.startswith("solutions/") else f"../{target}"
