@@ -1,0 +1,155 @@
+"""What every panel has to keep, asked the same way of each of them.
+
+Use it from a test in this folder: ``from helpers import sweep, texts_collide``.
+"""
+
+import contextlib
+import io
+import sys
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import ipywidgets
+import numpy as np
+import pytest
+from matplotlib.text import Text
+from PIL import Image
+
+from coursekit.widgets.panel import Panel, View
+
+STEPS = 9
+
+
+def span(control: ipywidgets.Widget, steps: int = STEPS) -> list[Any]:
+    """Return values from one end of the control's range to the other; every option where it has options."""
+    if hasattr(control, "options"):
+        options = control.options.items() if isinstance(control.options, dict) else control.options
+        return [option[1] if isinstance(option, tuple) else option for option in options]
+    if isinstance(control, ipywidgets.ToggleButton | ipywidgets.Checkbox):
+        return [not control.value, control.value]
+    assert hasattr(control, "min"), f"{type(control).__name__} has no range: say which values to try"
+    ends = np.linspace(control.min, control.max, steps)
+    if isinstance(control, ipywidgets.FloatLogSlider):
+        return [float(control.base**power) for power in ends]
+    kind = int if isinstance(control.min, int) else float
+    return sorted({kind(value) for value in ends})
+
+
+def move(panel: Panel, name: str, value: Any) -> dict[str, Any]:
+    """Set one control as a reader would and return the numbers now shown; the panel must not complain."""
+    panel.controls[name].value = value
+    assert panel.message.value == "", f"{name} = {value!r}: {panel.message.value}"
+    return dict(panel.values)
+
+
+def sweep(panel: Panel, name: str, values: Iterable[Any] | None = None) -> list[dict[str, Any]]:
+    """Move one control through its range (or ``values``): each stop changes the numbers and the pixels."""
+    shown = []
+    for value in span(panel.controls[name]) if values is None else values:
+        if value == panel.controls[name].value:
+            continue
+        numbers, picture = fingerprint(panel.values), pixels(panel)
+        shown.append(move(panel, name, value))
+        assert fingerprint(panel.values) != numbers, f"{name} = {value!r} left panel.values as they were"
+        assert not np.array_equal(pixels(panel), picture), f"{name} = {value!r} left the picture as it was"
+    assert shown, f"{name} never moved"
+    return shown
+
+
+def pixels(panel: Panel) -> np.ndarray:
+    """Return the picture that the panel shows now, [height, width, 3]."""
+    return np.asarray(Image.open(io.BytesIO(panel.picture.value)).convert("RGB"))
+
+
+def redrawn(panel: Panel) -> np.ndarray:
+    """Return the same picture drawn from scratch: what a fast redraw must equal."""
+    for artist in panel.view.moving:
+        artist.set_animated(False)
+    fresh = np.asarray(Image.open(io.BytesIO(panel.view.figure.png())).convert("RGB"))
+    for artist in panel.view.moving:
+        artist.set_animated(True)
+    return fresh
+
+
+def fingerprint(values: dict[str, Any]) -> str:
+    """Return numbers, arrays and NaNs as one text, so that they compare."""
+    return repr({key: np.asarray(value).tolist() for key, value in sorted(values.items())})
+
+
+def texts_collide(view: View, slack: float = 1.0) -> list[str]:
+    """Return what cannot be read: texts that overlap, or leave the picture, by more than ``slack`` pixels."""
+    boxes = _ink(view)
+    limits = view.figure.bbox
+    found = [
+        f"{text!r} leaves the picture"
+        for text, box in boxes
+        if box.x0 < -slack or box.y0 < -slack or box.x1 > limits.x1 + slack or box.y1 > limits.y1 + slack
+    ]
+    for index, (text, box) in enumerate(boxes):
+        for other, beside in boxes[index + 1 :]:
+            wide = min(box.x1, beside.x1) - max(box.x0, beside.x0)
+            high = min(box.y1, beside.y1) - max(box.y0, beside.y0)
+            if wide > slack and high > slack:
+                found.append(f"{text!r} lies on {other!r}")
+    return found
+
+
+@contextlib.contextmanager
+def counted(panel: Panel) -> Iterator[list[bytes]]:
+    """Collect the pictures that the panel sends to the browser inside the block."""
+    sent: list[bytes] = []
+
+    def collect(change: Any) -> None:
+        sent.append(change["new"])
+
+    panel.picture.observe(collect, names="value")
+    try:
+        yield sent
+    finally:
+        panel.picture.unobserve(collect, names="value")
+
+
+def assert_errors_surface(panel: Panel, name: str, value: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Break the view: moving a control must raise, not fail in silence."""
+
+    def broken(**values: Any) -> dict[str, Any]:
+        raise ZeroDivisionError("the view is broken")
+
+    monkeypatch.setattr(panel.view, "update", broken)
+    with pytest.raises(ZeroDivisionError, match="the view is broken"):
+        panel.controls[name].value = value
+
+
+def assert_shows_itself(panel: Panel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Widget, picture and alt text travel together; static mode leaves the widget out."""
+    monkeypatch.delenv("COURSEKIT_WIDGETS", raising=False)
+    data, metadata = panel.bundle()
+    assert set(data) == {"application/vnd.jupyter.widget-view+json", "image/png", "text/plain"}
+    assert data["text/plain"] == metadata["image/png"]["alt"] == panel.view.alt
+    monkeypatch.setenv("COURSEKIT_WIDGETS", "static")
+    assert set(panel.bundle()[0]) == {"image/png", "text/plain"}
+
+
+def assert_no_pyplot_figures() -> None:
+    """No panel may register a figure with pyplot: it would be shown twice, and never freed."""
+    pyplot = sys.modules.get("matplotlib.pyplot")
+    assert pyplot is None or pyplot.get_fignums() == []
+
+
+def _ink(view: View) -> list[tuple[str, Any]]:
+    renderer = view.figure.canvas.get_renderer()
+    texts = [text for text in view.figure.findobj(Text) if text.get_visible() and text.get_text().strip()]
+    unseen = _unseen(view)
+    return [(text.get_text(), text.get_window_extent(renderer)) for text in texts if text not in unseen]
+
+
+def _unseen(view: View) -> set[Text]:
+    """Tick labels that matplotlib keeps but does not draw: beyond the axis' ends, or the axis is off."""
+    unseen: set[Text] = set()
+    for ax in view.figure.axes:
+        for axis in (ax.xaxis, ax.yaxis):
+            low, high = sorted(axis.get_view_interval())
+            for tick in (*axis.get_major_ticks(), *axis.get_minor_ticks()):
+                if not (ax.axison and axis.get_visible() and low <= tick.get_loc() <= high):
+                    unseen |= {tick.label1, tick.label2}
+    return unseen
