@@ -64,7 +64,7 @@ def array(name: str, value: Any, dtype: type = np.float32, ndim: int | None = No
     bad = converted.size - np.count_nonzero(np.isfinite(converted))
     if bad:
         raise ValueError(
-            f"{name} must be finite; {bad} of {converted.size} values are NaN or too large for {np.dtype(dtype)}"
+            f"{name} must be finite; {bad} of {converted.size} values are NaN or infinite"
         )
     return converted
 

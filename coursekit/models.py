@@ -124,7 +124,7 @@ def fit_many(
     """Train one network per seed, all in the same matrix products, and return them.
 
     Network i starts from ``mlp(widths, seeds[i])`` and sees the batches of ``fit(seed=seeds[i])``: it is the
-    network that ``fit`` would give, up to float rounding. Adam treats every number alone, so seeds do not mix.
+    network that ``fit`` would give, up to float rounding; Adam treats every number alone.
     """
     device = x.device if isinstance(x, Tensor) else torch.device("cpu")
     networks = [_linears(mlp(widths, seed)) for seed in seeds]

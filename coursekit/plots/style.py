@@ -45,7 +45,7 @@ def look() -> Iterator[None]:
 
 
 class Picture(Figure):
-    """A figure that needs no pyplot: a cell's last line shows it, with ``alt`` for those who cannot see it."""
+    """A figure that needs no pyplot: a cell's last line shows it, ``alt`` tells what is to see."""
 
     def __init__(self, *args: Any, alt: str = "", **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -1,0 +1,25 @@
+"""Run all benchmarks, or those named: ``python -m benchmarks panels imports``."""
+
+import importlib
+import sys
+
+from coursekit import runtime
+
+ALL = ("imports", "panels", "notebooks", "timing_trust")
+
+
+def main(names: list[str]) -> None:
+    """Print the tables of the named benchmarks (default: all), headed by the machine's name."""
+    unknown = sorted(set(names) - set(ALL))
+    if unknown:
+        raise SystemExit(f"unknown benchmark: {', '.join(unknown)}; there are {', '.join(ALL)}")
+    print(f"# {runtime.describe().label}\n", flush=True)
+    for name in names or ALL:
+        module = importlib.import_module(f"benchmarks.{name}")
+        print(f"## {module.__doc__.splitlines()[0]}\n", flush=True)
+        module.main()
+        print(flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,71 @@
+"""Notebooks: seconds, peak memory and size of each, executed from a fresh kernel (budgets: 25 s, 900 MB, 600 kB)."""
+
+import os
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import nbformat
+import psutil
+from nbclient import NotebookClient
+
+from coursekit import _display
+
+NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
+
+
+class PeakMemory(threading.Thread):
+    """Watch the resident memory of this process's children, the kernels, every 20 ms."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.peak = 0
+        self.done = threading.Event()
+
+    def run(self) -> None:
+        """Keep the largest sum over one kernel and its own children until ``done`` is set."""
+        while not self.done.wait(0.02):
+            for kernel in psutil.Process().children():
+                self.peak = max(self.peak, _resident(kernel))
+
+
+def main() -> None:
+    """Print one row per notebook."""
+    rows = [(path.name, *_measure(path)) for path in sorted(NOTEBOOKS.glob("*.ipynb"))]
+    print(_display.table_text(("notebook", "run all", "first picture", "peak memory", "on disk"), rows))
+
+
+def _measure(path: Path) -> tuple[str, str, str, str]:
+    notebook = nbformat.read(path, as_version=4)
+    first: list[float] = []
+    memory = PeakMemory()
+    with tempfile.TemporaryDirectory() as home:
+        client = NotebookClient(
+            notebook, store_widget_state=False, resources={"metadata": {"path": str(NOTEBOOKS)}}
+        )
+        client.on_cell_executed = lambda cell, **_: _note_picture(cell, first)
+        memory.start()
+        start = time.perf_counter()
+        client.execute(env={**os.environ, "COURSEKIT_HOME": home})
+        seconds = time.perf_counter() - start
+    memory.done.set()
+    memory.join()
+    picture = _display.seconds(first[0] - start) if first else "none"
+    return _display.seconds(seconds), picture, _display.size(memory.peak), _display.size(path.stat().st_size)
+
+
+def _note_picture(cell: nbformat.NotebookNode, first: list[float]) -> None:
+    if any("image/png" in output.get("data", {}) for output in cell.get("outputs", [])):
+        first.append(time.perf_counter())
+
+
+def _resident(process: psutil.Process) -> int:
+    try:
+        return sum(p.memory_info().rss for p in (process, *process.children(recursive=True)))
+    except psutil.NoSuchProcess:
+        return 0
+
+
+if __name__ == "__main__":
+    main()

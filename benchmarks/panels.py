@@ -1,0 +1,67 @@
+"""Panels: milliseconds of kernel time per drag (budget: median of 40 ms at 700 x 400 pixels)."""
+
+import statistics
+import time
+from typing import Any
+
+import ipywidgets
+import numpy as np
+
+from coursekit import _display, widgets
+from coursekit.widgets.panel import Panel
+
+STOPS = 25
+TYPED = ("6.5", "-0.1", "3.25", "65504", "1e-8")
+
+
+def main() -> None:
+    """Print one row per control of every panel: the median and the slowest tenth of its updates."""
+    rows = []
+    for name in widgets.__all__:
+        panel = getattr(widgets, name)(*_arguments(name))
+        for control in panel.controls:
+            times = [_timed(panel, control, value) for value in _stops(panel.controls[control])]
+            rows.append(
+                (name, control, len(times), _ms(statistics.median(times)), _ms(np.quantile(times, 0.9)))
+            )
+    print(_display.table_text(("panel", "control", "updates", "median", "9 of 10 below"), rows))
+
+
+def _timed(panel: Panel, control: str, value: Any) -> float:
+    start = time.perf_counter()
+    panel.controls[control].value = value
+    return time.perf_counter() - start
+
+
+def _stops(control: ipywidgets.Widget) -> list[Any]:
+    """Return the values to drag through, there and back, so that each one is a change."""
+    if hasattr(control, "options"):
+        values = [option[1] if isinstance(option, tuple) else option for option in control.options]
+    elif hasattr(control, "min"):
+        kind = int if isinstance(control.min, int) else float
+        values = [kind(value) for value in np.linspace(control.min, control.max, STOPS)]
+    elif isinstance(control.value, bool):
+        values = [not control.value, control.value]
+    elif set(str(control.value)) <= set("01 "):
+        values = [control.value.replace("1", "0"), control.value]
+    else:
+        values = list(TYPED)
+    return [*values[1:], *values[-2::-1]]
+
+
+def _arguments(name: str) -> tuple[Any, ...]:
+    """Return what a panel cannot do without: the crossover needs a grid, and any grid will do here."""
+    if name != "crossover":
+        return ()
+    from coursekit.plots.comparison import CrossoverGrid
+
+    ratio = np.geomspace(0.3, 16, 12).reshape(4, 3)
+    return (CrossoverGrid((128, 512, 1024, 2048), (1, 32, 256), ratio, ratio * 0.9, ratio * 1.1, "made up"),)
+
+
+def _ms(seconds: float) -> str:
+    return f"{1e3 * seconds:.1f} ms"
+
+
+if __name__ == "__main__":
+    main()
