@@ -1,0 +1,178 @@
+"""Records that outlive the kernel: JSON lines in the results folder, safe with several kernels at once.
+
+Each change writes the whole new file beside the old one and then swaps the two (``os.replace``), under a
+lock. So whoever is killed at any moment leaves the old records or the new ones, never half a line.
+"""
+
+import json
+import os
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import filelock
+
+from coursekit import runtime
+
+Record = dict[str, Any]
+
+TIMEOUT = 20.0  # seconds; a write takes milliseconds, so only a hung process holds the lock for longer
+POLL = 0.005  # seconds between two tries for the lock
+_BOM = b"\xef\xbb\xbf"  # some editors put it in front
+
+
+def _any_record(record: Mapping[str, Any]) -> object:
+    return record
+
+
+def now() -> str:
+    """Return the present UTC time as text, e.g. ``2026-11-20T18:30:05+00:00``."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+@dataclass(frozen=True)
+class Log:
+    """A file of records, oldest first.
+
+    ``check`` raises ValueError, TypeError or KeyError for a record that this log cannot hold. With ``key``,
+    a new record takes the place of older ones that agree with it in those fields; without, all are kept.
+    """
+
+    name: str
+    check: Callable[[Mapping[str, Any]], object] = _any_record
+    key: tuple[str, ...] = ()
+
+    @property
+    def path(self) -> Path:
+        """Where the records are: a file in ``runtime.home()``."""
+        return runtime.home() / f"{self.name}.jsonl"
+
+    def append(self, record: Mapping[str, Any]) -> None:
+        """Add ``record``; when this returns, it is on the disk.
+
+        Errors: ValueError or TypeError if the record is not plain JSON or fails ``check``; TimeoutError if
+        another process holds the lock; OSError if the disk is full.
+        """
+        self.check(record)
+        line = json.dumps(record, allow_nan=False).encode()
+        with self._locked() as path:
+            self._write(
+                path, [*(raw for raw, old in self._load(path) if not self._replaces(record, old)), line]
+            )
+
+    def read(self) -> list[Record]:
+        """Return all records, oldest first.
+
+        A damaged file is moved aside with a warning; the records that can be read stay in use.
+        """
+        with self._locked() as path:
+            return [record for _, record in self._load(path)]
+
+    def remove(self, unwanted: Callable[[Record], bool]) -> None:
+        """Drop the records for which ``unwanted`` is true; nothing is written if there are none."""
+        with self._locked() as path:
+            lines = self._load(path)
+            kept = [raw for raw, record in lines if not unwanted(record)]
+            if len(kept) < len(lines):
+                self._write(path, kept)
+
+    def clear(self) -> Path | None:
+        """Start an empty file; return where the old one is kept, or None if there was none."""
+        with self._locked() as path:
+            if not path.exists():
+                return None
+            backup = _free_name(path, "cleared")
+            os.replace(path, backup)
+            return backup
+
+    def _replaces(self, new: Mapping[str, Any], old: Record) -> bool:
+        return bool(self.key) and all(new.get(field) == old.get(field) for field in self.key)
+
+    @contextmanager
+    def _locked(self) -> Iterator[Path]:
+        path = self.path
+        lock = filelock.FileLock(path.with_suffix(".lock"), timeout=TIMEOUT, poll_interval=POLL)
+        try:
+            lock.acquire()
+        except filelock.Timeout:
+            raise TimeoutError(
+                f"another notebook has held {lock.lock_file} for {TIMEOUT:g} s; {path.name} was left alone. "
+                "Restart the kernel that hangs, then run this cell again."
+            ) from None
+        try:
+            yield path
+        finally:
+            lock.release()
+
+    def _load(self, path: Path) -> list[tuple[bytes, Record]]:
+        """Return (line, record) pairs; the caller holds the lock."""
+        data = path.read_bytes() if path.exists() else b""
+        lines = [line for line in data.removeprefix(_BOM).split(b"\n") if line.strip()]
+        pairs = [(line, self._parse(line)) for line in lines]
+        good = [(line, record) for line, record in pairs if record is not None]
+        if len(good) < len(lines):
+            self._rescue(path, data, [line for line, _ in good], len(lines))
+        return good
+
+    def _parse(self, line: bytes) -> Record | None:
+        try:
+            record = json.loads(line.decode("utf-8"), parse_constant=_refuse)
+            if not isinstance(record, dict):
+                return None
+            self.check(record)
+        except (ValueError, TypeError, KeyError, RecursionError):
+            return None
+        return record
+
+    def _rescue(self, path: Path, data: bytes, good: list[bytes], total: int) -> None:
+        # The copy is complete on the disk before the file is touched: a kill in between loses nothing.
+        aside = _free_name(path, "damaged")
+        _write_bytes(aside, data)
+        self._write(path, good)
+        warnings.warn(
+            f"{path.name} was damaged: {total - len(good)} of its {total} lines could not be read. "
+            f"The damaged file is kept as {aside}; the other {len(good)} records are still in use.",
+            stacklevel=5,
+        )
+
+    def _write(self, path: Path, lines: Iterable[bytes]) -> None:
+        _write_bytes(path, b"".join(line.rstrip(b"\r") + b"\n" for line in lines))
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def _write_bytes(path: Path, data: bytes) -> None:
+    """Put ``data`` at ``path`` in one step; the caller holds the lock, so one temporary name is enough."""
+    temporary = path.with_name(f"{path.name}.new")
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name != "posix":  # Windows cannot open a folder, and records its names in order anyway
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _free_name(path: Path, why: str) -> Path:
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    names = (f"{path.stem}.{why}-{stamp}{'' if n == 1 else f'-{n}'}{path.suffix}" for n in range(1, 10**6))
+    return next(free for name in names if not (free := path.with_name(name)).exists())

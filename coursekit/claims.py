@@ -1,0 +1,184 @@
+"""What the lecture says beside what was measured here, a moment ago."""
+
+import os
+import textwrap
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from coursekit import _claim, _display, _store, _texts, runtime
+
+HOLDS, FAILS, CORRECTED = "holds", "does not hold here", "corrected"
+STRICT = ("1", "claims")
+REPORT_HEADERS = ("claim", "the lecture says", "this machine says", "verdict")
+TERMINAL_COLUMN = 60  # characters of a claim's text in a terminal's table
+_TONES = {HOLDS: "good", FAILS: "bad", CORRECTED: "neutral"}
+_MARKS = {HOLDS: "✓", FAILS: "✗", CORRECTED: "✎"}
+_NOT_YET = "not measured yet"
+
+
+@dataclass(frozen=True, repr=False)
+class Card:
+    """A claim and what was measured for it; ``measured`` and ``guess`` are text with their units."""
+
+    id: str
+    kind: str
+    says: str
+    corrected: str
+    measured: str
+    guess: str
+    verdict: str
+    note: str
+    why: str
+
+    def lines(self) -> list[tuple[str, str]]:
+        """Return (label, text) pairs in the order they are read; the verdict comes last but one."""
+        lines = [
+            ("The lecture says", self.says),
+            ("It should say", self.corrected),
+            ("You guessed", self.guess),
+            ("This machine says", self.measured),
+            ("Verdict", " ".join(filter(None, (f"{_MARKS[self.verdict]} {self.verdict}.", self.note)))),
+            ("Why", self.why),
+        ]
+        return [(label, text) for label, text in lines if text]
+
+    def __str__(self) -> str:
+        lines = [f"{label + ':':18} {_texts.plain(text)}" for label, text in self.lines()]
+        return "\n".join([f"Claim {self.id} ({self.kind})", *lines])
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        lines = [f"<em>{label}:</em> {_texts.rich(text)}" for label, text in self.lines()]
+        return _display.card_html(f"Claim {self.id} ({self.kind})", lines, _TONES[self.verdict])
+
+
+@dataclass(frozen=True, repr=False)
+class Report:
+    """Every claim of the course with its last result here, in rows as REPORT_HEADERS says."""
+
+    rows: tuple[tuple[str, str, str, str], ...]
+    machine: str
+
+    def __str__(self) -> str:
+        rows = [
+            (i, textwrap.shorten(says, TERMINAL_COLUMN, placeholder=" …"), *rest)
+            for i, says, *rest in self.rows
+        ]
+        return f"Claims on {self.machine}\n{_display.table_text(REPORT_HEADERS, rows)}"
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return _display.table_html(REPORT_HEADERS, self.rows, f"Claims on {self.machine}")
+
+
+def show(id: str, *, measured: Any) -> Card:
+    """Judge claim ``id`` by what was ``measured``, keep the result, and return the card.
+
+    ``measured`` is a number in the claim's unit, a bool, a verdict, or a result of ``timing`` or ``accuracy``
+    with its interval. A hardware claim that fails is a finding; an arithmetic or statistical one is a mistake
+    somewhere, and raises AssertionError under COURSEKIT_STRICT=1 or =claims. Other errors: ValueError for an
+    unknown id, TypeError or ValueError for a measurement that the claim cannot be judged by.
+    """
+    claim = _find(id)
+    reading = _claim.read(measured, claim)
+    card = _card(claim, reading)
+    machine = runtime.describe()
+    RESULTS.append(
+        {
+            "id": id,
+            "fingerprint": machine.fingerprint,
+            "machine": machine.label,
+            "time": _store.now(),
+            "measured": card.measured,
+            "verdict": card.verdict,
+        }
+    )
+    if card.verdict == FAILS and claim.must_hold and os.environ.get("COURSEKIT_STRICT") in STRICT:
+        raise AssertionError(
+            f"the {claim.kind} claim {id} does not hold: expected {claim.holds}, measured {card.measured}. "
+            f"It says: {claim.corrected or claim.says}"
+        )
+    return card
+
+
+def report() -> Report:
+    """Return all claims of the course with their last results on this machine."""
+    machine = runtime.describe()
+    results = {r["id"]: r for r in RESULTS.read() if r["fingerprint"] == machine.fingerprint}
+    return Report(
+        tuple(_row(claim, results.get(claim.id)) for claim in _claim.load().values()), machine.label
+    )
+
+
+def keep_guess(id: str, guess: str | None) -> None:
+    """Keep the student's guess (text with its unit) for the claim's card; None forgets an earlier one."""
+    GUESSES.remove(lambda record: record["id"] == id) if guess is None else GUESSES.append(
+        {"id": id, "guess": guess}
+    )
+
+
+def guess(id: str) -> str | None:
+    """Return the guess kept under ``id``, or None."""
+    return next((record["guess"] for record in GUESSES.read() if record["id"] == id), None)
+
+
+def _find(id: str) -> _claim.Claim:
+    claims = _claim.load()
+    if not isinstance(id, str) or id not in claims:
+        raise _texts.unknown("claim", id, claims)
+    return claims[id]
+
+
+def _card(claim: _claim.Claim, reading: _claim.Reading) -> Card:
+    met = claim.holds.met(reading)
+    return Card(
+        id=claim.id,
+        kind=claim.kind,
+        says=claim.says,
+        corrected=claim.corrected,
+        measured=claim.show(reading),
+        guess=guess(claim.guess or claim.id) or "",
+        verdict=(CORRECTED if claim.corrected else HOLDS) if met else FAILS,
+        note=_note(claim, reading),
+        why=claim.why,
+    )
+
+
+def _note(claim: _claim.Claim, reading: _claim.Reading) -> str:
+    if claim.holds.crossed(reading):
+        return f"The interval reaches across the limit ({claim.holds}), so another run may say otherwise."
+    return "" if claim.holds.met(reading) else f"Expected: {claim.holds}."
+
+
+def _row(claim: _claim.Claim, result: Mapping[str, Any] | None) -> tuple[str, str, str, str]:
+    if result is None:
+        return claim.id, _texts.plain(claim.says), "–", f"{_NOT_YET}: run notebook {claim.notebook}"
+    return (
+        claim.id,
+        _texts.plain(claim.says),
+        result["measured"],
+        f"{_MARKS[result['verdict']]} {result['verdict']}",
+    )
+
+
+def _check_result(record: Mapping[str, Any]) -> None:
+    _check_text(record, ("id", "fingerprint", "machine", "time", "measured"))
+    if record["verdict"] not in _MARKS:
+        raise ValueError(f"unknown verdict {record['verdict']!r}")
+
+
+def _check_guess(record: Mapping[str, Any]) -> None:
+    _check_text(record, ("id", "guess"))
+
+
+def _check_text(record: Mapping[str, Any], names: tuple[str, ...]) -> None:
+    for name in names:
+        if not isinstance(record[name], str):
+            raise TypeError(f"{name} must be text; got {record[name]!r}")
+
+
+RESULTS = _store.Log("claims", check=_check_result, key=("id", "fingerprint"))
+GUESSES = _store.Log("guesses", check=_check_guess, key=("id",))

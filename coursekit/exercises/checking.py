@@ -1,0 +1,65 @@
+"""Find an exercise's checker, ask it, and make sure that it answers whatever the student handed in."""
+
+import importlib
+import importlib.util
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from coursekit import _texts
+from coursekit.exercises.answers import describe, untried
+from coursekit.exercises.verdict import RIGHT, Stop, Verdict, not_tried, wrong
+
+Checker = Callable[[Any], Verdict]
+
+
+def check(id: str, answer: Any) -> Verdict:
+    """Say whether ``answer`` solves exercise ``id``; the verdict never raises at the student.
+
+    A blank answer is not tried yet. Errors: ValueError for an unknown id; AssertionError under
+    COURSEKIT_STRICT=1 for anything but a right answer.
+    """
+    checker = _find(id)
+    verdict = replace(not_tried() if untried(answer) else _ask(checker, answer), id=id)
+    if os.environ.get("COURSEKIT_STRICT") == "1" and verdict.outcome != RIGHT:
+        raise AssertionError(f"exercise {id}: {verdict}")
+    return verdict
+
+
+def checkers(notebook: str) -> Mapping[str, Checker]:
+    """Return the checkers of a notebook ("05") by exercise id. Errors: ValueError if it has none."""
+    name = f"coursekit.exercises.notebook_{notebook}"
+    if not notebook.isalnum() or importlib.util.find_spec(name) is None:
+        raise ValueError(
+            f"there are no exercises for notebook {notebook!r}; an id starts with its number: '05-…'"
+        )
+    return importlib.import_module(name).CHECKERS
+
+
+def _find(id: Any) -> Checker:
+    if not isinstance(id, str):
+        raise TypeError(f"id must be text such as '01-encode'; got {id!r} ({type(id).__name__})")
+    known = checkers(id[:2])
+    if id not in known:
+        raise _texts.unknown("exercise", id, known)
+    return known[id]
+
+
+def _ask(checker: Checker, answer: Any) -> Verdict:
+    try:
+        verdict = checker(answer)
+        if not isinstance(verdict, Verdict):
+            raise TypeError(f"the checker returned {type(verdict).__name__}, not a Verdict")
+    except Stop as stop:
+        return stop.verdict
+    except Exception as error:  # the student's object may raise anything when it is looked at
+        expected = (checker.__doc__ or "").strip().partition("\n")[0]
+        message = (
+            f"Your answer, {describe(answer)}, could not be checked (`{type(error).__name__}: {error}`)."
+        )
+        return wrong(
+            message,
+            f"Expected: {expected}" if expected else "Read again in which form the answer is asked for.",
+        )
+    return verdict

@@ -1,0 +1,49 @@
+"""Guess first, measure then: the guess is kept for the claim that follows."""
+
+import reprlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from coursekit import _arguments, _claim, _display, claims
+
+
+@dataclass(frozen=True, repr=False)
+class Prediction:
+    """A kept guess (text with its unit), or an empty one."""
+
+    id: str
+    guess: str
+
+    def __str__(self) -> str:
+        if not self.guess:
+            return "○ no guess yet: replace the dots by yours, then measure"
+        return f"Your guess is kept: {self.guess}"
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return _display.card_html(str(self), [], "neutral" if self.guess else "quiet")
+
+
+def predict(id: str, guess: Any, unit: str = "", *, choices: Sequence[str] = ()) -> Prediction:
+    """Keep the student's ``guess`` for the claim ``id``, which shows it beside the measurement.
+
+    A guess is a number in ``unit``, a bool, or one of ``choices``; `...` or None means no guess yet and
+    forgets an earlier one, so that a card never shows what its own notebook does not say.
+    Errors: TypeError or ValueError that says what came and what is allowed.
+    """
+    if not isinstance(id, str) or not _claim.ID.fullmatch(id):
+        raise ValueError(f"id must be like '05-int8-size'; got {reprlib.repr(id)}")
+    text = "" if guess is None or guess is ... else _text(guess, unit, choices)
+    claims.keep_guess(id, text or None)
+    return Prediction(id, text)
+
+
+def _text(guess: Any, unit: str, choices: Sequence[str]) -> str:
+    if choices:
+        return _arguments.choice("guess", guess, choices)
+    if isinstance(guess, bool):
+        return "yes" if guess else "no"
+    number = _arguments.real("guess", guess)
+    return f"{number:,.10g} {unit}".rstrip()

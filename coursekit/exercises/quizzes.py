@@ -1,0 +1,117 @@
+"""Quizzes as plain HTML: a click on a choice opens its explanation, also where no kernel runs."""
+
+import string
+from dataclasses import dataclass
+from typing import Any
+
+from coursekit import _display, _texts
+
+FEWEST, MOST = 3, 5  # questions of a quiz
+_LETTERS = string.ascii_lowercase
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One answer, whether it is right, and why; the texts may hold `code` and **strong**."""
+
+    text: str
+    right: bool
+    why: str
+
+    @property
+    def outcome(self) -> str:
+        """The mark and the reason."""
+        return f"{'✓ Right.' if self.right else '✗ Not this one.'} {self.why}"
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question and its choices, in the order they are shown; one is right, or several if ``several``."""
+
+    text: str
+    choices: tuple[Choice, ...]
+    several: bool = False
+
+    @property
+    def title(self) -> str:
+        """The question, saying so if several choices are right."""
+        return f"{self.text} (More than one is right.)" if self.several else self.text
+
+
+@dataclass(frozen=True, repr=False)
+class Quiz:
+    """The questions of one notebook; shows itself as HTML, or as text with the answers at the end."""
+
+    id: str
+    questions: tuple[Question, ...]
+
+    def __repr__(self) -> str:
+        return f"Quiz {self.id}: {len(self.questions)} questions"
+
+    def __str__(self) -> str:
+        asked = [line for number, q in enumerate(self.questions, 1) for line in _asked(number, q)]
+        answers = [line for number, q in enumerate(self.questions, 1) for line in _answered(number, q)]
+        return "\n".join([repr(self), "", *asked, "Answers", *answers])
+
+    def _repr_html_(self) -> str:
+        items = "".join(f'<li style="margin:.6em 0">{_question_html(q)}</li>' for q in self.questions)
+        lines = ["Pick an answer: it opens and says why it is right or wrong.", f"<ol>{items}</ol>"]
+        return _display.card_html(f"Quiz {self.id}", lines)
+
+
+def quiz(id: str) -> Quiz:
+    """Return the quiz of notebook ``id`` ("01"), ready to show itself.
+
+    Errors: ValueError if there is none, or if its text breaks the rules (3 to 5 questions, every choice
+    explained, exactly one right, or two and more where ``several = true``).
+    """
+    known = {path.stem.removeprefix("quiz-"): path for path in _texts.files("quiz-*.toml")}
+    if not isinstance(id, str) or id not in known:
+        raise _texts.unknown("quiz", id, known)
+    tables = _texts.fields(known[id].name, _texts.load(known[id]), {"question": list}, {})["question"]
+    if not FEWEST <= len(tables) <= MOST:
+        raise ValueError(f"{known[id].name} must have {FEWEST} to {MOST} questions; got {len(tables)}")
+    return Quiz(
+        id, tuple(_question(f"{known[id].name}, question {n}", table) for n, table in enumerate(tables, 1))
+    )
+
+
+def _question(where: str, table: Any) -> Question:
+    _texts.fields(where, table, {"text": str, "choice": list}, {"several": bool})
+    choices = tuple(_choice(f"{where}, choice {n}", choice) for n, choice in enumerate(table["choice"], 1))
+    several = table.get("several", False)
+    number_right = sum(choice.right for choice in choices)
+    if len(choices) < 2 or (number_right < 2 if several else number_right != 1):
+        wanted = "two or more right choices" if several else "exactly one right choice (or several = true)"
+        raise ValueError(
+            f"{where} must have two or more choices and {wanted}; got {number_right} right of {len(choices)}"
+        )
+    return Question(table["text"], choices, several)
+
+
+def _choice(where: str, table: Any) -> Choice:
+    _texts.fields(where, table, {"text": str, "right": bool, "why": str}, {})
+    return Choice(table["text"], table["right"], table["why"])
+
+
+def _question_html(question: Question) -> str:
+    choices = "".join(
+        f'<details style="margin:.2em 0"><summary style="cursor:pointer">{_texts.rich(choice.text)}</summary>'
+        f'<div style="margin:.1em 0 .4em 1.4em">{_texts.rich(choice.outcome)}</div></details>'
+        for choice in question.choices
+    )
+    return f"<div>{_texts.rich(question.title)}</div>{choices}"
+
+
+def _asked(number: int, question: Question) -> list[str]:
+    choices = [
+        f"   {letter}) {_texts.plain(c.text)}" for letter, c in zip(_LETTERS, question.choices, strict=False)
+    ]
+    return [f"{number}. {_texts.plain(question.title)}", *choices, ""]
+
+
+def _answered(number: int, question: Question) -> list[str]:
+    return [
+        f"{number}{letter}) {_texts.plain(choice.outcome)}"
+        for letter, choice in zip(_LETTERS, question.choices, strict=False)
+    ]
