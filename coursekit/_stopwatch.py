@@ -1,0 +1,164 @@
+"""One honest sample: a clock for the device, calls for long enough, and nothing else going on."""
+
+import gc
+import itertools
+import math
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from coursekit import _arguments, runtime
+
+# One sample lasts about this long: far above any clock's step, short enough to slip between two disturbances.
+SAMPLE_SECONDS = 1e-3
+# One sample spans at least this many steps of the clock.
+CLOCK_STEPS = 1000
+# A sample on the CPU starts with this part of the calls it usually takes, and looks at the clock in between:
+# where a call suddenly takes a thousand times as long (threads that wait for a core), it still ends soon.
+FIRST_LOOK = 1 / 32
+
+Function = Callable[[], Any]
+
+# The tests put a simulated clock here.
+now = time.perf_counter
+
+
+@dataclass
+class Sampler:
+    """Takes samples of ``fn`` that last about ``target`` seconds, for which ``usual`` calls are needed."""
+
+    fn: Function
+    stopwatch: "Stopwatch"
+    target: float
+    usual: int = 1
+    calls: int = 0
+
+    def sample(self) -> float:
+        """Run ``fn`` as often as ``target`` allows, at least once, and return the seconds per call."""
+        if self.usual > 1:
+            self.fn()  # the caches still hold what ran before
+        calls, elapsed = 0, 0.0
+        more = max(1, math.ceil(self.usual * self.stopwatch.first_look))
+        while more:
+            elapsed += self.stopwatch.time(self.fn, more)
+            calls += more
+            more = min(calls, round((self.target - elapsed) * calls / elapsed)) if elapsed > 0 else calls
+            more = max(0, more)
+        self.calls += calls
+        return elapsed / calls
+
+    def warm_up(self, seconds: float) -> float:
+        """Take samples for ``seconds``, at least two; learn ``usual``; return the least seconds per call."""
+        best, start = math.inf, now()
+        # The first call may compile, allocate or load.
+        for i in itertools.count():
+            if i >= 2 and now() - start >= seconds:
+                break
+            before = self.calls
+            best = min(best, self.sample())
+            self.usual = max(self.usual, self.calls - before)
+        self.calls = 0
+        return best
+
+
+class Stopwatch:
+    """Times calls by the CPU's clock; with ``wait`` (CUDA's synchronise) also what they left running."""
+
+    first_look = FIRST_LOOK
+
+    def __init__(self, wait: Callable[[], Any] | None = None) -> None:
+        self.wait = wait
+        if wait is not None:
+            self.first_look = 1.0  # every look would leave the GPU idle
+
+    def time(self, fn: Function, calls: int) -> float:
+        """Return the seconds that ``calls`` calls of ``fn`` take together."""
+        repeat = itertools.repeat(None, calls)
+        if self.wait is None:
+            start = now()
+            for _ in repeat:
+                fn()
+            return now() - start
+        self.wait()
+        start = now()
+        for _ in repeat:
+            fn()
+        self.wait()
+        return now() - start
+
+
+class EventStopwatch:
+    """Times calls by the GPU's clock: two events in its queue, so that waking the CPU is not counted."""
+
+    first_look = 1.0
+
+    def __init__(self, device: Any) -> None:
+        self.device = device
+
+    def time(self, fn: Function, calls: int) -> float:
+        """Return the seconds between events around ``calls`` calls of ``fn`` on the current stream."""
+        import torch
+
+        with torch.cuda.device(self.device):
+            start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+            torch.cuda.synchronize(self.device)
+            start.record()
+            for _ in itertools.repeat(None, calls):
+                fn()
+            end.record()
+            torch.cuda.synchronize(self.device)
+        return start.elapsed_time(end) * 1e-3  # CUDA counts milliseconds
+
+
+def stopwatch(device: Any) -> Stopwatch | EventStopwatch:
+    """Return the stopwatch for ``device``: None waits for the GPU only if this process has used one.
+
+    Errors: ValueError for an unknown device, RuntimeError for "cuda" where there is none.
+    """
+    if device is None:
+        torch = sys.modules.get("torch")
+        busy = torch is not None and torch.cuda.is_initialized()
+        return Stopwatch(torch.cuda.synchronize if busy else None)
+    kind, _, index = str(device).partition(":")
+    chosen = runtime.device(kind)
+    if chosen.type != "cuda":
+        return Stopwatch()
+    return EventStopwatch(f"cuda:{index}" if index else "cuda")
+
+
+def target(seconds: float = SAMPLE_SECONDS) -> float:
+    """Return how long a sample has to last: ``seconds``, or longer where the clock is coarse."""
+    return max(seconds, CLOCK_STEPS * time.get_clock_info("perf_counter").resolution)
+
+
+@contextmanager
+def quiet(threads: int | None) -> Iterator[Callable[[], None]]:
+    """Switch the garbage collector off and hold torch's threads at ``threads`` (None: as many as now).
+
+    Yields a function that puts the number of threads back if a candidate has changed it. Both are restored
+    at the end, also on an error. torch is imported only if ``threads`` is given.
+    """
+    if threads is not None:
+        _arguments.integer("threads", threads, 1)
+    if threads is None and "torch" not in sys.modules:
+        with _no_garbage_collection():
+            yield lambda: None
+        return
+    import torch
+
+    with runtime.threads(threads or torch.get_num_threads()) as wanted, _no_garbage_collection():
+        yield lambda: None if torch.get_num_threads() == wanted else torch.set_num_threads(wanted)
+
+
+@contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()

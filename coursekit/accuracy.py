@@ -1,0 +1,196 @@
+"""How sure is an accuracy, and do two models really differ: intervals and paired tests in closed form."""
+
+import html
+import math
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coursekit import _arguments
+
+CONFIDENCE = 0.95
+# Below this p-value the two models are called different.
+ALPHA = 0.05
+
+Verdict = Literal["same", "a better", "b better"]
+
+
+class _Text:
+    """Shows a result in a notebook as it shows in a terminal."""
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_html_(self) -> str:
+        return f"<span>{html.escape(str(self))}</span>"
+
+
+@dataclass(frozen=True, repr=False)
+class Accuracy(_Text):
+    """A share of right answers with the ends of its Wilson interval."""
+
+    correct: int
+    total: int
+    value: float
+    low: float
+    high: float
+    confidence: float = CONFIDENCE
+
+    def __str__(self) -> str:
+        ends = f"{self.confidence * 100:g} % interval {self.low:.3f} to {self.high:.3f}"
+        return f"{self.value:.3f} ({ends}, {self.correct} of {self.total} right)"
+
+
+@dataclass(frozen=True, repr=False)
+class PairedTest(_Text):
+    """McNemar's test: ``only_a`` answers only model a got right, ``only_b`` only model b."""
+
+    only_a: int
+    only_b: int
+    p_value: float
+    verdict: Verdict
+
+    def __str__(self) -> str:
+        counts = f"only a right {self.only_a}, only b right {self.only_b}"
+        return f"{self.verdict} ({counts}, p = {self.p_value:.3g}, exact McNemar test)"
+
+
+@dataclass(frozen=True, repr=False)
+class Difference(_Text):
+    """Accuracy of model a minus that of model b on the same examples, with the ends of its interval."""
+
+    value: float
+    low: float
+    high: float
+    confidence: float = CONFIDENCE
+
+    def __str__(self) -> str:
+        ends = f"{self.confidence * 100:g} % interval {self.low:+.3f} to {self.high:+.3f}"
+        return f"{self.value:+.3f} ({ends}, paired)"
+
+
+def interval(correct: int, total: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
+    """Return the ends (low, high) of the interval for the true accuracy behind ``correct`` of ``total``.
+
+    Errors: TypeError or ValueError unless 0 <= correct <= total, total >= 1 and 0 < confidence < 1.
+    Source: Wilson, "Probable inference", JASA 22 (1927), without continuity correction.
+    """
+    total = _arguments.integer("total", total, 1)
+    correct = _arguments.integer("correct", correct, 0, total)
+    z = _z(confidence)
+    p = correct / total
+    centre = (p + z * z / (2 * total)) / (1 + z * z / total)
+    half = z * math.sqrt(p * (1 - p) / total + z * z / (4 * total * total)) / (1 + z * z / total)
+    # The ends are exact where rounding would miss them by an ulp.
+    return (0.0 if correct == 0 else centre - half), (1.0 if correct == total else centre + half)
+
+
+def of(predictions: Any, labels: Any, confidence: float = CONFIDENCE) -> Accuracy:
+    """Return the accuracy of ``predictions`` [n] against ``labels`` [n] with its Wilson interval.
+
+    Errors: TypeError or ValueError for other shapes, no examples, NaN, or probabilities in place of classes.
+    """
+    truth = _labels("labels", labels)
+    right = _right("predictions", predictions, truth)
+    correct, total = int(right.sum()), len(right)
+    return Accuracy(correct, total, correct / total, *interval(correct, total, confidence), confidence)
+
+
+def mcnemar(predictions_a: Any, predictions_b: Any, labels: Any) -> PairedTest:
+    """Test whether two models [n] differ on the same ``labels`` [n]: only examples count where one fails.
+
+    The p-value is the two-sided exact binomial one; below ALPHA the better model is named.
+    Errors as in ``of``. Source: McNemar, Psychometrika 12 (1947).
+    """
+    _, only_a, only_b, _ = _table(predictions_a, predictions_b, labels)
+    p = _sign_test(only_a, only_b)
+    better: Verdict = "a better" if only_a > only_b else "b better"
+    return PairedTest(only_a, only_b, p, better if p < ALPHA else "same")
+
+
+def difference(
+    predictions_a: Any, predictions_b: Any, labels: Any, confidence: float = CONFIDENCE
+) -> Difference:
+    """Return accuracy(a) - accuracy(b) on the same ``labels`` [n] with an interval for paired examples.
+
+    The interval joins the two Wilson intervals, narrowed by how often the models agree. Errors as in ``of``.
+    Source: Newcombe, Statistics in Medicine 17 (1998) 2635, method 10.
+    """
+    both, only_a, only_b, neither = _table(predictions_a, predictions_b, labels)
+    n = both + only_a + only_b + neither
+    a, b = (both + only_a) / n, (both + only_b) / n
+    a_low, a_high = interval(both + only_a, n, confidence)
+    b_low, b_high = interval(both + only_b, n, confidence)
+    phi = _correlation(both, only_a, only_b, neither)
+    below = _joined(a - a_low, b_high - b, phi)
+    above = _joined(a_high - a, b - b_low, phi)
+    return Difference(a - b, a - b - below, a - b + above, confidence)
+
+
+def _joined(one: float, other: float, phi: float) -> float:
+    return math.sqrt(max(0.0, one * one - 2 * phi * one * other + other * other))
+
+
+def _correlation(both: int, only_a: int, only_b: int, neither: int) -> float:
+    """Return Newcombe's phi: the correlation of being right, cautious where it is positive."""
+    margins = (both + only_a) * (only_b + neither) * (both + only_b) * (only_a + neither)
+    if margins == 0:
+        return 0.0
+    product = both * neither - only_a * only_b
+    if product > 0:
+        product = max(0.0, product - (both + only_a + only_b + neither) / 2)
+    return product / math.sqrt(margins)
+
+
+def _sign_test(few: int, many: int) -> float:
+    """Return the two-sided probability of a split at least as uneven as this one between equal chances."""
+    n, term, total = few + many, 1, 0
+    for k in range(min(few, many) + 1):
+        total += term
+        term = term * (n - k) // (k + 1)
+    return min(1.0, 2 * total / 2**n)
+
+
+def _table(predictions_a: Any, predictions_b: Any, labels: Any) -> tuple[int, int, int, int]:
+    """Return how many answers both, only a, only b and neither got right."""
+    truth = _labels("labels", labels)
+    a = _right("predictions_a", predictions_a, truth)
+    b = _right("predictions_b", predictions_b, truth)
+    return int((a & b).sum()), int((a & ~b).sum()), int((~a & b).sum()), int((~a & ~b).sum())
+
+
+def _right(name: str, predictions: Any, truth: NDArray[Any]) -> NDArray[np.bool_]:
+    guesses = _labels(name, predictions)
+    if guesses.shape != truth.shape:
+        raise ValueError(f"{name} must be as long as labels ({len(truth)}); got {len(guesses)}")
+    if (guesses.dtype.kind == "U") != (truth.dtype.kind == "U"):
+        raise TypeError(
+            f"{name} and labels must both be numbers or both be text; got {guesses.dtype}, {truth.dtype}"
+        )
+    return guesses == truth
+
+
+def _labels(name: str, values: Any) -> NDArray[Any]:
+    """Return class labels [n]: whole numbers or text."""
+    found = np.asarray(_arguments.to_numpy(values))
+    if found.size and found.dtype.kind == "U" or found.dtype.kind == "b":
+        numbers = found
+    else:
+        numbers = _arguments.array(name, found, np.float64)
+    if numbers.ndim != 1:
+        raise ValueError(f"{name} must be one class per example, shape [n]; got shape {found.shape}")
+    if numbers.dtype.kind == "f" and (numbers != np.rint(numbers)).any():
+        raise ValueError(
+            f"{name} must be whole numbers, one class each; got fractions such as {numbers[0]}: use argmax"
+        )
+    return numbers
+
+
+def _z(confidence: float) -> float:
+    confidence = _arguments.real("confidence", confidence, 0, 1)
+    if confidence in (0, 1):
+        raise ValueError(f"confidence must lie between 0 and 1, both excluded; got {confidence}")
+    return NormalDist().inv_cdf((1 + confidence) / 2)
