@@ -17,10 +17,10 @@ import generated
 import masters
 import nbformat
 import notebook_health as health
+from execution import execute
 from masters import BuildError
 from nbformat import NotebookNode
 
-CELL_TIMEOUT = 120
 FIX = "fix it with `make notebooks`"
 
 
@@ -37,10 +37,8 @@ class Course:
 
     def masters(self) -> dict[str, Path]:
         """Return name to path of every master, in the order of the course (numbered ones first)."""
-        paths = sorted(
-            (self.notebooks / "source").glob("*.py"), key=lambda path: (not path.stem[0].isdigit(), path)
-        )
-        return {path.stem: path for path in paths}
+        paths = sorted((self.notebooks / "source").glob("*.py"))
+        return {path.stem: path for path in sorted(paths, key=lambda path: not path.stem[0].isdigit())}
 
     def paths(self, name: str) -> tuple[Path, Path]:
         """Return where the student copy and the solutions of ``name`` are written."""
@@ -66,77 +64,52 @@ class Course:
 def build(course: Course, name: str, *, force: bool = False) -> list[str]:
     """Bring both notebooks of ``name`` up to date; return what was done, nothing if all was up to date.
 
-    Errors: BuildError if the master is malformed or its student copy does not run cleanly; nothing is written
-    for that copy then.
+    Errors: BuildError if the master is malformed or its student copy does not run cleanly; then nothing
+    is written.
     """
-    done = []
-    for path, fresh in zip(course.paths(name), course.expected(name), strict=True):
-        old = load(path)
-        is_student = path.parent == course.notebooks
-        sound = old is not None and not (is_student and list(health.faults(old)))
-        if not force and sound and difference(old, fresh) is None:
-            continue
-        run = is_student and (force or not sound or not same_code(old, fresh))
-        if run:
-            execute(fresh, name, course.notebooks)
-        elif is_student:
-            keep_outputs(old, fresh)
-        write(path, fresh)
-        done.append(f"{path.relative_to(course.root)} {'executed' if run else 'written'}")
-    return done
+    (student, solution), (student_path, solution_path) = course.expected(name), course.paths(name)
+    old, changes = load(student_path), []
+    sound = old is not None and not list(health.faults(old, student_path.stat().st_size))
+    if force or not sound or difference(old, student):
+        how = "executed"
+        if sound and not force and keep_outputs(old, student):
+            how = "written, its code is the same"
+        else:
+            execute(student, name, course.notebooks, strict="claims")
+        changes.append((student_path, student, how))
+    if force or difference(load(solution_path), solution):
+        changes.append((solution_path, solution, "written"))
+    for path, notebook, _ in changes:
+        write(path, notebook)
+    return [f"{path.relative_to(course.root)} {how}" for path, _, how in changes]
 
 
-def execute(notebook: NotebookNode, name: str, folder: Path) -> None:
-    """Run the notebook in a fresh kernel on the CPU and leave its outputs in it.
+def keep_outputs(old: NotebookNode, fresh: NotebookNode) -> bool:
+    """Move the outputs of ``old`` into ``fresh`` if both run the same code; tell whether they do.
 
-    Errors: BuildError with the cell if it raises, or leaves an error or text on stderr.
+    Install lines may name different repositories: they run nowhere but in Colab.
     """
-    from nbclient import NotebookClient
-    from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
-
-    # store_widget_state=False, because GitHub and nbconvert show no pictures beside stored state.
-    client = NotebookClient(
-        notebook,
-        timeout=CELL_TIMEOUT,
-        resources={"metadata": {"path": str(folder)}},
-        store_widget_state=False,
-        record_timing=False,
-        coalesce_streams=True,
-    )
-    with tempfile.TemporaryDirectory() as home:
-        try:
-            client.execute(env=environment(home, COURSEKIT_STRICT="claims"))
-        except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
-            raise BuildError(f"{name}: {error}") from None
-    notebook.metadata = nbformat.from_dict(
-        {"kernelspec": masters.KERNELSPEC, "language_info": masters.LANGUAGE}
-    )
-    _refuse_faults(notebook, name)
-    _fix_model_ids(notebook)
+    before, after = code_cells(old), code_cells(fresh)
+    if [_runs(cell) for cell in before] != [_runs(cell) for cell in after]:
+        return False
+    for source, target in zip(before, after, strict=True):
+        target.outputs, target.execution_count = source.outputs, source.execution_count
+    return True
 
 
-def environment(home: str, **extra: str) -> dict[str, str]:
-    """Return a kernel's environment: on the CPU, results in ``home``, none of the author's own settings."""
-    mine = {key: value for key, value in os.environ.items() if not key.startswith("COURSEKIT_")}
-    return {**mine, "COURSEKIT_DEVICE": "cpu", "COURSEKIT_HOME": home, **extra}
+def code_cells(notebook: NotebookNode) -> list[NotebookNode]:
+    """Return the notebook's code cells."""
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
-def keep_outputs(old: NotebookNode, fresh: NotebookNode) -> None:
-    """Move the outputs of ``old`` into ``fresh``, whose code cells are the same."""
-    for before, after in zip(_code(old), _code(fresh), strict=True):
-        after.outputs, after.execution_count = before.outputs, before.execution_count
+def _runs(cell: NotebookNode) -> str:
+    return generated.INSTALLED.sub(generated.INSTALL, cell.source)
 
 
-def same_code(old: NotebookNode, fresh: NotebookNode) -> bool:
-    """Tell whether both run the same code, whatever repository their install lines name."""
-    sources = [
-        [generated.INSTALLED.sub("", cell.source) for cell in _code(notebook)] for notebook in (old, fresh)
-    ]
-    return sources[0] == sources[1]
-
-
-def difference(built: NotebookNode, expected: NotebookNode) -> str | None:
-    """Return where the built notebook differs from its master (outputs aside), or None."""
+def difference(built: NotebookNode | None, expected: NotebookNode) -> str:
+    """Return where the built notebook differs from its master (outputs aside), "" if it does not."""
+    if built is None:
+        return "is missing or cannot be read"
     one, two = health.clear_outputs(built), health.clear_outputs(expected)
     if len(one.cells) != len(two.cells):
         return f"{len(one.cells)} cells, the master has {len(two.cells)}"
@@ -145,7 +118,7 @@ def difference(built: NotebookNode, expected: NotebookNode) -> str | None:
             if left.get(key) != right.get(key):
                 return f"cell {number}: {key} differs from the master"
     keys = ("metadata", "nbformat", "nbformat_minor")
-    return next((f"notebook {key} differs" for key in keys if one.get(key) != two.get(key)), None)
+    return next((f"notebook {key} differs" for key in keys if one.get(key) != two.get(key)), "")
 
 
 def check(course: Course, names: list[str]) -> list[str]:
@@ -162,43 +135,39 @@ def load(path: Path) -> NotebookNode | None:
 
 
 def write(path: Path, notebook: NotebookNode) -> None:
-    """Write the notebook in one step: whoever reads meanwhile sees the old file or the new one."""
+    """Write the notebook to ``path``, after a check that it is a valid one."""
     nbformat.validate(notebook)
-    text = nbformat.writes(notebook).rstrip("\n") + "\n"
+    replace_text(path, nbformat.writes(notebook).rstrip("\n") + "\n")
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Write the file in one step: whoever reads meanwhile sees the old text or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(
-        "w", dir=path.parent, suffix=".part", delete=False, encoding="utf-8"
-    ) as file:
-        try:
+    handle, part = tempfile.mkstemp(dir=path.parent, suffix=".part", text=True)
+    try:
+        with open(handle, "w", encoding="utf-8", newline="\n") as file:
             file.write(text)
-            file.close()
-            os.chmod(file.name, 0o644)
-            os.replace(file.name, path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(file.name)
-            raise
+        os.chmod(part, path.stat().st_mode & 0o777 if path.exists() else 0o644)
+        os.replace(part, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(part)
+        raise
 
 
 def main(arguments: list[str] | None = None, course: Course | None = None) -> int:
     """Build or check what the command line asks for; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument(
-        "names", nargs="*", help="notebooks, e.g. 01 or 01-floating-point-basics (default: all)"
-    )
+    parser.add_argument("names", nargs="*", help="notebooks: 01 or 01-floating-point-basics (default: all)")
     parser.add_argument("--all", action="store_true", help="rebuild and run even what is up to date")
-    parser.add_argument(
-        "--check", action="store_true", help="run and write nothing; fail if something is stale"
-    )
+    parser.add_argument("--check", action="store_true", help="only look; fail if something is stale")
     options = parser.parse_args(arguments)
     course = course or Course()
     try:
         names = course.select(options.names)
-        return (
-            _report_check(check(course, names), names)
-            if options.check
-            else _build_all(course, names, options.all)
-        )
+        if options.check:
+            return _report_check(check(course, names), names)
+        return _build_all(course, names, options.all)
     except (BuildError, generated.AddressError) as error:
         print(error, file=sys.stderr)
         return 1
@@ -226,46 +195,19 @@ def _report_check(lines: list[str], names: list[str]) -> int:
 
 def _check_one(course: Course, name: str) -> Iterator[str]:
     for path, fresh in zip(course.paths(name), course.expected(name), strict=True):
-        where, built = path.relative_to(course.root), load(path)
-        if built is None:
-            yield f"{where}: {'cannot be read' if path.exists() else 'is missing'}"
-            continue
-        found = difference(built, fresh)
-        wrong = health.faults(built, health.size(path)) if path.parent == course.notebooks else _stored(built)
-        yield from (f"{where}: {fault}" for fault in [*([found] if found else []), *wrong])
-
-
-def _stored(built: NotebookNode) -> list[str]:
-    numbers = [i for i, cell in enumerate(built.cells) if cell.get("outputs") or cell.get("execution_count")]
-    return [f"cell {i}: solutions are stored without outputs" for i in numbers]
+        built = load(path)
+        found = [difference(built, fresh)]
+        if built is not None:
+            is_student = path.parent == course.notebooks
+            found += health.faults(built, path.stat().st_size) if is_student else health.leftovers(built)
+        yield from (f"{path.relative_to(course.root)}: {fault}" for fault in found if fault)
 
 
 def _orphans(course: Course) -> list[str]:
     known = {path for name in course.masters() for path in course.paths(name)}
     built = [*course.notebooks.glob("*.ipynb"), *course.notebooks.glob("solutions/*.ipynb")]
-    return [
-        f"{p.relative_to(course.root)}: has no master; delete it" for p in sorted(built) if p not in known
-    ]
-
-
-def _code(notebook: NotebookNode) -> list[NotebookNode]:
-    return [cell for cell in notebook.cells if cell.cell_type == "code"]
-
-
-def _refuse_faults(notebook: NotebookNode, name: str) -> None:
-    for number, cell in enumerate(notebook.cells):
-        wrong = list(health.cell_faults(cell)) if cell.cell_type == "code" else []
-        if wrong:
-            trace = "\n".join(line for o in cell.outputs for line in o.get("traceback", []))
-            raise BuildError(f"{name}, cell {number}: {'; '.join(wrong)}\n\n{cell.source}\n{trace}")
-
-
-def _fix_model_ids(notebook: NotebookNode) -> None:
-    """Replace the kernel's random widget ids, which mean nothing without it and change with every build."""
-    for cell in _code(notebook):
-        views = [o.data[health.WIDGET_VIEW] for o in cell.outputs if health.WIDGET_VIEW in o.get("data", {})]
-        for number, view in enumerate(views):
-            view["model_id"] = f"{cell.id}-{number}"
+    strays = sorted(path for path in built if path not in known)
+    return [f"{path.relative_to(course.root)}: has no master; delete it" for path in strays]
 
 
 if __name__ == "__main__":

@@ -114,7 +114,7 @@ def _fault(marker: str, opened: int, exercise: bool) -> str:
 def _code_cells(text: str) -> Iterator[tuple[int, str, list[str]]]:
     """Yield (number of the first line, header, lines) of each code cell."""
     lines = text.split("\n")
-    starts = [i for i, line in enumerate(lines) if HEADER.match(line)] + [len(lines)]
+    starts = sorted({0, *(i for i, line in enumerate(lines) if HEADER.match(line)), len(lines)})
     for start, end in zip(starts, starts[1:], strict=False):
         if "[markdown]" not in lines[start] and "[raw]" not in lines[start]:
             yield start + 1, lines[start], lines[start:end]

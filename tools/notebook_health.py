@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 from nbformat import NotebookNode
 
@@ -53,18 +52,20 @@ def output_text(output: NotebookNode) -> str:
     return "\n".join("".join(part) for part in (*parts, *output.get("traceback", [])))
 
 
-def clear_outputs(folder_notebook: NotebookNode) -> NotebookNode:
+def leftovers(notebook: NotebookNode) -> Iterator[str]:
+    """Yield what a notebook with solutions should not have stored."""
+    for number, cell in enumerate(notebook.cells):
+        if cell.get("outputs") or cell.get("execution_count"):
+            yield f"cell {number}: solutions are stored without outputs"
+
+
+def clear_outputs(notebook: NotebookNode) -> NotebookNode:
     """Return a copy without outputs and execution counts."""
-    copy = folder_notebook.copy()
-    copy.cells = [_cleared(cell) for cell in folder_notebook.cells]
+    copy = notebook.copy()
+    copy.cells = [_cleared(cell) for cell in notebook.cells]
     return copy
 
 
 def _cleared(cell: NotebookNode) -> NotebookNode:
     empty = {"outputs": [], "execution_count": None} if cell.cell_type == "code" else {}
     return NotebookNode({**cell, **empty})
-
-
-def size(path: Path) -> int:
-    """Return the file's size in bytes."""
-    return path.stat().st_size

@@ -1,0 +1,113 @@
+"""Every notebook that pytest collects runs once on the CPU and, where there is one, once more on the GPU."""
+
+import functools
+import os
+import tempfile
+from collections.abc import Iterator
+
+import pytest
+from nbval.plugin import IPyNbCell, IPyNbFile, NbCellError
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Run notebooks with this Python, whatever kernel named python3 the user has installed."""
+    config.option.nbval_current_env = True
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collect_file(parent: pytest.Collector) -> Iterator[None]:
+    """Replace nbval's collector of a notebook by one per device."""
+    found = yield
+    return [
+        each for one in found for each in (_per_device(one, parent) if isinstance(one, IPyNbFile) else [one])
+    ]
+
+
+def _per_device(notebook: IPyNbFile, parent: pytest.Collector) -> list["DeviceNotebook"]:
+    kinds = {"cpu": CpuNotebook, "cuda": CudaNotebook}
+    return [kinds[device].from_parent(parent, path=notebook.path) for device in devices()]
+
+
+@functools.cache
+def devices() -> tuple[str, ...]:
+    """Return the devices to run notebooks on: COURSEKIT_TEST_DEVICES ("cpu,cuda"), else those that exist."""
+    chosen = os.environ.get("COURSEKIT_TEST_DEVICES")
+    if chosen:
+        return tuple(chosen.split(","))
+    import torch
+
+    return ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",)
+
+
+class DeviceNotebook(IPyNbFile):
+    """A notebook on one device: its kernel has settings of its own, its cells' names show the device."""
+
+    device = ""
+
+    def setup(self) -> None:
+        """Start the kernel with the settings, and put ours back at once."""
+        self.home = tempfile.TemporaryDirectory(prefix="coursekit-")
+        with pytest.MonkeyPatch.context() as patch:
+            for name in [name for name in os.environ if name.startswith("COURSEKIT_")]:
+                patch.delenv(name)
+            patch.setenv("COURSEKIT_DEVICE", self.device)
+            patch.setenv("COURSEKIT_HOME", self.home.name)
+            patch.setenv("COURSEKIT_STRICT", "claims")
+            super().setup()
+
+    def teardown(self) -> None:
+        """Stop the kernel and drop what it recorded."""
+        super().teardown()
+        self.home.cleanup()
+
+    def collect(self) -> Iterator["DeviceCell"]:
+        """Yield the code cells as "Cell 3[cpu]"; "Cell 3" on the command line selects it on every device."""
+        for cell in super().collect():
+            yield DeviceCell.from_parent(
+                self,
+                name=f"{cell.name}[{self.device}]",
+                cell_num=cell.cell_num,
+                cell=cell.cell,
+                options=self.options(cell.options),
+            )
+
+    def options(self, options: dict[str, object]) -> dict[str, object]:
+        """Return nbval's options for a cell."""
+        return options
+
+
+class CpuNotebook(DeviceNotebook):
+    """The device that the stored outputs come from: they are compared."""
+
+    device = "cpu"
+
+
+class CudaNotebook(DeviceNotebook):
+    """Another device counts differently in the last digits: cells must run, but outputs are not compared."""
+
+    device = "cuda"
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        super().__init__(*args, **kwargs)
+        self.add_marker("cuda")
+
+    def options(self, options: dict[str, object]) -> dict[str, object]:
+        """Return nbval's options for a cell, with the comparison off."""
+        options["check"] = False
+        return options
+
+
+class DeviceCell(IPyNbCell):
+    """A cell that must keep stderr empty, also where its output is not compared."""
+
+    def runtest(self) -> None:
+        """Run the cell as nbval does, then look at what it left on stderr."""
+        super().runtest()
+        text = "".join(output.text for output in self.test_outputs if output.get("name") == "stderr")
+        if text:
+            raise NbCellError(self.cell_num, "The cell wrote to stderr", self.cell.source, text)
+
+    def reportinfo(self) -> tuple[object, int, str]:
+        """Return where the cell stands, with the device in its description."""
+        path, line, text = super().reportinfo()
+        return path, line, f"{text}[{self.parent.device}]"

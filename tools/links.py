@@ -1,0 +1,94 @@
+"""Write the repository's address everywhere: pyproject.toml, the README's table, badges and install lines.
+
+Notebooks keep their outputs: nothing is run.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import generated
+import masters
+from build_notebooks import Course, difference, keep_outputs, load, replace_text, write
+from generated import AddressError, Repository
+
+
+def origin(root: Path) -> Repository:
+    """Return the repository that git's ``origin`` names.
+
+    Errors: AddressError if there is no origin, or if it is not on GitHub.
+    """
+    command = ["git", "-C", str(root), "remote", "get-url", "origin"]
+    try:
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError:
+        raise AddressError("git is not installed; give the address: make links REPO=owner/name") from None
+    if result.returncode:
+        raise AddressError("git knows no 'origin' here; give the address: make links REPO=owner/name")
+    try:
+        return generated.parse_address(result.stdout)
+    except AddressError as error:
+        raise AddressError(f"git's origin: {error}; or use make links REPO=owner/name") from None
+
+
+def write_address(course: Course, repo: Repository) -> list[str]:
+    """Write ``repo`` into pyproject.toml and what is made from it; return what changed or is left to do."""
+    pyproject, readme = course.root / "pyproject.toml", course.root / "README.md"
+    texts = {pyproject: generated.with_repository(pyproject.read_text(encoding="utf-8"), repo)}
+    if readme.exists():
+        table = generated.with_table(readme.read_text(encoding="utf-8"), repo, titles(course))
+        texts[readme] = table
+    done = [_write_text(course, path, text) for path, text in texts.items()]
+    done += [line for name in course.masters() for line in _rewrite(course, name)]
+    return [line for line in done if line]
+
+
+def titles(course: Course) -> dict[str, str]:
+    """Return name to title of every notebook that has a master."""
+    return {name: masters.title(masters.read(path)) for name, path in course.masters().items()}
+
+
+def main(arguments: list[str] | None = None, course: Course | None = None) -> int:
+    """Rewrite the links as the command line asks; return the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("repository", nargs="?", help="owner/name or its address (default: git's origin)")
+    wanted = parser.parse_args(arguments).repository
+    course = course or Course()
+    try:
+        repo = generated.parse_address(wanted) if wanted else origin(course.root)
+        done = write_address(course, repo)
+    except (AddressError, masters.BuildError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    print("\n".join(done or ["nothing to change"]))
+    print(f"links lead to {repo.url}")
+    return 0
+
+
+def _write_text(course: Course, path: Path, text: str) -> str:
+    if path.read_text(encoding="utf-8") == text:
+        return ""
+    replace_text(path, text)
+    return f"{path.relative_to(course.root)} written"
+
+
+def _rewrite(course: Course, name: str) -> list[str]:
+    """Write both copies of ``name`` with the new address and the old outputs; leave what has to run."""
+    done = []
+    for path, fresh in zip(course.paths(name), course.expected(name), strict=True):
+        old = load(path)
+        if old is not None and not difference(old, fresh):
+            continue
+        where = os.fspath(path.relative_to(course.root))
+        if old is None or not keep_outputs(old, fresh):
+            done.append(f"{where} is not what its master says: run `make notebooks`")
+            continue
+        write(path, fresh)
+        done.append(f"{where} written")
+    return done
+
+
+if __name__ == "__main__":
+    sys.exit(main())
