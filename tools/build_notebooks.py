@@ -76,6 +76,7 @@ def build(course: Course, name: str, *, force: bool = False) -> list[str]:
             how = "written, its code is the same"
         else:
             execute(student, name, course.notebooks, strict="claims")
+            _refuse_size(student, name)
         changes.append((student_path, student, how))
     if force or difference(load(solution_path), solution):
         changes.append((solution_path, solution, "written"))
@@ -173,6 +174,11 @@ def main(arguments: list[str] | None = None, course: Course | None = None) -> in
         return 1
 
 
+def _refuse_size(notebook: NotebookNode, name: str) -> None:
+    for fault in health.faults(notebook, len(nbformat.writes(notebook).encode())):
+        raise BuildError(f"{name}: {fault}")
+
+
 def _build_all(course: Course, names: list[str], force: bool) -> int:
     failed = 0
     for name in names:
@@ -187,7 +193,8 @@ def _build_all(course: Course, names: list[str], force: bool) -> int:
 
 
 def _report_check(lines: list[str], names: list[str]) -> int:
-    print("\n".join(lines) or f"{len(names)} notebooks are what their masters say")
+    count = f"{len(names)} notebooks are what their masters say"
+    print("\n".join(lines) or ("1 notebook is what its master says" if len(names) == 1 else count))
     if lines:
         print(FIX)
     return 1 if lines else 0

@@ -47,12 +47,12 @@ def read(path: Path) -> NotebookNode:
 
 def student(master: NotebookNode, name: str, repo: generated.Repository) -> NotebookNode:
     """Return the copy to work in: every solution is one line ``...``, badges and install line filled in."""
-    return _copy(master, lambda source: strip(source, keep=False), generated.badges(repo, name), repo)
+    return _copy(master, lambda source: reveal(source, solved=False), generated.badges(repo, name), repo)
 
 
 def solution(master: NotebookNode, name: str, repo: generated.Repository) -> NotebookNode:
     """Return the copy with the solutions; its relative links are made to fit the folder it lies in."""
-    notebook = _copy(master, lambda source: strip(source, keep=True), generated.BADGES, repo)
+    notebook = _copy(master, lambda source: reveal(source, solved=True), generated.BADGES, repo)
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             cell.source = LINK.sub(lambda match: match[1] + _from_solutions(match[2]), cell.source)
@@ -60,17 +60,17 @@ def solution(master: NotebookNode, name: str, repo: generated.Repository) -> Not
     return notebook
 
 
-def strip(source: str, *, keep: bool) -> str:
-    """Return the code without marker lines, and with ``...`` instead of each solution unless ``keep``."""
+def reveal(source: str, *, solved: bool) -> str:
+    """Return the code without marker lines, and with ``...`` instead of each solution unless ``solved``."""
     lines, inside = [], False
     for line in source.split("\n"):
         if line.strip() == OPEN:
             inside = True
-            if not keep:
+            if not solved:
                 lines.append(line[: len(line) - len(line.lstrip())] + "...")
         elif line.strip() == CLOSE:
             inside = False
-        elif keep or not inside:
+        elif solved or not inside:
             lines.append(line)
     return "\n".join(lines)
 
@@ -160,10 +160,10 @@ def _without_pass(source: str) -> str:
 
 
 def _set_ids(notebook: NotebookNode, name: str) -> None:
-    """Give cells ids that follow from their text, so that a rebuild changes only the ids of changed cells."""
+    """Give cells ids that follow from what students see, so that only a changed cell changes its id."""
     seen: Counter[str] = Counter()
     for cell in notebook.cells:
-        text = f"{name}\n{cell.cell_type}\n{cell.source}"
+        text = f"{name}\n{cell.cell_type}\n{reveal(cell.source, solved=False)}"
         cell.id = hashlib.sha256(f"{text}\n{seen[text]}".encode()).hexdigest()[:8]
         seen[text] += 1
 

@@ -1,0 +1,428 @@
+import json
+import os
+import subprocess
+import sys
+
+import build_notebooks
+import execution
+import generated
+import masters
+import nbformat
+import notebook_health as health
+import pytest
+import toy
+from hypothesis import given
+from hypothesis import strategies as st
+from masters import BuildError
+
+
+@pytest.fixture
+def course(tmp_path):
+    return toy.with_address(toy.course(tmp_path), "ada/engine")
+
+
+@pytest.fixture
+def runs(monkeypatch):
+    """Replace the kernel by one that runs at once and prints the number of the run; return the runs."""
+    done = []
+
+    def execute(notebook, name, folder, *, strict):
+        done.append((name, folder, strict))
+        for cell in build_notebooks.code_cells(notebook):
+            cell.execution_count = 1
+            cell.outputs = [nbformat.v4.new_output("stream", name="stdout", text=f"run {len(done)}\n")]
+
+    monkeypatch.setattr(build_notebooks, "execute", execute)
+    return done
+
+
+def read(course, solutions=False):
+    return nbformat.read(course.paths(toy.NAME)[solutions], as_version=4)
+
+
+def edit(course, old, new):
+    path = course.masters()[toy.NAME]
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new), encoding="utf-8")
+
+
+def sources(notebook):
+    return "\n".join(cell.source for cell in notebook.cells)
+
+
+def files(course):
+    return {path: path.read_bytes() for path in course.notebooks.rglob("*") if path.is_file()}
+
+
+# From master to copies
+
+
+def test_a_solution_becomes_one_line_at_its_own_indentation(course):
+    student, solution = course.expected(toy.NAME)
+    assert student.cells[3].source == "def double(x):\n    ...\n\n\nanswer = None\n..."
+    assert (
+        solution.cells[3].source == "def double(x):\n    return 2 * x\n\n\nanswer = None\nanswer = double(21)"
+    )
+
+
+@given(st.lists(st.tuples(st.sampled_from(["", "    "]), st.booleans()), max_size=6))
+def test_copies_differ_only_inside_the_markers(blocks):
+    lines, solved, unsolved = [], [], []
+    for number, (indent, is_solution) in enumerate(blocks):
+        code = [f"{indent}x = {number}", f"{indent}y = {number}"]
+        lines += [f"{indent}# solution", *code, f"{indent}# end solution"] if is_solution else code
+        solved += code
+        unsolved += [f"{indent}..."] if is_solution else code
+    text = "\n".join(lines)
+    assert masters.reveal(text, solved=True) == "\n".join(solved)
+    assert masters.reveal(text, solved=False) == "\n".join(unsolved)
+
+
+@pytest.mark.parametrize(
+    ("body", "line", "words"),
+    [
+        ('# %% tags=["exercise"]\n# solution\nx = 1\n', 2, "without '# end solution'"),
+        ('# %% tags=["exercise"]\nx = 1\n# end solution\n', 3, "without '# solution' before"),
+        ('# %% tags=["exercise"]\n# solution\n# solution\n# end solution\n', 3, "starts in line 2"),
+        ("# %%\n# solution\nx = 1\n# end solution\n", 2, "outside an exercise cell"),
+        ("# solution\nx = 1\n# end solution\n", 1, "outside an exercise cell"),
+        ('# %% tags=["exercise"]\n# solution\n\n# %%\n# end solution\n', 2, "without '# end solution'"),
+        ('# %%\n\n# %% tags=["exercise"]\nx = 1\n', 3, "exercise cell without '# solution'"),
+    ],
+)
+def test_a_marker_in_the_wrong_place_is_named_with_file_and_line(body, line, words):
+    with pytest.raises(BuildError, match="01-bad.py") as error:
+        masters.check_markers(body, "01-bad.py")
+    assert f"01-bad.py:{line}: " in str(error.value)
+    assert words in str(error.value)
+
+
+def test_a_paragraph_that_reads_solution_is_no_marker():
+    masters.check_markers("# %% [markdown]\n# solution\n# # solution\n", "01-good.py")
+    assert masters.reveal("x = 1  # solution", solved=False) == "x = 1  # solution"
+
+
+def test_the_stray_pass_goes_and_the_magic_stays(course):
+    setup = course.expected(toy.NAME)[0].cells[1].source
+    assert (
+        '    %pip install -q "onnx<1.23" "coursekit @ git+https://github.com/ada/engine"\n\nimport os'
+        in setup
+    )
+    assert "pass" not in setup
+    ordinary = nbformat.v4.new_code_cell("if x:\n    pass\nfor y in z:\n    # why\n    pass")
+    masters._tidy(ordinary, "here")
+    assert ordinary.source.count("pass") == 2
+
+
+def test_generated_text_names_the_repository_once_and_everywhere(course):
+    student, solution = course.expected(toy.NAME)
+    for notebook, path in (
+        (student, "notebooks/01-toy.ipynb"),
+        (solution, "notebooks/solutions/01-toy.ipynb"),
+    ):
+        title = notebook.cells[0].source
+        assert f"(https://colab.research.google.com/github/ada/engine/blob/main/{path})" in title
+        assert f"(https://mybinder.org/v2/gh/ada/engine/main?urlpath=lab/tree/{path})" in title
+        assert f"(https://github.com/ada/engine/blob/main/{path})" in title
+        assert "{{" not in sources(notebook)
+    assert "(solutions/01-toy.ipynb)" in student.cells[0].source
+    assert "(../01-toy.ipynb)" in solution.cells[0].source
+
+
+def test_links_in_the_solutions_lead_where_the_student_copy_leads(course):
+    student, solution = (notebook.cells[0].source for notebook in course.expected(toy.NAME))
+    assert all(
+        f"({target})" in student
+        for target in ("02-other.ipynb", "../docs/guide.md", "solutions/02-other.ipynb")
+    )
+    assert "[the other](02-other.ipynb)" in solution
+    assert "[the guide](../../docs/guide.md)" in solution
+    assert "[the answers](02-other.ipynb)" in solution
+
+
+def test_every_cell_has_a_slide_type_and_explicit_ones_stay(course):
+    student, _ = course.expected(toy.NAME)
+    assert [cell.metadata.slideshow.slide_type for cell in student.cells] == [
+        "slide",
+        "-",
+        "slide",
+        "-",
+        "subslide",
+    ]
+    assert masters.slide_type(nbformat.v4.new_markdown_cell("Just text.")) == "fragment"
+    assert masters.slide_type(nbformat.v4.new_markdown_cell("### Deeper")) == "fragment"
+
+
+def test_tags_stay_and_unknown_metadata_is_refused(course):
+    assert course.expected(toy.NAME)[0].cells[4].metadata.tags == ["shown"]
+    edit(course, 'tags=["shown"]', 'jupyter={"source_hidden": true}')
+    with pytest.raises(BuildError, match=r"01-toy\.py, cell 4: unknown metadata jupyter"):
+        course.expected(toy.NAME)
+
+
+def test_ids_are_unique_valid_and_survive_an_insertion(course):
+    before = [cell.id for cell in course.expected(toy.NAME)[0].cells]
+    assert before == [cell.id for cell in course.expected(toy.NAME)[1].cells]
+    edit(
+        course,
+        "# %% [markdown]\n# ## 1. Double it",
+        "# %%\nx = 1\n\n# %%\nx = 1\n\n# %% [markdown]\n# ## 1. Double it",
+    )
+    after = course.expected(toy.NAME)[0]
+    ids = [cell.id for cell in after.cells]
+    nbformat.validate(after)
+    assert len(set(ids)) == len(ids) == len(before) + 2
+    assert [i for i in ids if i in before] == before
+
+
+def test_the_header_of_jupytext_and_the_kernel_leave_no_trace(course):
+    header = (
+        "# ---\n# jupyter:\n#   kernelspec:\n#     name: conda-env-mine\n#     display_name: Mine\n# ---\n\n"
+    )
+    edit(course, "# %% [markdown]\n# # Toy", header + "# %% [markdown]\n# # Toy")
+    student, _ = course.expected(toy.NAME)
+    assert student.metadata == {"kernelspec": masters.KERNELSPEC, "language_info": masters.LANGUAGE}
+    assert student.cells[0].source.startswith("# Toy")
+
+
+def test_masters_survive_ruff():
+    command = [sys.executable, "-m", "ruff", "check", "--stdin-filename", "notebooks/source/01-toy.py", "-"]
+    text = toy.MASTER + "\n# %%\nimport numpy as np\n\ndouble(np.pi)\n"
+    result = subprocess.run(command, input=text, capture_output=True, text=True, cwd=toy.ROOT, check=False)
+    assert result.returncode == 0, result.stdout
+
+
+# What is run, and when
+
+
+def test_only_what_changed_is_built_and_only_changed_code_runs(course, runs):
+    assert len(build_notebooks.build(course, toy.NAME)) == 2
+    assert runs == [(toy.NAME, course.notebooks, "claims")]
+    before = files(course)
+    assert build_notebooks.build(course, toy.NAME) == []
+    assert files(course) == before
+
+    edit(course, "# ## 1. Double it", "# ## 1. Twice as much")
+    assert len(build_notebooks.build(course, toy.NAME)) == 2
+    assert len(runs) == 1
+    assert "Twice" in sources(read(course))
+    assert read(course).cells[4].outputs[0].text == "run 1\n"
+
+    edit(course, "    return 2 * x", "    return x + x")
+    assert build_notebooks.build(course, toy.NAME) == ["notebooks/solutions/01-toy.ipynb written"]
+    assert "x + x" in sources(read(course, solutions=True))
+
+    edit(course, "seen on", "now seen on")
+    build_notebooks.build(course, toy.NAME)
+    assert [len(runs), read(course).cells[4].outputs[0].text] == [2, "run 2\n"]
+
+
+def test_all_runs_what_is_up_to_date(course, runs):
+    assert build_notebooks.main([], course) == 0
+    assert build_notebooks.main(["--all"], course) == 0
+    assert len(runs) == 2
+
+
+@pytest.mark.parametrize("damage", ["error", "stderr", "unrun", "state", "text"])
+def test_a_damaged_notebook_runs_again(course, runs, damage):
+    build_notebooks.build(course, toy.NAME)
+    path = course.paths(toy.NAME)[0]
+    if damage == "text":
+        path.write_text("{", encoding="utf-8")
+    else:
+        path.write_text(nbformat.writes(damaged(read(course), damage)), encoding="utf-8")
+    assert build_notebooks.build(course, toy.NAME) == ["notebooks/01-toy.ipynb executed"]
+    assert build_notebooks.check(course, [toy.NAME]) == []
+
+
+def damaged(notebook, damage):
+    cell = notebook.cells[4]
+    if damage == "error":
+        cell.outputs = [
+            nbformat.v4.new_output("error", ename="ValueError", evalue="no", traceback=["Traceback: no"])
+        ]
+    elif damage == "stderr":
+        cell.outputs = [nbformat.v4.new_output("stream", name="stderr", text="a warning")]
+    elif damage == "unrun":
+        cell.outputs, cell.execution_count = [], None
+    elif damage == "state":
+        notebook.metadata.widgets = {health.WIDGET_STATE: {"state": {}}}
+    elif damage == "path":
+        cell.outputs = [nbformat.v4.new_output("stream", name="stdout", text="saved in /home/ada/model.pt")]
+    elif damage == "slide":
+        cell.metadata.slideshow.slide_type = "skip"
+    elif damage == "source":
+        cell.source += "  "
+    elif damage == "kernel":
+        notebook.metadata.kernelspec.name = "mine"
+    elif damage == "size":
+        cell.outputs = [nbformat.v4.new_output("stream", name="stdout", text="x" * 600_001)]
+    elif damage == "cell":
+        del notebook.cells[-1]
+    return notebook
+
+
+def test_a_failed_run_leaves_both_copies_as_they_were(course, runs, monkeypatch):
+    build_notebooks.build(course, toy.NAME)
+    before = files(course)
+    edit(course, "seen on", "not seen on")
+
+    def execute(*args, **kwargs):
+        raise BuildError("01-toy: no")
+
+    monkeypatch.setattr(build_notebooks, "execute", execute)
+    assert build_notebooks.main([], course) == 1
+    after = files(course)
+    source = course.masters()[toy.NAME]
+    assert {p: b for p, b in after.items() if p != source} == {p: b for p, b in before.items() if p != source}
+
+
+def test_one_bad_master_does_not_keep_the_others_from_being_built(course, runs, capsys):
+    toy.course(course.root, "# %%\n# solution\n", "00-bad")
+    toy.with_address(course, "ada/engine")
+    assert build_notebooks.main([], course) == 1
+    assert "00-bad.py:2" in capsys.readouterr().err
+    assert [name for name, *_ in runs] == [toy.NAME]
+
+
+def test_names_select_and_unknown_ones_are_refused(course, runs, capsys):
+    toy.course(course.root, toy.MASTER, "dashboard")
+    toy.course(course.root, toy.MASTER, "02-other")
+    assert course.select([]) == ["01-toy", "02-other", "dashboard"]
+    assert course.select(["notebooks/02-other.ipynb", "01"]) == ["01-toy", "02-other"]
+    assert course.select(["dashboard.py"]) == ["dashboard"]
+    assert build_notebooks.main(["07"], course) == 1
+    assert "no master for '07'; there are: 01-toy, 02-other, dashboard" in capsys.readouterr().err
+
+
+def test_writing_is_all_or_nothing(course, monkeypatch):
+    path = course.notebooks / "text"
+    build_notebooks.replace_text(path, "old")
+    monkeypatch.setattr(os, "replace", lambda *a: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(OSError, match="disk full"):
+        build_notebooks.replace_text(path, "new")
+    assert path.read_text(encoding="utf-8") == "old"
+    assert list(course.notebooks.glob("*.part")) == []
+
+
+def test_the_kernels_environment_holds_none_of_the_authors_settings(monkeypatch):
+    monkeypatch.setenv("COURSEKIT_PRESENT", "1")
+    monkeypatch.setenv("COURSEKIT_DEVICE", "cuda")
+    monkeypatch.setenv("ELSEWHERE", "kept")
+    mine = {
+        k: v
+        for k, v in execution.environment("there", COURSEKIT_STRICT="1").items()
+        if k.startswith(("COURSEKIT", "ELSE"))
+    }
+    assert mine == {
+        "COURSEKIT_DEVICE": "cpu",
+        "COURSEKIT_HOME": "there",
+        "COURSEKIT_STRICT": "1",
+        "ELSEWHERE": "kept",
+    }
+
+
+def test_random_widget_ids_do_not_reach_the_file():
+    view = {"version_major": 2, "version_minor": 0, "model_id": os.urandom(16).hex()}
+    output = nbformat.v4.new_output("display_data", {health.WIDGET_VIEW: view, "text/plain": "a panel"})
+    notebook = nbformat.v4.new_notebook(
+        cells=[nbformat.v4.new_code_cell("panel", id="abcd", outputs=[output])]
+    )
+    execution._fix_model_ids(notebook)
+    assert notebook.cells[0].outputs[0].data[health.WIDGET_VIEW]["model_id"] == "abcd-0"
+
+
+# --check
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        ("error", "cell 4: error output ValueError: no"),
+        ("stderr", "cell 4: text on stderr: a warning"),
+        ("unrun", "cell 4: was not executed"),
+        ("state", "stored widget state"),
+        ("path", "cell 4: shows a path of one machine: /home/ada"),
+        ("slide", "cell 4: metadata differs"),
+        ("source", "cell 4: source differs"),
+        ("kernel", "notebook metadata differs"),
+        ("size", " kB, more than 600"),
+        ("cell", "4 cells, the master has 5"),
+    ],
+)
+def test_check_finds_what_is_wrong_says_how_to_mend_it_and_changes_nothing(
+    course, runs, capsys, damage, words
+):
+    build_notebooks.build(course, toy.NAME)
+    path = course.paths(toy.NAME)[0]
+    path.write_text(nbformat.writes(damaged(read(course), damage)), encoding="utf-8")
+    before = files(course)
+    assert build_notebooks.main(["--check"], course) == 1
+    out = capsys.readouterr().out
+    assert words in out
+    assert out.startswith("notebooks/01-toy.ipynb: ")
+    assert "make notebooks" in out
+    assert files(course) == before
+    assert len(runs) == 1
+
+
+def test_check_passes_what_was_just_built(course, runs, capsys):
+    build_notebooks.build(course, toy.NAME)
+    assert build_notebooks.main(["--check"], course) == 0
+    assert capsys.readouterr().out == "1 notebook is what its master says\n"
+
+
+def test_check_finds_missing_orphaned_and_leaking_files(course, runs):
+    build_notebooks.build(course, toy.NAME)
+    student, solution = course.paths(toy.NAME)
+    (course.notebooks / "09-lost.ipynb").write_text("{}", encoding="utf-8")
+    leaking = read(course, solutions=True)
+    leaking.cells[1].execution_count = 1
+    solution.write_text(nbformat.writes(leaking), encoding="utf-8")
+    student.unlink()
+    assert build_notebooks.check(course, [toy.NAME]) == [
+        "notebooks/01-toy.ipynb: is missing or cannot be read",
+        "notebooks/solutions/01-toy.ipynb: cell 1: solutions are stored without outputs",
+        "notebooks/09-lost.ipynb: has no master; delete it",
+    ]
+
+
+def test_a_changed_address_makes_every_copy_stale(course, runs):
+    build_notebooks.build(course, toy.NAME)
+    toy.with_address(course, "grace/compiler")
+    assert len(build_notebooks.check(course, [toy.NAME])) == 2
+
+
+def test_check_starts_no_kernel_and_loads_neither_torch_nor_matplotlib():
+    heavy = ["torch", "matplotlib", "nbclient", "coursekit"]
+    code = "import sys, build_notebooks as b; b.main(['--check']); "
+    code += f"print([name for name in {heavy} if name in sys.modules])"
+    env = {**os.environ, "PYTHONPATH": str(toy.ROOT / "tools")}
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env, check=True)
+    assert result.stdout.strip().endswith("[]")
+
+
+def test_built_files_are_plain_json_with_one_newline_at_the_end(course, runs):
+    build_notebooks.build(course, toy.NAME)
+    for path in course.paths(toy.NAME):
+        text = path.read_text(encoding="utf-8")
+        assert json.loads(text)["nbformat"] == 4
+        assert text.endswith("}\n")
+        assert not text.endswith("\n\n")
+
+
+@pytest.mark.parametrize("text", ["/home/ada/x", "in C:\\Users\\ada", "File /tmp/x.py", "'/root/a'"])
+def test_paths_of_a_machine_are_seen(text):
+    assert health.MACHINE_PATH.search(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["https://github.com/home/x", "x/home/y", "1 / 2", "a/b", "and/or", "</div>", "/ 8"]
+)
+def test_what_only_looks_like_a_path_is_let_through(text):
+    assert not health.MACHINE_PATH.search(text)
+
+
+def test_repository_addresses_come_from_one_setting(course):
+    assert generated.repository(course.root).slug == "ada/engine"
