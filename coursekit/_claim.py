@@ -13,6 +13,7 @@ from coursekit import _arguments, _display, _texts
 KINDS = ("arithmetic", "statistical", "hardware")
 ID = re.compile(r"\d\d-[a-z0-9]+(-[a-z0-9]+)*")
 DIGITS = {"arithmetic": 6, "statistical": 3, "hardware": 3}
+EXACT = 1e15  # floats below it hold every whole number
 PER_CENT = ("%", "points")
 _RULES = ("equals", "at_least", "at_most", "between", "is", "verdict")
 _REQUIRED = {"id": str, "kind": str, "says": str, "why": str, "holds": dict}
@@ -55,15 +56,6 @@ class Rule:
         inside = self.low <= reading.low and reading.high <= self.high
         return not inside and reading.low <= self.high and self.low <= reading.high
 
-    def __str__(self) -> str:
-        if self.words:
-            return " or ".join(self.words)
-        if self.low == self.high:
-            return f"exactly {self.low:g}"
-        if self.high == math.inf:
-            return f"at least {self.low:g}"
-        return f"at most {self.high:g}" if self.low == -math.inf else f"from {self.low:g} to {self.high:g}"
-
 
 @dataclass(frozen=True)
 class Claim:
@@ -89,25 +81,50 @@ class Claim:
         """Whether the claim holds on every machine, so that a failure is a mistake and not a finding."""
         return self.kind != "hardware"
 
+    @property
+    def expected(self) -> str:
+        """What must be measured for the claim to hold, in words."""
+        rule = self.holds
+        if rule.words:
+            return " or ".join(_word(word) for word in rule.words)
+        if rule.low == rule.high:
+            return f"exactly {self.number(rule.low)}"
+        if math.inf in (rule.high, -rule.low):
+            return (
+                f"at least {self.number(rule.low)}"
+                if rule.high == math.inf
+                else f"at most {self.number(rule.high)}"
+            )
+        return f"from {self.number(rule.low)} to {self.number(rule.high)}"
+
     def show(self, reading: Reading) -> str:
         """Return the measurement as text, with unit and interval."""
         if isinstance(reading.value, bool | str):
-            return {"True": "yes", "False": "no"}.get(str(reading.value), str(reading.value))
+            return _word(str(reading.value))
         if not reading.has_interval:
             return self.number(reading.value)
-        return f"{self.number(reading.value)} [{self.number(reading.low)}, {self.number(reading.high)}]"
+        return f"{self.number(reading.value)} [{self.number(reading.low)} to {self.number(reading.high)}]"
 
     def number(self, value: float) -> str:
         """Return one number with the claim's unit."""
         if self.unit in ("s", "B") and math.isfinite(value):
             return (_display.seconds if self.unit == "s" else _display.size)(value)
-        return f"{_plain_number(value, self.digits)} {self.unit}".rstrip()
+        gap = "" if self.unit in ("×", "°") else " "
+        return f"{plain_number(value, self.digits)}{gap}{self.unit}".rstrip()
 
 
-def _plain_number(value: float, digits: int) -> str:
-    if isinstance(value, int) or (math.isfinite(value) and value == round(value) and abs(value) < 1e15):
-        return f"{value:,.0f}"
-    return f"{value:,.{digits}g}" if math.isfinite(value) else str(value)
+def plain_number(value: float, digits: int) -> str:
+    """Return whole numbers in full, others with up to ``digits`` significant digits."""
+    if not math.isfinite(value):
+        return str(value)
+    if isinstance(value, int) or (value == round(value) and abs(value) < EXACT):
+        return f"{int(value):,}"
+    text = _display.significant(value, digits)
+    return text.rstrip("0").rstrip(".") if "." in text and "e" not in text else text
+
+
+def _word(word: str) -> str:
+    return {"True": "yes", "False": "no"}.get(word, word)
 
 
 def read(measured: Any, claim: Claim) -> Reading:
@@ -120,7 +137,7 @@ def read(measured: Any, claim: Claim) -> Reading:
         verdict = getattr(measured, "verdict", measured)
         if not isinstance(verdict, str):
             raise TypeError(
-                f"claim {claim.id} needs a verdict ({claim.holds}); "
+                f"claim {claim.id} needs a verdict ({claim.expected}); "
                 f"got {verdict!r} ({type(verdict).__name__})"
             )
         return Reading(verdict, math.nan, math.nan)
@@ -131,10 +148,8 @@ def read(measured: Any, claim: Claim) -> Reading:
             )
         return Reading(bool(measured), math.nan, math.nan)
     low, value, high = _numbers(measured, claim)
-    if not low <= value <= high:
-        raise ValueError(
-            f"claim {claim.id}: the measured interval [{low}, {high}] does not hold its value {value}"
-        )
+    if low > high:
+        raise ValueError(f"claim {claim.id} needs an interval with low <= high; got {low} to {high}")
     return Reading(value, low, high)
 
 

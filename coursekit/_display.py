@@ -23,25 +23,25 @@ def significant(value: float, digits: int = 3) -> str:
 
 def seconds(value: float) -> str:
     """Return a duration in seconds as text with a sensible unit, e.g. ``1.25 ms``."""
-    unit, name = next(((u, n) for u, n in _TIMES if abs(value) >= u), _TIMES[-1])
+    unit, name = next(((u, n) for u, n in _TIMES if _reaches(value, u)), _TIMES[-1])
     return f"{significant(value / unit)} {name}"
 
 
 def size(nbytes: float) -> str:
     """Return a number of bytes as text with a decimal unit, e.g. ``70.2 kB``."""
     for unit, name in _SIZES:
-        if abs(nbytes) >= unit:
+        if _reaches(nbytes, unit):
             return f"{significant(nbytes / unit)} {name}"
     return f"{nbytes:.0f} B"
 
 
-def table_text(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Return a plain-text table: first column left-aligned, the others right-aligned."""
+def table_text(headers: Sequence[str], rows: Iterable[Sequence[object]], *, left: int = 1) -> str:
+    """Return a plain-text table: the first ``left`` columns left-aligned, the others right-aligned."""
     cells = [list(map(str, headers)), *(list(map(str, row)) for row in rows)]
     widths = [max(len(row[i]) for row in cells) for i in range(len(headers))]
     lines = [
         "  ".join(
-            c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))
+            c.ljust(w) if i < left else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))
         )
         for row in cells
     ]
@@ -49,12 +49,14 @@ def table_text(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
-def table_html(headers: Sequence[str], rows: Iterable[Sequence[object]], caption: str = "") -> str:
-    """Return an HTML table; every cell is escaped."""
-    head = "".join(f'<th style="{_align(i)}">{html.escape(str(h))}</th>' for i, h in enumerate(headers))
+def table_html(
+    headers: Sequence[str], rows: Iterable[Sequence[object]], caption: str = "", *, left: int = 1
+) -> str:
+    """Return an HTML table, aligned as ``table_text`` does; every cell is escaped."""
+    head = "".join(f'<th style="{_align(i, left)}">{html.escape(str(h))}</th>' for i, h in enumerate(headers))
     body = "".join(
         "<tr>"
-        + "".join(f'<td style="{_align(i)}">{html.escape(str(c))}</td>' for i, c in enumerate(row))
+        + "".join(f'<td style="{_align(i, left)}">{html.escape(str(c))}</td>' for i, c in enumerate(row))
         + "</tr>"
         for row in rows
     )
@@ -74,5 +76,10 @@ def card_html(title: str, lines: Iterable[str], tone: str = "neutral") -> str:
     )
 
 
-def _align(column: int) -> str:
-    return "text-align:left" if column == 0 else "text-align:right"
+def _align(column: int, left: int) -> str:
+    return "text-align:left" if column < left else "text-align:right"
+
+
+def _reaches(value: float, unit: float) -> bool:
+    # Rounded first, as it will be shown: 999.9 µs is 1.00 ms, not 1000 µs.
+    return abs(float(f"{value:.2e}")) >= unit

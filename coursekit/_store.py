@@ -60,9 +60,7 @@ class Log:
         self.check(record)
         line = json.dumps(record, allow_nan=False).encode()
         with self._locked() as path:
-            self._write(
-                path, [*(raw for raw, old in self._load(path) if not self._replaces(record, old)), line]
-            )
+            self._write(path, [*self._kept(path, record), line])
 
     def read(self) -> list[Record]:
         """Return all records, oldest first.
@@ -80,17 +78,23 @@ class Log:
             if len(kept) < len(lines):
                 self._write(path, kept)
 
-    def clear(self) -> Path | None:
-        """Start an empty file; return where the old one is kept, or None if there was none."""
+    def clear(self) -> tuple[int, Path | None]:
+        """Start an empty file; return how many records the old one held and where it is kept, if it was."""
         with self._locked() as path:
             if not path.exists():
-                return None
+                return 0, None
+            count = len(self._load(path))
             backup = _free_name(path, "cleared")
             os.replace(path, backup)
-            return backup
+            _sync_folder(path.parent)
+            return count, backup
 
-    def _replaces(self, new: Mapping[str, Any], old: Record) -> bool:
-        return bool(self.key) and all(new.get(field) == old.get(field) for field in self.key)
+    def _kept(self, path: Path, record: Mapping[str, Any]) -> list[bytes]:
+        """Return the lines that stay when ``record`` comes; damaged ones stay too, for ``read`` to find."""
+        if not self.key:
+            return _lines(path)
+        pairs = self._load(path)
+        return [line for line, old in pairs if any(old.get(name) != record.get(name) for name in self.key)]
 
     @contextmanager
     def _locked(self) -> Iterator[Path]:
@@ -110,12 +114,11 @@ class Log:
 
     def _load(self, path: Path) -> list[tuple[bytes, Record]]:
         """Return (line, record) pairs; the caller holds the lock."""
-        data = path.read_bytes() if path.exists() else b""
-        lines = [line for line in data.removeprefix(_BOM).split(b"\n") if line.strip()]
+        lines = _lines(path)
         pairs = [(line, self._parse(line)) for line in lines]
         good = [(line, record) for line, record in pairs if record is not None]
         if len(good) < len(lines):
-            self._rescue(path, data, [line for line, _ in good], len(lines))
+            self._rescue(path, [line for line, _ in good], len(lines))
         return good
 
     def _parse(self, line: bytes) -> Record | None:
@@ -128,10 +131,10 @@ class Log:
             return None
         return record
 
-    def _rescue(self, path: Path, data: bytes, good: list[bytes], total: int) -> None:
+    def _rescue(self, path: Path, good: list[bytes], total: int) -> None:
         # The copy is complete on the disk before the file is touched: a kill in between loses nothing.
         aside = _free_name(path, "damaged")
-        _write_bytes(aside, data)
+        _write_bytes(aside, path.read_bytes())
         self._write(path, good)
         warnings.warn(
             f"{path.name} was damaged: {total - len(good)} of its {total} lines could not be read. "
@@ -141,6 +144,11 @@ class Log:
 
     def _write(self, path: Path, lines: Iterable[bytes]) -> None:
         _write_bytes(path, b"".join(line.rstrip(b"\r") + b"\n" for line in lines))
+
+
+def _lines(path: Path) -> list[bytes]:
+    data = path.read_bytes() if path.exists() else b""
+    return [line for line in data.removeprefix(_BOM).split(b"\n") if line.strip()]
 
 
 def _refuse(constant: str) -> None:

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from coursekit import _claim, _display, _store, _texts, runtime
+from coursekit import _arguments, _claim, _display, _store, _texts, runtime
 
 HOLDS, FAILS, CORRECTED = "holds", "does not hold here", "corrected"
-STRICT = ("1", "claims")
-REPORT_HEADERS = ("claim", "the lecture says", "this machine says", "verdict")
+STRICT = ("0", "1", "claims")
+REPORT_HEADERS = ("claim", "kind", "the lecture says", "this machine says", "verdict")
+LEFT = 3  # columns of words, left-aligned
 TERMINAL_COLUMN = 60  # characters of a claim's text in a terminal's table
 _TONES = {HOLDS: "good", FAILS: "bad", CORRECTED: "neutral"}
 _MARKS = {HOLDS: "✓", FAILS: "✗", CORRECTED: "✎"}
@@ -58,20 +59,28 @@ class Card:
 class Report:
     """Every claim of the course with its last result here, in rows as REPORT_HEADERS says."""
 
-    rows: tuple[tuple[str, str, str, str], ...]
+    rows: tuple[tuple[str, str, str, str, str], ...]
     machine: str
+
+    @property
+    def title(self) -> str:
+        """How many claims were measured on this machine, and how many of them did not hold."""
+        verdicts = [row[-1] for row in self.rows if not row[-1].startswith(_NOT_YET)]
+        failed = sum(FAILS in verdict for verdict in verdicts)
+        counts = f"{len(verdicts)} of {len(self.rows)} measured, {failed} of them did not hold"
+        return f"Claims on {self.machine}: {counts}"
 
     def __str__(self) -> str:
         rows = [
-            (i, textwrap.shorten(says, TERMINAL_COLUMN, placeholder=" …"), *rest)
-            for i, says, *rest in self.rows
+            (*row[:2], textwrap.shorten(row[2], TERMINAL_COLUMN, placeholder=" …"), *row[3:])
+            for row in self.rows
         ]
-        return f"Claims on {self.machine}\n{_display.table_text(REPORT_HEADERS, rows)}"
+        return f"{self.title}\n{_display.table_text(REPORT_HEADERS, rows, left=LEFT)}"
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        return _display.table_html(REPORT_HEADERS, self.rows, f"Claims on {self.machine}")
+        return _display.table_html(REPORT_HEADERS, self.rows, self.title, left=LEFT)
 
 
 def show(id: str, *, measured: Any) -> Card:
@@ -96,10 +105,10 @@ def show(id: str, *, measured: Any) -> Card:
             "verdict": card.verdict,
         }
     )
-    if card.verdict == FAILS and claim.must_hold and os.environ.get("COURSEKIT_STRICT") in STRICT:
+    if card.verdict == FAILS and claim.must_hold and strict() in ("1", "claims"):
         raise AssertionError(
-            f"the {claim.kind} claim {id} does not hold: expected {claim.holds}, measured {card.measured}. "
-            f"It says: {claim.corrected or claim.says}"
+            f"the {claim.kind} claim {id} does not hold: expected {claim.expected}, "
+            f"measured {card.measured}. It says: {claim.corrected or claim.says}"
         )
     return card
 
@@ -111,6 +120,14 @@ def report() -> Report:
     return Report(
         tuple(_row(claim, results.get(claim.id)) for claim in _claim.load().values()), machine.label
     )
+
+
+def strict() -> str:
+    """Return COURSEKIT_STRICT: "1" (claims and exercises raise), "claims" (claims do) or "0" (nothing does).
+
+    Errors: ValueError for anything else, so that a typing error cannot switch the checks off.
+    """
+    return _arguments.choice("COURSEKIT_STRICT", os.environ.get("COURSEKIT_STRICT") or "0", STRICT)
 
 
 def keep_guess(id: str, guess: str | None) -> None:
@@ -149,19 +166,16 @@ def _card(claim: _claim.Claim, reading: _claim.Reading) -> Card:
 
 def _note(claim: _claim.Claim, reading: _claim.Reading) -> str:
     if claim.holds.crossed(reading):
-        return f"The interval reaches across the limit ({claim.holds}), so another run may say otherwise."
-    return "" if claim.holds.met(reading) else f"Expected: {claim.holds}."
+        return f"The interval reaches across the limit ({claim.expected}), so another run may say otherwise."
+    return "" if claim.holds.met(reading) else f"Expected: {claim.expected}."
 
 
-def _row(claim: _claim.Claim, result: Mapping[str, Any] | None) -> tuple[str, str, str, str]:
+def _row(claim: _claim.Claim, result: Mapping[str, Any] | None) -> tuple[str, str, str, str, str]:
+    says = _texts.plain(claim.says)
     if result is None:
-        return claim.id, _texts.plain(claim.says), "–", f"{_NOT_YET}: run notebook {claim.notebook}"
-    return (
-        claim.id,
-        _texts.plain(claim.says),
-        result["measured"],
-        f"{_MARKS[result['verdict']]} {result['verdict']}",
-    )
+        return claim.id, claim.kind, says, "–", f"{_NOT_YET}: run notebook {claim.notebook}"
+    verdict = result["verdict"]
+    return claim.id, claim.kind, says, result["measured"], f"{_MARKS[verdict]} {verdict}"
 
 
 def _check_result(record: Mapping[str, Any]) -> None:

@@ -112,7 +112,7 @@ class Cleared:
     def __str__(self) -> str:
         if self.backup is None:
             return "The scoreboard was empty already."
-        return f"The scoreboard is empty. Its {self.records} records are kept in {self.backup}."
+        return f"The scoreboard is empty. Its records ({self.records}) are kept in {self.backup}."
 
     __repr__ = __str__
 
@@ -160,8 +160,7 @@ def table() -> Scoreboard:
 
 def clear() -> Cleared:
     """Empty the board without asking; the old records stay in a backup file, whose name is in the answer."""
-    count = len(LOG.read())
-    return Cleared(count, LOG.clear())
+    return Cleared(*LOG.clear())
 
 
 def _group(fingerprint: str, entries: Iterable[Entry], here: str) -> Group:
@@ -238,6 +237,8 @@ def _accuracy(accuracy: Any) -> tuple[float, float | None, float | None]:
     low, value, high = (
         _arguments.real(f"accuracy.{n}", getattr(accuracy, n), 0, 1) for n in ("low", "value", "high")
     )
+    if low > high:
+        raise ValueError(f"accuracy must have low <= high; got an interval from {low} to {high}")
     return value, low, high
 
 

@@ -8,50 +8,46 @@ import copy
 import io
 import operator
 import reprlib
-import warnings
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from coursekit import _arguments
-from coursekit.exercises.verdict import Stop, not_tried, wrong
+from coursekit.exercises.verdict import Stop, Verdict, not_tried, wrong
 
+DEEPEST = 3  # levels of nesting that are searched for a blank
+_BITS = {"0": "0", "0.0": "0", "False": "0", "1": "1", "1.0": "1", "True": "1"}
 LONGEST_PRINT = 200  # characters of a student's own output that a verdict repeats
 
 
 def untried(answer: Any) -> bool:
     """Tell whether ``answer`` is still the blank: `...`, None, or a collection that holds a `...`."""
-    if answer is None or answer is ...:
-        return True
-    if isinstance(answer, dict):
-        answer = tuple(answer.values())
-    if isinstance(answer, np.ndarray) and answer.dtype == object:
-        answer = tuple(answer.ravel())
-    if isinstance(answer, tuple | list) and answer:
-        return any(item is ... for item in answer) or all(item is None for item in answer)
-    return False
+    return answer is None or _has_dots(answer, DEEPEST)
 
 
 def describe(answer: Any) -> str:
     """Return in a few words what ``answer`` is, for any object whatsoever."""
     kind = type(answer).__name__
-    if hasattr(answer, "shape") and hasattr(answer, "dtype"):
-        return f"{kind} of shape {tuple(answer.shape)} and dtype {answer.dtype}"
-    if callable(answer):
-        return f"the {kind} {getattr(answer, '__name__', '')}".strip()
     try:
-        return f"{reprlib.repr(answer)} ({kind})"
-    except Exception:  # a student's own __repr__ may do anything
+        if hasattr(answer, "shape") and hasattr(answer, "dtype"):
+            return f"{kind} of shape {tuple(answer.shape)} and dtype {answer.dtype}"
+        return f"the {kind} {answer.__name__}" if callable(answer) else f"{reprlib.repr(answer)} ({kind})"
+    except Exception:  # a student's own object may do anything when it is looked at
         return f"an object of type {kind}"
+
+
+def said(error: BaseException) -> str:
+    """Return the name and message of an error, for any error whatsoever."""
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:  # a student's own error may fail to print
+        return type(error).__name__
 
 
 def as_number(answer: Any, name: str = "your answer") -> float:
     """Return ``answer`` as a number; one-element arrays and tensors count, text and bools do not."""
-    value = _arguments.to_numpy(answer)
-    if isinstance(value, np.ndarray) and value.size == 1:
-        value = value.reshape(())[()]
+    value = _single(_arguments.to_numpy(answer))
     if isinstance(value, bool | np.bool_ | str | bytes):
         raise Stop(_unusable(name, "a number", answer))
     try:
@@ -110,41 +106,64 @@ def call(function: Any, *args: Any, **options: Any) -> Any:
     if not callable(function):
         raise Stop(_unusable("your answer", "a function", function))
     printed = io.StringIO()
-    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed), warnings.catch_warnings():
-        result = _run(
-            function, [_copied(a) for a in args], {k: _copied(v) for k, v in options.items()}, printed
-        )
+    try:
+        with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
+            result = function(
+                *map(_copied, args), **{name: _copied(value) for name, value in options.items()}
+            )
+    except (Exception, SystemExit) as error:
+        raise Stop(_failed(_call_text(function, args, options), error, printed)) from error
     if untried(result):
         raise Stop(not_tried())
     return result
 
 
-def _run(function: Callable[..., Any], args: list[Any], options: dict[str, Any], printed: io.StringIO) -> Any:
-    try:
-        return function(*args, **options)
-    except Stop:
-        raise
-    except (Exception, SystemExit) as error:
-        if "ellipsis" in str(error).lower():  # it computed with a blank that is still there
-            raise Stop(not_tried()) from None
-        shown = ", ".join([*map(_brief, args), *(f"{k}={_brief(v)}" for k, v in options.items())])
-        message = f"`{_title(function)}({shown})` raised `{type(error).__name__}: {error}`.{_echo(printed)}"
-        raise Stop(wrong(message, "Run that call in a cell of its own to see the full traceback.")) from error
+def _failed(call_text: str, error: BaseException, printed: io.StringIO) -> Verdict:
+    if "ellipsis" in said(error).lower():  # it computed with a blank that is still there
+        return not_tried()
+    output = printed.getvalue().strip()
+    echo = f" Before that it printed: {output[-LONGEST_PRINT:]}" if output else ""
+    message = f"`{call_text}` raised `{said(error)}`.{echo}"
+    return wrong(message, "Run that call in a cell of its own to see the full traceback.")
+
+
+def _call_text(function: Any, args: tuple[Any, ...], options: dict[str, Any]) -> str:
+    name = getattr(function, "__name__", type(function).__name__)
+    shown = [*map(_brief, args), *(f"{key}={_brief(value)}" for key, value in options.items())]
+    return f"{name}({', '.join(shown)})"
+
+
+def _single(value: Any) -> Any:
+    if isinstance(value, np.ndarray) and value.size == 1:
+        return value.reshape(())[()]
+    return value[0] if isinstance(value, list | tuple) and len(value) == 1 else value
 
 
 def _copied(value: Any) -> Any:
-    if hasattr(value, "detach") and hasattr(value, "clone"):
-        return value.detach().clone()
-    return copy.deepcopy(value)
+    try:
+        return copy.deepcopy(value)
+    except Exception:  # a tensor in the middle of a graph, a generator: not everything can be copied
+        return value.detach().clone() if hasattr(value, "detach") else value
+
+
+def _has_dots(answer: Any, depth: int) -> bool:
+    if isinstance(answer, dict):
+        answer = list(answer.values())
+    elif isinstance(answer, np.ndarray) and answer.dtype == object:
+        answer = list(answer.ravel())
+    if isinstance(answer, tuple | list) and depth:
+        return any(_has_dots(item, depth - 1) for item in answer) or (
+            len(answer) > 0 and all(item is None for item in answer)
+        )
+    return answer is ...
 
 
 def _bits(value: Any, width: int | None) -> str:
     if isinstance(value, str):
         return "".join(value.replace("_", "").split()).removeprefix("0b")
-    if isinstance(value, np.ndarray | list | tuple) and len(np.shape(value)):
-        return "".join(
-            str(int(bit)) if str(bit) in _BIT_TEXTS else "?" for bit in np.ravel(np.asarray(value))
-        )
+    if isinstance(value, list | tuple) or (isinstance(value, np.ndarray) and value.ndim):
+        items = [_arguments.to_numpy(item) for item in value]
+        return "".join(item if isinstance(item, str) else _BITS.get(str(item), "?") for item in items)
     if width is None or isinstance(value, bool | np.bool_):
         return ""
     try:
@@ -153,10 +172,7 @@ def _bits(value: Any, width: int | None) -> str:
         return ""
 
 
-_BIT_TEXTS = {"0", "1", "0.0", "1.0", "True", "False"}
-
-
-def _unusable(name: str, expected: str, answer: Any) -> Any:
+def _unusable(name: str, expected: str, answer: Any) -> Verdict:
     return wrong(f"{_start(name)} should be {expected}, but it is {describe(answer)}.")
 
 
@@ -164,14 +180,5 @@ def _start(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _title(function: Any) -> str:
-    return getattr(function, "__name__", type(function).__name__)
-
-
 def _brief(value: Any) -> str:
     return describe(value) if hasattr(value, "shape") else reprlib.repr(value)
-
-
-def _echo(printed: io.StringIO) -> str:
-    text = printed.getvalue().strip()
-    return f" It printed: {text[-LONGEST_PRINT:]}" if text else ""

@@ -2,13 +2,12 @@
 
 import importlib
 import importlib.util
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from coursekit import _texts
-from coursekit.exercises.answers import describe, untried
+from coursekit import _texts, claims
+from coursekit.exercises.answers import describe, said, untried
 from coursekit.exercises.verdict import RIGHT, Stop, Verdict, not_tried, wrong
 
 Checker = Callable[[Any], Verdict]
@@ -21,8 +20,8 @@ def check(id: str, answer: Any) -> Verdict:
     COURSEKIT_STRICT=1 for anything but a right answer.
     """
     checker = _find(id)
-    verdict = replace(not_tried() if untried(answer) else _ask(checker, answer), id=id)
-    if os.environ.get("COURSEKIT_STRICT") == "1" and verdict.outcome != RIGHT:
+    verdict = replace(_ask(checker, answer), id=id)
+    if claims.strict() == "1" and verdict.outcome != RIGHT:
         raise AssertionError(f"exercise {id}: {verdict}")
     return verdict
 
@@ -48,16 +47,14 @@ def _find(id: Any) -> Checker:
 
 def _ask(checker: Checker, answer: Any) -> Verdict:
     try:
-        verdict = checker(answer)
+        verdict = not_tried() if untried(answer) else checker(answer)
         if not isinstance(verdict, Verdict):
             raise TypeError(f"the checker returned {type(verdict).__name__}, not a Verdict")
     except Stop as stop:
         return stop.verdict
     except Exception as error:  # the student's object may raise anything when it is looked at
         expected = (checker.__doc__ or "").strip().partition("\n")[0]
-        message = (
-            f"Your answer, {describe(answer)}, could not be checked (`{type(error).__name__}: {error}`)."
-        )
+        message = f"Your answer, {describe(answer)}, could not be checked (`{said(error)}`)."
         return wrong(
             message,
             f"Expected: {expected}" if expected else "Read again in which form the answer is asked for.",

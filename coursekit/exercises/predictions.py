@@ -7,6 +7,8 @@ from typing import Any
 
 from coursekit import _arguments, _claim, _display, claims
 
+GUESS_DIGITS = 10
+
 
 @dataclass(frozen=True, repr=False)
 class Prediction:
@@ -45,5 +47,5 @@ def _text(guess: Any, unit: str, choices: Sequence[str]) -> str:
         return _arguments.choice("guess", guess, choices)
     if isinstance(guess, bool):
         return "yes" if guess else "no"
-    number = _arguments.real("guess", guess)
-    return f"{number:,.10g} {unit}".rstrip()
+    number = guess if isinstance(guess, int) else _arguments.real("guess", guess)
+    return f"{_claim.plain_number(number, GUESS_DIGITS)} {unit}".rstrip()

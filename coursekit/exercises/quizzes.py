@@ -21,7 +21,7 @@ class Choice:
     @property
     def outcome(self) -> str:
         """The mark and the reason."""
-        return f"{'✓ Right.' if self.right else '✗ Not this one.'} {self.why}"
+        return f"{'✓' if self.right else '✗'} {self.why}"
 
 
 @dataclass(frozen=True)
