@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from coursekit._display import card_html, significant
-from coursekit._numbers import LONGEST_SHOWN, exact, shown, to_float
+from coursekit._numbers import LONGEST_SHOWN, exact, is_finite, shown, to_float
 
 if TYPE_CHECKING:
     from coursekit.floats import Format
@@ -22,9 +22,9 @@ class Fields:
 
     ``pattern`` is all bits as one integer; ``sign``, ``exponent`` and ``mantissa`` are texts of bits, empty
     where the format has none. ``kind`` is zero, subnormal, normal, infinity, nan or integer. For every finite
-    float, value = (-1)**sign * significand * 2**exponent_value; others have no exponent_value. ``exact`` is the
-    stored value as a decimal with all its digits, ``spacing`` the gap to the next larger magnitude, ``given`` the
-    value asked for (None where bits were given).
+    float, value = (-1)**sign * significand * 2**exponent_value; others have no exponent_value. ``exact`` is
+    the stored value as a decimal with all its digits, ``spacing`` the gap to the next larger magnitude,
+    ``given`` the value asked for (None where bits were given).
     """
 
     format: "Format"
@@ -51,7 +51,7 @@ class Fields:
         if self.given is None:
             return None
         asked = exact(self.given)
-        if not (math.isfinite(self.value) and math.isfinite(asked)):
+        if not (math.isfinite(self.value) and is_finite(asked)):
             return math.nan
         return to_float(Fraction(self.value) - Fraction(asked))
 

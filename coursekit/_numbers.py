@@ -35,6 +35,11 @@ def exact(value: Any) -> Fraction | float:
     return Fraction(*number.as_integer_ratio())
 
 
+def is_finite(number: Fraction | float) -> bool:
+    """Return whether ``number`` is neither infinite nor NaN, however large it is."""
+    return isinstance(number, Fraction) or math.isfinite(number)
+
+
 def to_float(number: Fraction | float) -> float:
     """Return the nearest float64; infinity where it overflows."""
     try:
@@ -59,7 +64,7 @@ def binary(value: Any, places: int | None = None) -> str:
     binary (the texts "0.1" and "1/3") where ``places`` does not say where to cut.
     """
     number = exact(value)
-    if not math.isfinite(number):
+    if not is_finite(number):
         raise ValueError(f"value must be finite to be written in binary; got {number}")
     number = Fraction(number)
     last = number.denominator.bit_length() - 1

@@ -20,7 +20,7 @@ from coursekit._arguments import choice, integer
 from coursekit._fields import FIELD_COLOURS as FIELD_COLOURS
 from coursekit._fields import Fields as Fields
 from coursekit._numbers import binary as binary
-from coursekit._numbers import exact, plain, shown
+from coursekit._numbers import exact, is_finite, plain, shown
 
 LARGEST_TABLE = 16  # bits: 65,536 values make a picture, 2**32 of them would fill 34 GB
 
@@ -170,10 +170,8 @@ def all_values(format: str | Format) -> NDArray[np.float64]:
     """
     found = _found(format)
     if found.bits > LARGEST_TABLE:
-        reason = (
-            f"{found.name} has {found.bits}, and a table of 2**{found.bits} numbers is too large to be useful"
-        )
-        raise ValueError(f"format must have at most {LARGEST_TABLE} bits to list all its numbers; {reason}")
+        size = f"{found.name} has {found.bits}: 2**{found.bits} numbers make no useful table"
+        raise ValueError(f"format must have at most {LARGEST_TABLE} bits to list all its numbers; {size}")
     patterns = np.arange(2**found.bits)
     if found.kind == "integer":
         return np.where(patterns > found.top, patterns - 2**found.bits, patterns).astype(np.float64)
@@ -226,7 +224,7 @@ def _floor_log2(number: Fraction) -> int:
 
 def _nearest_integer(number: Fraction | float, format: Format) -> int:
     low, high = int(format.lowest), int(format.max)
-    if not (math.isfinite(number) and low <= round(number) <= high):
+    if not (is_finite(number) and low <= round(number) <= high):
         raise ValueError(f"value must be from {low} to {high} for {format.name}; got {shown(number)}")
     return round(number) % 2**format.bits
 
