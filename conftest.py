@@ -110,4 +110,4 @@ class DeviceCell(IPyNbCell):
     def reportinfo(self) -> tuple[object, int, str]:
         """Return where the cell stands, with the device in its description."""
         path, line, text = super().reportinfo()
-        return path, line, f"{text}[{self.parent.device}]"
+        return path, line, f"{text} on {self.parent.device}"
