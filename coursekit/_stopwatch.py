@@ -12,13 +12,18 @@ from typing import Any
 
 from coursekit import _arguments, runtime
 
-# One sample lasts about this long: far above any clock's step, short enough to slip between two disturbances.
-SAMPLE_SECONDS = 1e-3
-# One sample spans at least this many steps of the clock.
+# A sample on the CPU lasts about this long: thousands of steps of the clock, yet a tenth of the time slices
+# that the operating system deals out, so that most samples slip between two interruptions.
+SAMPLE_SECONDS = 3e-4
+# A GPU is not interrupted, but filling and emptying its queue takes tens of microseconds.
+GPU_SAMPLE_SECONDS = 3e-3
+# Where the clock is coarse, a sample spans at least this many of its steps.
 CLOCK_STEPS = 1000
 # A sample on the CPU starts with this part of the calls it usually takes, and looks at the clock in between:
 # where a call suddenly takes a thousand times as long (threads that wait for a core), it still ends soon.
-FIRST_LOOK = 1 / 32
+FIRST_LOOK = 1 / 16
+# On a GPU every look would leave it idle: all calls at once, more only if they took less than half the time.
+ONE_LOOK = (1.0, 0.5)
 
 Function = Callable[[], Any]
 
@@ -31,7 +36,7 @@ class Sampler:
     """Takes samples of ``fn`` that last about ``target`` seconds, for which ``usual`` calls are needed."""
 
     fn: Function
-    stopwatch: "Stopwatch"
+    stopwatch: "Stopwatch | EventStopwatch"
     target: float
     usual: int = 1
     calls: int = 0
@@ -41,14 +46,21 @@ class Sampler:
         if self.usual > 1:
             self.fn()  # the caches still hold what ran before
         calls, elapsed = 0, 0.0
-        more = max(1, math.ceil(self.usual * self.stopwatch.first_look))
+        more = math.ceil(self.usual * self.stopwatch.first_look)
         while more:
             elapsed += self.stopwatch.time(self.fn, more)
             calls += more
-            more = min(calls, round((self.target - elapsed) * calls / elapsed)) if elapsed > 0 else calls
-            more = max(0, more)
+            more = self._more(calls, elapsed)
         self.calls += calls
         return elapsed / calls
+
+    def _more(self, calls: int, elapsed: float) -> int:
+        """Return how many calls still fit, at most as many again; 0 once the sample is long enough."""
+        if elapsed <= 0:
+            return calls
+        if elapsed >= self.target * self.stopwatch.enough:
+            return 0
+        return min(calls, round((self.target - elapsed) * calls / elapsed))
 
     def warm_up(self, seconds: float) -> float:
         """Take samples for ``seconds``, at least two; learn ``usual``; return the least seconds per call."""
@@ -67,12 +79,11 @@ class Sampler:
 class Stopwatch:
     """Times calls by the CPU's clock; with ``wait`` (CUDA's synchronise) also what they left running."""
 
-    first_look = FIRST_LOOK
-
     def __init__(self, wait: Callable[[], Any] | None = None) -> None:
         self.wait = wait
-        if wait is not None:
-            self.first_look = 1.0  # every look would leave the GPU idle
+        self.seconds, self.first_look, self.enough = (
+            (SAMPLE_SECONDS, FIRST_LOOK, 1.0) if wait is None else (GPU_SAMPLE_SECONDS, *ONE_LOOK)
+        )
 
     def time(self, fn: Function, calls: int) -> float:
         """Return the seconds that ``calls`` calls of ``fn`` take together."""
@@ -93,7 +104,8 @@ class Stopwatch:
 class EventStopwatch:
     """Times calls by the GPU's clock: two events in its queue, so that waking the CPU is not counted."""
 
-    first_look = 1.0
+    seconds = GPU_SAMPLE_SECONDS
+    first_look, enough = ONE_LOOK
 
     def __init__(self, device: Any) -> None:
         self.device = device
@@ -129,9 +141,9 @@ def stopwatch(device: Any) -> Stopwatch | EventStopwatch:
     return EventStopwatch(f"cuda:{index}" if index else "cuda")
 
 
-def target(seconds: float = SAMPLE_SECONDS) -> float:
-    """Return how long a sample has to last: ``seconds``, or longer where the clock is coarse."""
-    return max(seconds, CLOCK_STEPS * time.get_clock_info("perf_counter").resolution)
+def sample_seconds(watch: Stopwatch | EventStopwatch) -> float:
+    """Return how long a sample has to last at least."""
+    return max(watch.seconds, CLOCK_STEPS * time.get_clock_info("perf_counter").resolution)
 
 
 @contextmanager

@@ -13,16 +13,16 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from coursekit import _arguments, _display, _stopwatch, runtime
+from coursekit import _arguments, _display, _paired, _stopwatch, runtime
 from coursekit._stopwatch import Sampler
 
 # Where one candidate is slow, the quick ones get longer samples too, up to this: bursts hit all alike.
 LONG_SAMPLE_SECONDS = 20e-3
-# Six is the smallest number of rounds from which a 95 % interval for a median exists: 2 * 0.5**6 = 3 %.
-MIN_SAMPLES = 6
-MAX_SAMPLES = 2000
-# The part of the time that goes into warming up.
-WARM_UP_SHARE = 0.1
+MIN_ROUNDS = _paired.MIN_VALUES
+MAX_ROUNDS = 2000
+# The part of the time that goes into warming up, and the part left for the bootstrap.
+WARM_UP_SHARE = 0.10
+STATISTICS_SHARE = 0.03
 # A difference below this is not worth a verdict: the whole interval has to lie beyond it.
 MIN_EFFECT = 0.01
 # The middle half of the samples spans more than this part of the median: noisy, or too noisy to trust.
@@ -32,9 +32,6 @@ TOO_NOISY = 0.30
 DRIFT = 0.10
 # An interval whose ends are further from its middle than this could hide a difference of 10 %.
 WIDE = 1.10
-CONFIDENCE = 0.95
-RESAMPLES = 1000
-SEED = 20260511
 
 Verdict = Literal["faster", "slower", "same"]
 
@@ -62,9 +59,10 @@ class Measurement:
 
     def __str__(self) -> str:
         title = f"{self.name}: " if self.name else ""
-        what = f"{_display.seconds(self.median)} per call (median of {len(self.samples)} samples, "
-        spread = f"IQR {_display.seconds(self.iqr)}, {self.calls} calls)"
-        return "\n".join([title + what + spread, *(f"  warning: {w}" for w in self.warnings)])
+        spread = f"IQR {_display.seconds(self.iqr)}, {len(self.samples)} samples, {self.calls} calls"
+        return "\n".join(
+            [f"{title}{_display.seconds(self.median)} per call ({spread})", *_marked(self.warnings)]
+        )
 
     __repr__ = __str__
 
@@ -74,27 +72,30 @@ class Measurement:
 
 @dataclass(frozen=True, repr=False)
 class Ratio:
-    """How many times as fast as the baseline, with the ends of its 95 % interval."""
+    """How many times as fast as the baseline, with the ends of the 95 % interval."""
 
     value: float
     low: float
     high: float
 
     def __str__(self) -> str:
-        return f"{self.value:.3g}× (95 % interval {self.low:.3g} to {self.high:.3g})"
+        value, low, high = map(_display.significant, (self.value, self.low, self.high))
+        return f"{value}× (95 % interval {low} to {high})"
 
     __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return html.escape(str(self))
 
 
 @dataclass(frozen=True, repr=False)
 class Comparison:
-    """Candidates beside their baseline; ``rounds`` is how often each of them was timed."""
+    """Candidates beside their baseline; ``rounds`` is how often each of them was sampled."""
 
     measurements: Mapping[str, Measurement]
     baseline: str
     ratios: Mapping[str, Ratio]
     rounds: int
-    warnings: tuple[str, ...]
 
     def ratio(self, name: str) -> Ratio:
         """Return the speed-up of ``name`` over the baseline: 2 means half the time per call.
@@ -114,6 +115,16 @@ class Comparison:
             return "faster"
         return "slower" if ratio.high < 1 / (1 + MIN_EFFECT) else "same"
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Which verdicts are "same" only because the noise would hide a difference of 10 %."""
+        wide = [name for name, r in self.ratios.items() if r.high / r.low > WIDE**2]
+        return tuple(
+            f"{name}: too noisy to see a difference of {WIDE - 1:.0%}; give it more time"
+            for name in wide
+            if self.verdict(name) == "same"
+        )
+
     def _table(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
         headers = ("", "median", "IQR", "speed-up", "95 % interval", "verdict")
         return headers, [self._row(name) for name in self.measurements]
@@ -123,19 +134,18 @@ class Comparison:
         times = (name, _display.seconds(measured.median), _display.seconds(measured.iqr))
         if name == self.baseline:
             return (*times, "1×", "", "baseline")
-        interval = f"{_display.significant(ratio.low)} to {_display.significant(ratio.high)}"
-        return (*times, f"{_display.significant(ratio.value)}×", interval, self.verdict(name))
+        value, low, high = map(_display.significant, (ratio.value, ratio.low, ratio.high))
+        return (*times, f"{value}×", f"{low} to {high}", self.verdict(name))
 
     def __str__(self) -> str:
-        return "\n".join([_display.table_text(*self._table()), *(f"warning: {w}" for w in self.warnings)])
+        return "\n".join([_display.table_text(*self._table()), *_marked(self.warnings)])
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
         caption = f"{self.rounds} rounds, speed-up over {self.baseline}"
-        return _display.table_html(*self._table(), caption) + "".join(
-            f"<div>warning: {html.escape(w)}</div>" for w in self.warnings
-        )
+        doubts = "".join(f"<div>{html.escape(line)}</div>" for line in _marked(self.warnings))
+        return _display.table_html(*self._table(), caption) + doubts
 
 
 def measure(
@@ -150,17 +160,18 @@ def measure(
 
     threads: what torch may use meanwhile; None keeps the present number, also if ``fn`` changes it.
     device: "cuda" waits for the GPU and reads its clock; None waits for it only if this process uses one.
-    Errors: TypeError or ValueError for bad arguments, RuntimeError without CUDA, and what ``fn`` raises.
+    Python's garbage collector is off meanwhile. Errors: TypeError or ValueError for bad arguments,
+    RuntimeError for "cuda" where there is none, and whatever ``fn`` raises.
     """
     _callable("fn", fn)
     min_time = _positive("min_time", min_time)
-    title = getattr(fn, "__name__", "") if name is None else name
-    sampler = Sampler(fn, _stopwatch.stopwatch(device), _target(min_time))
-    machine = runtime.describe()
+    title = getattr(fn, "__name__", "") if name is None else str(name)
+    watch, machine = _stopwatch.stopwatch(device), runtime.describe()
+    sampler = Sampler(fn, watch, max(_stopwatch.sample_seconds(watch), min_time / MAX_ROUNDS))
     with _stopwatch.quiet(threads) as pin:
         sampler.warm_up(WARM_UP_SHARE * min_time)
-        values = _rounds([sampler], _stopwatch.now() + min_time, pin, overrun=True)
-    return _measurement(title, values[:, 0], sampler.calls, machine)
+        samples = _until(min_time, sampler, pin)
+    return Measurement(title, samples, sampler.calls, _warnings(samples), machine)
 
 
 def compare(
@@ -171,105 +182,84 @@ def compare(
     threads: int | None = None,
     device: Any = None,
 ) -> Comparison:
-    """Time the candidates in shuffled rounds for ``max_time`` seconds and compare each with ``baseline``.
+    """Time the candidates in shuffled rounds within ``max_time`` seconds; set each beside ``baseline``.
 
-    At least MIN_SAMPLES rounds are run, however slow a candidate is. baseline: a name, by default the first.
-    The speed-up is the median over the rounds of (baseline time / candidate time) with the 95 % interval of
-    a paired bootstrap (blocks of rounds, Künsch 1989). threads and device as in ``measure``.
-    Errors: TypeError or ValueError for bad arguments, RuntimeError without CUDA, and what a candidate raises.
+    At least MIN_ROUNDS rounds are run, however slow a candidate is. baseline: a name, by default the first.
+    The speed-up is the median over the rounds of (baseline time / candidate time) with the 95 % interval of a
+    paired bootstrap; where the machine is disturbed, the quickest of each few rounds count. threads, device
+    and the garbage collector as in ``measure``. Errors: TypeError or ValueError for bad arguments,
+    RuntimeError for "cuda" where there is none, and whatever a candidate raises.
     """
     names = _names(functions)
     baseline = _arguments.choice("baseline", names[0] if baseline is None else baseline, names)
     max_time = _positive("max_time", max_time)
-    clock, machine = _stopwatch.stopwatch(device), runtime.describe()
-    samplers = [Sampler(functions[name], clock, _target(max_time / len(names))) for name in names]
+    watch, machine = _stopwatch.stopwatch(device), runtime.describe()
+    samplers = [Sampler(functions[name], watch, _stopwatch.sample_seconds(watch)) for name in names]
     with _stopwatch.quiet(threads) as pin:
-        deadline = _stopwatch.now() + max_time
-        costs = [s.warm_up(WARM_UP_SHARE * max_time / len(names)) for s in samplers]
-        _lengthen(samplers, costs)
-        values = _rounds(samplers, deadline, pin)
+        deadline = _stopwatch.now() + max_time * (1 - STATISTICS_SHARE)
+        _warm_up(samplers, WARM_UP_SHARE * max_time)
+        times = _rounds(samplers, deadline, pin)
+    columns = dict(zip(names, times.T, strict=True))
     measured = {
-        name: _measurement(name, values[:, i], samplers[i].calls, machine) for i, name in enumerate(names)
+        name: Measurement(name, samples, sampler.calls, _warnings(samples), machine)
+        for (name, samples), sampler in zip(columns.items(), samplers, strict=True)
     }
-    return _comparison(measured, baseline, np.log(values))
+    ratios = {name: _ratio(columns[baseline], samples) for name, samples in columns.items()}
+    return Comparison(measured, baseline, ratios, len(times))
 
 
-def _target(seconds: float) -> float:
-    return _stopwatch.target(max(_stopwatch.SAMPLE_SECONDS, seconds / MAX_SAMPLES))
+def _until(seconds: float, sampler: Sampler, pin: Callable[[], None]) -> NDArray[np.float64]:
+    """Return samples [n] in seconds per call, taken for ``seconds``."""
+    samples: list[float] = []
+    end = _stopwatch.now() + seconds
+    while len(samples) < MIN_ROUNDS or _stopwatch.now() < end:
+        pin()
+        samples.append(sampler.sample())
+    return np.array(samples)
 
 
-def _lengthen(samplers: Sequence[Sampler], costs: Sequence[float]) -> None:
-    """Give all candidates samples as long as the slowest one's call, within reason."""
+def _warm_up(samplers: Sequence[Sampler], seconds: float) -> None:
+    """Warm all candidates up, then give them samples as long as the slowest one's call, within reason."""
+    costs = [sampler.warm_up(seconds / len(samplers)) for sampler in samplers]
     for sampler, cost in zip(samplers, costs, strict=True):
         sampler.target = max(sampler.target, min(max(costs), LONG_SAMPLE_SECONDS))
         sampler.usual = max(1, round(sampler.target / cost))
 
 
-def _rounds(
-    samplers: Sequence[Sampler], deadline: float, pin: Callable[[], None], overrun: bool = False
-) -> NDArray[np.float64]:
-    """Return seconds per call [rounds, candidates]; every second round runs the one before it backwards."""
-    rng = np.random.default_rng(SEED)
-    order = np.arange(len(samplers))
-    values = np.empty((MAX_SAMPLES, len(samplers)))
+def _rounds(samplers: Sequence[Sampler], deadline: float, pin: Callable[[], None]) -> NDArray[np.float64]:
+    """Return seconds per call [rounds, candidates]; no round begins that would end after ``deadline``."""
+    times = np.empty((MAX_ROUNDS, len(samplers)))
     start = _stopwatch.now()
-    for i in range(MAX_SAMPLES):
+    for i, order in zip(range(MAX_ROUNDS), _paired.orders(len(samplers)), strict=False):
         present = _stopwatch.now()
-        # A round that would end too late is not begun.
-        ends = present if overrun or i == 0 else present + (present - start) / i
-        if i >= MIN_SAMPLES and ends >= deadline:
-            return values[:i]
-        order = rng.permutation(len(samplers)) if i % 2 == 0 else order[::-1]
+        if i >= MIN_ROUNDS and present + (present - start) / i > deadline:
+            return times[:i]
         for j in order:
             pin()
-            values[i, j] = samplers[j].sample()
-    return values
+            times[i, j] = samplers[j].sample()
+    return times
 
 
-def _comparison(measured: Mapping[str, Measurement], baseline: str, logs: NDArray[np.float64]) -> Comparison:
-    base = logs[:, list(measured).index(baseline)]
-    ratios = {name: _ratio(base - logs[:, i]) for i, name in enumerate(measured)}
-    wide = [name for name, ratio in ratios.items() if ratio.high / ratio.low > WIDE**2]
-    doubts = tuple(
-        f"{name}: too noisy to see a difference of {WIDE - 1:.0%}; give it more time" for name in wide
-    )
-    return Comparison(measured, baseline, ratios, len(logs), doubts)
+def _ratio(baseline: NDArray[np.float64], candidate: NDArray[np.float64]) -> Ratio:
+    logs = _paired.log_ratios(baseline, candidate)
+    return Ratio(math.exp(np.median(logs)), *map(math.exp, _paired.median_interval(logs)))
 
 
-def _ratio(logs: NDArray[np.float64]) -> Ratio:
-    """Return the median of per-round log speed-ups with its bootstrap interval."""
-    tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(_resampled_medians(logs), (tail, 1 - tail))
-    return Ratio(math.exp(np.median(logs)), math.exp(low), math.exp(high))
-
-
-def _resampled_medians(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return RESAMPLES medians of resampled rounds; blocks of n^(1/3) rounds keep neighbours together."""
-    n = len(values)
-    length = max(1, round(n ** (1 / 3)))
-    starts = np.random.default_rng(SEED).integers(0, n, (RESAMPLES, math.ceil(n / length), 1))
-    index = (starts + np.arange(length)) % n  # [resamples, blocks, length]
-    return np.median(values[index.reshape(RESAMPLES, -1)[:, :n]], axis=1)
-
-
-def _measurement(name: str, values: NDArray[np.float64], calls: int, machine: runtime.Machine) -> Measurement:
-    return Measurement(name, values, calls, _warnings(values), machine)
-
-
-def _warnings(values: NDArray[np.float64]) -> tuple[str, ...]:
-    low, median, high = np.quantile(values, (0.25, 0.5, 0.75))
-    spread = (high - low) / median
+def _warnings(samples: NDArray[np.float64]) -> tuple[str, ...]:
     found = []
+    spread = float(_paired.relative_iqr(samples))
     if spread > NOISY:
         judgement = "too noisy to trust" if spread > TOO_NOISY else "noisy"
         found.append(f"{judgement}: the middle half of the samples spans {spread:.0%} of the median")
-    third = len(values) // 3
-    change = np.median(values[-third:]) / np.median(values[:third]) - 1
+    third = len(samples) // 3
+    change = np.median(samples[-third:]) / np.median(samples[:third]) - 1
     if abs(change) > DRIFT:
-        found.append(
-            f"the machine changed its speed meanwhile: the last third took {change:+.0%} against the first"
-        )
+        found.append(f"the machine changed its speed: {change:+.0%} time per call from first to last third")
     return tuple(found)
+
+
+def _marked(warnings: Sequence[str]) -> list[str]:
+    return [f"warning: {text}" for text in warnings]
 
 
 def _names(functions: Mapping[str, Callable[[], Any]]) -> list[str]:

@@ -1,0 +1,87 @@
+"""What rounds of timings say about a ratio: robust to bursts, drift and neighbours that steal the core.
+
+The order of a round is drawn at random. So if two candidates are the same, each round's log-ratio is as
+likely to be positive as negative, whatever the noise does: the sign test's interval holds its level.
+"""
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+SEED = 20260511
+CONFIDENCE = 0.95
+RESAMPLES = 500
+# Six is the smallest number of values from which a 95 % interval for a median exists: 2 * 0.5**6 = 3 %.
+MIN_VALUES = 6
+# The middle half of a candidate's samples spans more than this part of its median: the machine is disturbed.
+DISTURBED = 0.25
+# Then the quickest sample of so many rounds counts, because disturbance only adds time.
+HEAT = 8
+
+
+def orders(candidates: int) -> Iterator[NDArray[np.intp]]:
+    """Yield the order of each round, without end: random, with every place taken fairly in four rounds.
+
+    Four rounds are two random orders and both backwards, shuffled: drift cancels, and no rhythm of the
+    machine can stay in step.
+    """
+    rng = np.random.default_rng(SEED)
+    while True:
+        two = [rng.permutation(candidates) for _ in range(2)]
+        four = [*two, *(order[::-1] for order in two)]
+        for i in rng.permutation(4):
+            yield four[i]
+
+
+def log_ratios(numerator: NDArray[np.float64], denominator: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return log(numerator / denominator) [rounds]; only each heat's quickest on a disturbed machine."""
+    both = np.stack([numerator, denominator])  # [2, rounds]
+    if relative_iqr(both).max() > DISTURBED:
+        size = min(max(both.shape[1] // MIN_VALUES, 1), HEAT)
+        whole = both.shape[1] // size * size
+        both = both[:, -whole:].reshape(2, -1, size).min(axis=2)
+    top, bottom = np.log(both)
+    return top - bottom
+
+
+def relative_iqr(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the width of the middle half of ``values`` (along the last axis) as a part of their median."""
+    low, middle, high = np.quantile(values, (0.25, 0.5, 0.75), axis=-1)
+    return (high - low) / middle
+
+
+def median_interval(values: NDArray[np.float64]) -> tuple[float, float]:
+    """Return the ends of the 95 % interval for the median of ``values`` [n], which stand in order of time.
+
+    The wider of two: that of a bootstrap which draws blocks of n^(1/3) neighbours (Künsch, Annals of
+    Statistics 17, 1989), and the sign test's, which a bootstrap undercuts where n is small.
+    """
+    n = len(values)
+    tail = (1 - CONFIDENCE) / 2
+    ranks = np.empty(n, np.int16)
+    ranks[np.argsort(values)] = np.arange(n)
+    resampled = np.partition(ranks[_blocks(n)], ((n - 1) // 2, n // 2), axis=1)
+    low = np.quantile(resampled[:, (n - 1) // 2], tail, method="lower")
+    high = np.quantile(resampled[:, n // 2], 1 - tail, method="higher")
+    outer = _sign_test_rank(n, tail)
+    ordered = np.sort(values)
+    return float(ordered[min(low, outer)]), float(ordered[max(high, n - 1 - outer)])
+
+
+def _blocks(n: int) -> NDArray[np.intp]:
+    """Return indices [RESAMPLES, n] made of blocks of neighbours; the end is joined to the beginning."""
+    length = max(1, round(n ** (1 / 3)))
+    starts = np.random.default_rng(SEED).integers(0, n, (RESAMPLES, math.ceil(n / length), 1))
+    return ((starts + np.arange(length)) % n).reshape(RESAMPLES, -1)[:, :n]
+
+
+def _sign_test_rank(n: int, tail: float) -> int:
+    """Return how many of ``n`` ordered values may be cut off at each end with at most ``tail`` of risk."""
+    rank, term, total = 0, 1, 1
+    while total / 2**n <= tail:
+        rank += 1
+        term = term * (n - rank + 1) // rank
+        total += term
+    return max(0, rank - 1)
