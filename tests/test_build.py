@@ -180,10 +180,10 @@ def test_the_header_of_jupytext_and_the_kernel_leave_no_trace(course):
     header = (
         "# ---\n# jupyter:\n#   kernelspec:\n#     name: conda-env-mine\n#     display_name: Mine\n# ---\n\n"
     )
-    edit(course, "# %% [markdown]\n# # Toy", header + "# %% [markdown]\n# # Toy")
+    edit(course, "# %% [markdown]\n# # 01 Toy", header + "# %% [markdown]\n# # 01 Toy")
     student, _ = course.expected(toy.NAME)
     assert student.metadata == {"kernelspec": masters.KERNELSPEC, "language_info": masters.LANGUAGE}
-    assert student.cells[0].source.startswith("# Toy")
+    assert student.cells[0].source.startswith("# 01 Toy")
 
 
 def test_masters_survive_ruff():
@@ -426,3 +426,16 @@ def test_what_only_looks_like_a_path_is_let_through(text):
 
 def test_repository_addresses_come_from_one_setting(course):
     assert generated.repository(course.root).slug == "ada/engine"
+
+
+def test_the_readmes_table_follows_the_masters(course, runs, capsys):
+    readme = course.root / "README.md"
+    readme.write_text("Top\n<!-- notebooks -->\n<!-- /notebooks -->\nEnd\n", encoding="utf-8")
+    build_notebooks.build(course, toy.NAME)
+    assert build_notebooks.check(course, []) == [
+        "README.md: its table of notebooks is not what the masters say"
+    ]
+    assert build_notebooks.main([], course) == 0
+    assert "README.md written" in capsys.readouterr().out
+    assert "[Toy](notebooks/01-toy.ipynb) | 5 |" in readme.read_text(encoding="utf-8")
+    assert build_notebooks.check(course, [toy.NAME]) == []

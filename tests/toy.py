@@ -9,7 +9,9 @@ ROOT = Path(__file__).resolve().parents[1]
 NAME = "01-toy"
 TITLE = """\
 # %% [markdown]
-# # Toy
+# # 01 Toy
+#
+# Time: about 5 minutes.
 #
 # See [the other](02-other.ipynb), [the guide](../docs/guide.md) and [the answers](solutions/02-other.ipynb).
 #

@@ -122,9 +122,30 @@ def difference(built: NotebookNode | None, expected: NotebookNode) -> str:
     return next((f"notebook {key} differs" for key in keys if one.get(key) != two.get(key)), "")
 
 
+def readme(course: Course) -> tuple[str, str]:
+    """Return the README as it is and as it should be; both empty if there is none."""
+    path = course.root / "README.md"
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    summaries = {name: masters.summary(masters.read(master)) for name, master in course.masters().items()}
+    return text, generated.with_table(text, generated.repository(course.root), summaries)
+
+
+def update_readme(course: Course) -> list[str]:
+    """Write the README's table of notebooks anew if it is not what the masters say; return what was done."""
+    before, after = readme(course)
+    if before == after:
+        return []
+    replace_text(course.root / "README.md", after)
+    return ["README.md written"]
+
+
 def check(course: Course, names: list[str]) -> list[str]:
     """Return what is wrong with the built notebooks, one line each; runs no notebook."""
-    return [*(line for name in names for line in _check_one(course, name)), *_orphans(course)]
+    found = [line for name in names for line in _check_one(course, name)]
+    before, after = readme(course)
+    if before != after:
+        found.append("README.md: its table of notebooks is not what the masters say")
+    return found + _orphans(course)
 
 
 def load(path: Path) -> NotebookNode | None:
@@ -189,6 +210,8 @@ def _build_all(course: Course, names: list[str], force: bool) -> int:
             failed += 1
         else:
             print("\n".join(done) or f"{name} is up to date", flush=True)
+    for line in [] if failed else update_readme(course):
+        print(line)
     return 1 if failed else 0
 
 

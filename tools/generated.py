@@ -116,18 +116,17 @@ def badges(repo: Repository, notebook: str, *, solution: bool = False) -> str:
     )
 
 
-def table(repo: Repository, titles: dict[str, str]) -> str:
-    """Return the README's table: a row for each notebook in ``titles`` (name to title)."""
-    rows = ["| | notebook | open it |", "|---|---|---|"]
-    for name, title in titles.items():
+def table(repo: Repository, summaries: dict[str, tuple[str, str]]) -> str:
+    """Return the README's table: a row for each notebook in ``summaries`` (name to title and minutes)."""
+    rows = ["| | notebook | minutes | open it |", "|---|---|---|---|"]
+    for name, (title, minutes) in summaries.items():
         number = name.partition("-")[0] if name[:1].isdigit() else ""
         path = f"notebooks/{name}.ipynb"
-        rows.append(
-            f"| {number} | [{title}]({path}) | {colab_badge(repo, path)} {binder_badge(repo, path)} |"
-        )
+        links = f"{colab_badge(repo, path)} {binder_badge(repo, path)}"
+        rows.append(f"| {number} | [{title}]({path}) | {minutes} | {links} |")
     return "\n".join(rows) + "\n"
 
 
-def with_table(readme: str, repo: Repository, titles: dict[str, str]) -> str:
+def with_table(readme: str, repo: Repository, summaries: dict[str, tuple[str, str]]) -> str:
     """Return the README with the table between its markers written anew, if it has them."""
-    return TABLE.sub(lambda match: match[1] + table(repo, titles) + match[2], readme)
+    return TABLE.sub(lambda match: match[1] + table(repo, summaries) + match[2], readme)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import generated
 import masters
-from build_notebooks import Course, difference, keep_outputs, load, replace_text, write
+from build_notebooks import Course, difference, keep_outputs, load, replace_text, update_readme, write
 from generated import AddressError, Repository
 
 
@@ -35,19 +35,15 @@ def origin(root: Path) -> Repository:
 
 def write_address(course: Course, repo: Repository) -> list[str]:
     """Write ``repo`` into pyproject.toml and what is made from it; return what changed or is left to do."""
-    pyproject, readme = course.root / "pyproject.toml", course.root / "README.md"
-    texts = {pyproject: generated.with_repository(pyproject.read_text(encoding="utf-8"), repo)}
-    if readme.exists():
-        table = generated.with_table(readme.read_text(encoding="utf-8"), repo, titles(course))
-        texts[readme] = table
-    done = [_write_text(course, path, text) for path, text in texts.items()]
-    done += [line for name in course.masters() for line in _rewrite(course, name)]
-    return [line for line in done if line]
-
-
-def titles(course: Course) -> dict[str, str]:
-    """Return name to title of every notebook that has a master."""
-    return {name: masters.title(masters.read(path)) for name, path in course.masters().items()}
+    pyproject = course.root / "pyproject.toml"
+    before = pyproject.read_text(encoding="utf-8")
+    after = generated.with_repository(before, repo)
+    done = []
+    if after != before:
+        replace_text(pyproject, after)
+        done.append("pyproject.toml written")
+    done += update_readme(course)
+    return done + [line for name in course.masters() for line in _rewrite(course, name)]
 
 
 def main(arguments: list[str] | None = None, course: Course | None = None) -> int:
@@ -65,13 +61,6 @@ def main(arguments: list[str] | None = None, course: Course | None = None) -> in
     print("\n".join(done or ["nothing to change"]))
     print(f"links lead to {repo.url}")
     return 0
-
-
-def _write_text(course: Course, path: Path, text: str) -> str:
-    if path.read_text(encoding="utf-8") == text:
-        return ""
-    replace_text(path, text)
-    return f"{path.relative_to(course.root)} written"
 
 
 def _rewrite(course: Course, name: str) -> list[str]:

@@ -95,10 +95,11 @@ def check_markers(text: str, name: str) -> None:
             raise BuildError(f"{name}:{first}: an exercise cell without '{OPEN}' … '{CLOSE}'")
 
 
-def title(notebook: NotebookNode) -> str:
-    """Return the notebook's title: its first heading."""
-    lines = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown").split("\n")
-    return next((line[2:].strip() for line in lines if line.startswith("# ")), "")
+def summary(notebook: NotebookNode) -> tuple[str, str]:
+    """Return the notebook's title, without its number, and the minutes it takes, from its first cell."""
+    text = notebook.cells[0].source
+    found = re.search(r"^# (?:\d+ )?(.*)$", text, re.MULTILINE), re.search(r"(\d+) minutes", text)
+    return tuple(match[1].strip() if match else "" for match in found)
 
 
 def _fault(marker: str, opened: int, exercise: bool) -> str:

@@ -1,0 +1,277 @@
+"""The rules of the house: who imports whom, what loads what, how long things are, which versions."""
+
+import ast
+import functools
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.version import Version
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "coursekit"
+# The layers of the house, lowest first. A module may import its own layer and those below; private helpers
+# stand as high as the highest thing they import.
+LAYERS = (
+    {"runtime", "data"},
+    {"floats", "quantization", "dynamic", "memory", "models", "pruning", "distillation", "onnx_models"},
+    {"timing", "accuracy", "roofline", "scoreboard", "claims"},
+    {"exercises"},
+    {"plots"},
+    {"widgets"},
+)
+TOPICS = [name for layer in LAYERS[:2] for name in layer if (PACKAGE / f"{name}.py").exists()]
+CHECKED = [
+    path
+    for folder in ("coursekit", "tools", "tests", "benchmarks")
+    for path in sorted((ROOT / folder).rglob("*.py"))
+    if "__pycache__" not in path.parts
+] + [ROOT / "conftest.py"]
+# Conda's names of what pip calls otherwise.
+CONDA = {"pytorch": "torch", "matplotlib-base": "matplotlib"}
+NOT_PINNED = {"python", "pip", "conda-forge"}
+
+
+def modules():
+    return [path for path in sorted(PACKAGE.rglob("*.py")) if "__pycache__" not in path.parts]
+
+
+def name_of(path):
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+@functools.cache
+def tree(path):
+    return ast.parse(path.read_text(encoding="utf-8"), str(path))
+
+
+@functools.cache
+def level(name):
+    """Return the number of the layer that a module stands in, -1 for helpers below all of them."""
+    if name.startswith("_"):
+        return max((level(other) for other in inside(PACKAGE / f"{name}.py")), default=-1)
+    return next(number for number, names in enumerate(LAYERS) if name in names)
+
+
+def imported(path):
+    """Return the names of everything that the file imports, early or late, except for type checkers only."""
+    blocks = [node for node in ast.walk(tree(path)) if isinstance(node, ast.If)]
+    typing = {x for node in blocks if "TYPE_CHECKING" in ast.unparse(node.test) for x in ast.walk(node)}
+    names = set()
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Import) and node not in typing:
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node not in typing:
+            assert not node.level, f"{path}: relative import"
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def inside(path):
+    """Return the modules of coursekit that the file imports."""
+    return {name.split(".")[1] for name in imported(path) if name.startswith("coursekit.")} - {"__version__"}
+
+
+def named(path):
+    return str(path.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("path", modules(), ids=named)
+def test_imports_run_one_way(path):
+    if path != PACKAGE / "__init__.py":
+        mine = level(name_of(path))
+        above = {name for name in inside(path) if level(name) > mine}
+        assert not above, f"{path.name} imports {above}, which stand above it"
+
+
+def test_every_public_module_has_its_place_in_the_house():
+    there = {name_of(path) for path in modules() if not name_of(path).startswith("_")}
+    missing = there - set().union(*LAYERS)
+    assert not missing, f"give {missing} a layer in this file"
+
+
+def test_the_import_rule_sees_late_imports_and_forgives_types(tmp_path):
+    bad = tmp_path / "floats.py"
+    bad.write_text(
+        "from typing import TYPE_CHECKING\nfrom coursekit import runtime\n"
+        "if TYPE_CHECKING:\n    import torch\n"
+        "def f():\n    from coursekit.widgets import panel\n    import coursekit.claims\n",
+        encoding="utf-8",
+    )
+    assert inside(bad) == {"runtime", "widgets", "claims"}
+    assert "torch" not in imported(bad)
+
+
+@pytest.mark.parametrize("path", modules(), ids=named)
+def test_only_widgets_import_ipywidgets_and_only_pictures_import_matplotlib(path):
+    wanted = imported(path)
+    roots = {name.split(".")[0] for name in wanted}
+    assert "ipywidgets" not in roots or name_of(path) == "widgets"
+    assert "matplotlib" not in roots or name_of(path) in ("plots", "widgets")
+    assert not any("pyplot" in name for name in wanted)
+
+
+def loaded_by(statement):
+    """Return the modules that a fresh Python has loaded after the statement."""
+    code = f"import sys; {statement}; print('\\n'.join(sys.modules))"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    return set(run.stdout.split())
+
+
+def test_importing_coursekit_loads_nothing_heavy():
+    assert not loaded_by("import coursekit") & {
+        "torch",
+        "matplotlib",
+        "ipywidgets",
+        "numpy",
+        "sklearn",
+        "IPython",
+    }
+
+
+def test_topic_modules_load_neither_matplotlib_nor_ipywidgets():
+    loaded = loaded_by("; ".join(f"import coursekit.{name}" for name in TOPICS))
+    assert not loaded & {"matplotlib", "ipywidgets", "IPython"}
+
+
+def test_modules_useful_without_torch_do_not_load_it():
+    names = ["runtime", "data", "floats", "quantization", "timing", "accuracy", "scoreboard", "claims"]
+    assert "torch" not in loaded_by("; ".join(f"import coursekit.{name}" for name in names))
+
+
+def test_importing_everything_has_no_side_effect():
+    code = """
+import random, sys, threading
+import matplotlib, numpy, torch
+state = lambda: (random.getstate(), str(numpy.random.get_state()), torch.random.get_rng_state().tolist(),
+                 dict(matplotlib.rcParams), torch.get_num_threads(), torch.get_default_dtype())
+before = state()
+import importlib, pkgutil, coursekit
+for module in pkgutil.walk_packages(coursekit.__path__, "coursekit."):
+    importlib.import_module(module.name)
+names = "random numpy torch rcParams threads dtype".split()
+changed = [name for name, old, new in zip(names, before, state(), strict=True) if old != new]
+print(changed, threading.active_count())
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.strip() == "[] 1"
+    assert run.stderr == ""
+
+
+@pytest.mark.parametrize("path", CHECKED, ids=named)
+def test_modules_and_functions_stay_short_and_plain(path):
+    lines = len(path.read_text(encoding="utf-8").splitlines())
+    assert lines <= 300 or path.is_relative_to(ROOT / "tests"), "split the module"
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            assert node.end_lineno - node.lineno + 1 <= 40, f"{node.name} is longer than 40 lines"
+        assert not isinstance(node, ast.Global), "no global"
+        assert not (isinstance(node, ast.ExceptHandler) and node.type is None), "no bare except"
+        assert not (isinstance(node, ast.ImportFrom) and any(a.name == "*" for a in node.names)), (
+            "no star import"
+        )
+
+
+def test_the_median_function_is_short():
+    nodes = [node for path in modules() for node in ast.walk(tree(path)) if isinstance(node, ast.FunctionDef)]
+    lengths = sorted(node.end_lineno - node.lineno + 1 for node in nodes)
+    assert lengths[len(lengths) // 2] <= 10
+
+
+def public(body, prefix=""):
+    for node in body:
+        if isinstance(
+            node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+        ) and not node.name.startswith("_"):
+            yield f"{prefix}{node.name}", node
+            if isinstance(node, ast.ClassDef):
+                yield from public(node.body, f"{node.name}.")
+
+
+@pytest.mark.parametrize("path", modules(), ids=named)
+def test_everything_public_says_what_it_is_and_has_types(path):
+    assert ast.get_docstring(tree(path)), "the module says nothing"
+    for name, node in public(tree(path).body):
+        overrides = any("override" in ast.unparse(d) for d in node.decorator_list)
+        assert ast.get_docstring(node) or overrides, f"{name} has no docstring"
+        if isinstance(node, ast.FunctionDef):
+            arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+            bare = [a.arg for a in arguments if a.annotation is None and a.arg not in ("self", "cls")]
+            assert not bare, f"{name}: no types on {bare}"
+            assert node.returns is not None, f"{name}: no type for what it returns"
+
+
+# Versions
+
+
+def pins():
+    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    wanted = [line for line in lines if line.strip() and not line.startswith("#")]
+    assert all("==" in line for line in wanted), "every line of requirements.txt is an exact pin"
+    return dict(line.strip().split("==") for line in wanted)
+
+
+def conda_pins():
+    lines = re.findall(
+        r"^  - ([\w.-]+)(?:=([\w.]+))?$", (ROOT / "environment.yml").read_text(encoding="utf-8"), re.M
+    )
+    return {CONDA.get(name, name): version for name, version in lines if name not in NOT_PINNED}
+
+
+def test_pip_and_conda_pin_the_same_versions():
+    assert conda_pins() == pins()
+    assert len(pins()) > 20
+
+
+def test_the_ranges_of_pyproject_admit_the_pins_and_every_dependency_is_pinned():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = [text for extra in project["optional-dependencies"].values() for text in extra]
+    pinned = {name.lower().replace("_", "-"): version for name, version in pins().items()}
+    for text in [*project["dependencies"], *extras]:
+        wanted = Requirement(text)
+        version = pinned.get(wanted.name.lower().replace("_", "-"))
+        assert version is not None, f"{wanted.name} is not pinned in requirements.txt"
+        assert wanted.specifier.contains(Version(version)), f"{text} does not admit {version}"
+
+
+def test_versions_agree():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    run = subprocess.run(
+        [sys.executable, "-c", "import coursekit; print(coursekit.__version__)"],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=True,
+    )
+    assert run.stdout.strip() == project["version"]
+
+
+# Documents
+
+
+@pytest.mark.parametrize(
+    "path", [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))], ids=lambda path: path.name
+)
+def test_documents_link_only_to_what_exists(path):
+    links = re.findall(r"\]\(([^)#\s]+)[^)]*\)", path.read_text(encoding="utf-8"))
+    local = [link for link in links if not re.match(r"[a-z]+:", link)]
+    missing = [link for link in local if not (path.parent / link).exists()]
+    assert not missing
+
+
+def test_every_target_that_the_readme_names_exists():
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([a-z]+):", makefile, re.M))
+    documents = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    named = {
+        name
+        for path in documents
+        for name in re.findall(r"(?:^|`)make ([a-z]+)", path.read_text("utf-8"), re.M)
+    }
+    assert named
+    assert named <= targets
