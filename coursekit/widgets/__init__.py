@@ -11,8 +11,12 @@ from typing import Any
 
 # Each panel is the function of this name in the module of this name.
 __all__ = [
+    "channel_heatmap",
     "click_a_bit",
+    "crossover",
     "encode_stepper",
+    "number_line",
+    "staircase",
 ]
 
 

@@ -1,5 +1,6 @@
 """Panels: controls above one picture. The state lives in one place and drawing only changes artists."""
 
+import html
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
@@ -103,22 +104,20 @@ class Panel:
 
     def refresh(self) -> None:
         """Update the view from the controls and show the new picture."""
-        self.message.value = ""
-        try:
+        with self._reporting():
             self.values = self.view.update(**{name: control.value for name, control in self.controls.items()})
-        except InputError as error:
-            self.message.value = f"<span style='color:{style.VERMILLION}'>{error}</span>"
-            return
-        self._push()
+            self._push()
 
     @contextmanager
     def hold(self) -> Iterator[None]:
-        """Let several controls change inside the block without a redraw for each."""
-        before, self._quiet = self._quiet, True
+        """Let several controls change inside the block; one redraw follows at its end."""
+        outer, self._quiet = self._quiet, True
         try:
             yield
         finally:
-            self._quiet = before
+            self._quiet = outer
+        if not outer:
+            self.refresh()
 
     def bundle(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return (data, metadata): the live widget, the picture for static readers, and the alt text."""
@@ -137,7 +136,19 @@ class Panel:
             return
         with self.hold():
             self.arrange(name)
-        self.refresh()
+
+    @contextmanager
+    def _reporting(self) -> Iterator[None]:
+        """Write what went wrong under the controls, where the reader looks; only an InputError ends here."""
+        self.message.value = ""
+        try:
+            yield
+        except Exception as error:
+            typed = isinstance(error, InputError)
+            text = html.escape(str(error) if typed else f"{type(error).__name__}: {error}")
+            self.message.value = f"<span style='color:{style.VERMILLION}'>{text}</span>"
+            if not typed:
+                raise
 
     def _push(self) -> None:
         self.picture.value = self.view.png()
@@ -148,11 +159,12 @@ class Panel:
         return button
 
     def _run(self, button: ipywidgets.Button, work: Callable[[Callable[[float], None]], None]) -> None:
-        button.disabled = True
+        button.disabled, self.progress.value = True, 0.0
         self.progress.layout.visibility = "visible"
         try:
-            work(lambda fraction: setattr(self.progress, "value", fraction))
+            with self._reporting():
+                work(lambda fraction: setattr(self.progress, "value", fraction))
+                self.refresh()
         finally:
             button.disabled = False
             self.progress.layout.visibility = "hidden"
-        self.refresh()

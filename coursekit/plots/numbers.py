@@ -1,0 +1,182 @@
+"""Pictures of numbers: where a format's values lie, how far apart they are, how often values occur."""
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.text import Text
+from numpy.typing import ArrayLike, NDArray
+
+from coursekit import _arguments, floats
+from coursekit.plots import style
+from coursekit.plots.comparison import describe, end_labels
+
+CELLS = 2000  # more ticks than that on a line cannot be told apart
+LABEL_SHARE = 0.09  # an octave narrower than this part of the axis has no room for a label
+HEADROOM = 0.11  # of the highest bar, for each labelled mark
+EDGE = 0.25  # closer to the picture's edge than this, a label is written inwards
+
+
+@style.look()
+def value_density(
+    ax: Axes,
+    format: str = "fp8_e4m3",
+    low: float | None = None,
+    high: float | None = None,
+    *,
+    title: str = "",
+) -> list[Artist]:
+    """Draw every value of a format (at most 16 bits) from ``low`` to ``high`` as a tick on one line.
+
+    A float format's powers of two stand taller; above each stretch of equal steps that has room for it stands
+    the step. Errors: ValueError for an unknown or wider format, or a span without values.
+    """
+    kind = floats.FORMATS[_arguments.choice("format", format, floats.FORMATS)]
+    values = np.unique(floats.all_values(kind))
+    low = kind.lowest if low is None else _arguments.real("low", low)
+    high = kind.max if high is None else _arguments.real("high", high)
+    values = values[(values >= low) & (values <= high)]
+    if len(values) < 2:
+        raise ValueError(f"low and high must span at least 2 values of {format}; got {low} to {high}")
+    ticks = ax.vlines(_thinned(values), 0, 0.45, color=style.BLUE, linewidth=1)
+    powers = _powers_of_two(values) if kind.kind == "float" else []
+    tall = ax.vlines(powers, 0, 0.75, color=style.VERMILLION, linewidth=1.5)
+    ax.set_ylim(0, 1.15)
+    ax.set_yticks([])
+    ax.spines["left"].set_visible(False)
+    describe(ax, "value", "", title or _density_title(kind))
+    return [ticks, tall, *_step_labels(ax, values, kind)]
+
+
+@style.look()
+def spacing(
+    ax: Axes,
+    formats: Sequence[str] = ("fp32", "fp16", "bf16", "fp8_e4m3"),
+    low: float = 2.0**-12,
+    high: float = 2.0**18,
+    *,
+    title: str = "",
+) -> list[Artist]:
+    """Draw the distance to the next number against the number's size, a line per format, axes in octaves.
+
+    A line ends where its format does. Errors: ValueError for an unknown format, more than four of them, or
+    unless 0 < low < high / 2.
+    """
+    if not 1 <= len(formats) <= len(style.SERIES):
+        raise ValueError(f"formats must be 1 to {len(style.SERIES)} names; got {len(formats)}")
+    first = _arguments.real("low", low, floats.FORMATS["fp64"].min_normal)
+    exponents = np.arange(
+        np.floor(np.log2(first)), np.ceil(np.log2(_arguments.real("high", high, 2 * first))) + 1
+    )
+    ax.set_xscale("log", base=2)
+    ax.set_yscale("log", base=2)
+    made = [_spacing_line(ax, name, number, 2.0**exponents) for number, name in enumerate(formats)]
+    describe(ax, "size of the number", "distance to the next one", title or _spacing_title(formats))
+    return [*made, *end_labels(ax, made)]
+
+
+@style.look()
+def histogram(
+    ax: Axes,
+    values: ArrayLike,
+    *,
+    bins: int = 60,
+    marks: Mapping[str, float] | None = None,
+    unit: str = "value",
+    title: str = "",
+) -> list[Artist]:
+    """Draw how often values occur, with labelled vertical ``marks`` above the bars; ``unit`` labels the axis.
+
+    Errors: TypeError or ValueError for values that are empty or not finite.
+    """
+    numbers = _arguments.array("values", values, np.float64).ravel()
+    counts, edges = np.histogram(numbers, bins=_arguments.integer("bins", bins, 1))
+    filled = ax.stairs(counts, edges, fill=True, color=style.BLUE)
+    marks = dict(marks or {})
+    ax.set_ylim(0, counts.max() * (1.05 + HEADROOM * len(marks)))
+    describe(ax, unit, "how many", title)
+    return [filled, *_marks(ax, marks, counts.max())]
+
+
+def _marks(ax: Axes, marks: Mapping[str, float], top: float) -> list[Artist]:
+    """Draw dashed lines that rise towards the middle and are labelled outwards: no label meets a line."""
+    low, high = ax.get_xlim()
+    low, high = min([low, *marks.values()]), max([high, *marks.values()])
+    ax.set_xlim(low, high)
+    outer_first = sorted(marks, key=lambda label: -abs(marks[label] - (low + high) / 2))
+    made: list[Artist] = []
+    for number, label in enumerate(outer_first):
+        place, height = marks[label], top * (1.02 + HEADROOM * (number + 0.5))
+        made.append(ax.vlines(place, 0, height, color=style.INK, linestyle="--", linewidth=1.2))
+        made.append(_mark_label(ax, label, (place - low) / (high - low), height))
+    return made
+
+
+def _mark_label(ax: Axes, label: str, share: float, height: float) -> Text:
+    """Write the label on the mark's outer side, or on its inner side where the picture ends."""
+    left = EDGE < share < 0.5 or share > 1 - EDGE
+    return ax.annotate(
+        label,
+        (share, height),
+        (-5 if left else 5, 0),
+        xycoords=("axes fraction", "data"),
+        textcoords="offset points",
+        ha="right" if left else "left",
+        va="center",
+        bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.0},
+    )
+
+
+def _spacing_line(ax: Axes, name: str, number: int, sizes: NDArray[np.float64]) -> Line2D:
+    kind = floats.FORMATS[_arguments.choice("formats", name, floats.FORMATS)]
+    reached = sizes[sizes <= kind.max]
+    steps = [floats.spacing(size, kind) for size in reached]
+    look = {"color": style.SERIES[number], "linestyle": style.DASHES[number]}
+    (line,) = ax.plot(reached, steps, drawstyle="steps-post", label=kind.title, **look)
+    return line
+
+
+def _spacing_title(formats: Sequence[str]) -> str:
+    if all(floats.FORMATS[name].kind == "float" for name in formats):
+        return "Twice the size, twice the distance to the next number"
+    return "How far it is to the next number"
+
+
+def _density_title(kind: floats.Format) -> str:
+    if kind.kind == "integer":
+        return f"{kind.title}: the same step everywhere"
+    return f"{kind.title}: the step doubles at each power of two"
+
+
+def _powers_of_two(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    return values[np.frexp(np.abs(values))[0] == 0.5]
+
+
+def _thinned(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    cells = np.floor((values - values[0]) / (values[-1] - values[0]) * CELLS)
+    return values[np.unique(cells, return_index=True)[1]]
+
+
+def _step_labels(ax: Axes, values: NDArray[np.float64], kind: floats.Format) -> list[Artist]:
+    """Write the step over each stretch of equal steps that is wide enough for it."""
+    ends = values[[0, -1]]
+    if kind.kind == "float":
+        ends = np.unique([*ends, *_powers_of_two(values)])
+    made: list[Artist] = []
+    gap = (values[-1] - values[0]) / 200
+    for start, stop in pairwise(ends):
+        if stop - start >= LABEL_SHARE * (values[-1] - values[0]):
+            step = floats.spacing(min(abs(start), abs(stop)), kind)
+            made.append(ax.hlines(0.86, start + gap, stop - gap, color=style.VERMILLION, linewidth=1))
+            made.append(
+                ax.text((start + stop) / 2, 0.92, f"step {_fraction(step)}", ha="center", va="bottom")
+            )
+    return made
+
+
+def _fraction(power: float) -> str:
+    """Return a power of two as people write it: 1/16, not 0.0625."""
+    return f"{power:g}" if power >= 1 else f"1/{1 / power:g}"

@@ -1,0 +1,53 @@
+"""Pictures of quantization: the search for the best scale, weights on their levels, errors in a matrix."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.image import AxesImage
+from numpy.typing import ArrayLike
+
+from coursekit import _arguments
+from coursekit.plots import style
+from coursekit.plots.comparison import describe, end_labels
+from coursekit.quantization import ScaleSearch
+
+
+@style.look()
+def mse_against_scale(ax: Axes, searches: Mapping[str, ScaleSearch], *, title: str = "") -> list[Artist]:
+    """Draw the mean squared error against the scale for up to four searches, each best scale marked.
+
+    The scale is a share of max|x| / Q, where nothing is clipped. Errors: ValueError for more than four.
+    """
+    if not 1 <= len(searches) <= len(style.SERIES):
+        raise ValueError(f"searches must hold 1 to {len(style.SERIES)} searches; got {len(searches)}")
+    ax.set_yscale("log")
+    curves, marks = [], []
+    for number, (name, search) in enumerate(searches.items()):
+        colour, label = style.SERIES[number], f"{name}: best at {search.ratio:.2f}"
+        dash, marker = style.DASHES[number], style.MARKERS[number]
+        curves += ax.plot(search.ratios, search.curve, dash, color=colour, label=label)
+        marks += ax.plot(
+            search.ratio, search.mse, marker, color=colour, markersize=9, markeredgecolor="white"
+        )
+    describe(ax, "scale, as a share of max|x| / Q", "mean squared error", title or _search_title(searches))
+    return [*curves, *marks, *end_labels(ax, curves)]
+
+
+@style.look()
+def error_map(ax: Axes, errors: ArrayLike, *, limit: float, title: str = "") -> AxesImage:
+    """Draw a matrix of errors, one cell per value, dark where there is none, brightest from ``limit`` on."""
+    cells = _arguments.array("errors", errors, np.float64, ndim=2)
+    image = ax.imshow(cells, cmap=style.HEAT, vmin=0, vmax=limit, aspect="auto", interpolation="nearest")
+    ax.set_xticks([])
+    ax.set_yticks([])
+    ax.spines[:].set_visible(False)
+    ax.set_title(title, fontweight="normal")
+    return image
+
+
+def _search_title(searches: Mapping[str, ScaleSearch]) -> str:
+    if all(search.ratio < 1 for search in searches.values()):
+        return "Clipping the largest values lowers the error"
+    return "The scale with the least error, for each search"
