@@ -1,9 +1,10 @@
 """Affine quantization by hand: value = (q - zero_point) * scale, per tensor, per channel or per group.
 
-The arithmetic is float32 and the rounding half to even, as in ONNX's QuantizeLinear, so the integers are the same.
+The arithmetic is float32 and ties go to the even integer, as in ONNX's QuantizeLinear: equal integers.
+PyTorch multiplies by the rounded 1 / scale instead of dividing: within a rounding of a tie it may be 1 off.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -63,10 +64,7 @@ class Quantized:
     def dequantize(self) -> FloatArray:
         """Return (q - zero_point) * scale as float32, in the shape of ``q``."""
         zero_point = _per_value(self.zero_point, self.group)
-        with np.errstate(over="ignore"):
-            values = (self.q - zero_point).astype(np.float32) * _per_value(self.scale, self.group)
-        # The last level may lie half a step beyond the largest float32.
-        return np.clip(values, -_LARGEST, _LARGEST)
+        return _restore(np.asarray(self.q - zero_point, np.float32), _per_value(self.scale, self.group))
 
     def error(self, x: Any) -> FloatArray:
         """Return x - dequantize(); ``x`` must have the shape that was quantized (ValueError)."""
@@ -100,14 +98,14 @@ class Quantized:
 
 @dataclass(frozen=True, repr=False, eq=False)
 class ScaleSearch:
-    """The best symmetric scale found: ``ratio`` is scale / (max|x| / Q), ``curve`` the error at each of ``ratios``."""
+    """The best symmetric scale: ``ratio`` is scale / (max|x| / Q), ``curve`` the error per ratio tried."""
 
     scale: float
     ratio: float
     mse: float
     bits: int
-    ratios: NDArray[np.float64] = field(repr=False)
-    curve: NDArray[np.float64] = field(repr=False)
+    ratios: NDArray[np.float64]
+    curve: NDArray[np.float64]
 
     def __str__(self) -> str:
         scale, mse = _display.significant(self.scale), _display.significant(self.mse)
@@ -128,12 +126,13 @@ def quantize(
 ) -> Quantized:
     """Return ``x`` as integers: q = clip(rint(x / scale) + zero_point), in float32, ties to the even integer.
 
-    Symmetric: scale = max|x| / (2**(bits-1) - 1), zero point 0. Asymmetric: the range, widened to include 0, over
-    2**bits - 1 steps; ``signed`` chooses [-2**(bits-1), 2**(bits-1) - 1] or [0, 2**bits - 1]. One scale for all,
-    one per index of ``axis``, or one per ``group`` neighbours along the last axis. A given ``scale`` replaces the
-    computed one (what lies outside is clipped); the zero point stays where the data's range puts it. All zeros: scale 1.
-    Errors: TypeError, ValueError for x that is empty or not finite, bits outside 2..16 (1..16 if asymmetric), an
-    axis or group that does not fit, both of them, a scale <= 0 or of the wrong shape, signed=False if symmetric.
+    Symmetric: scale = max|x| / (2**(bits-1) - 1), zero point 0. Asymmetric: the range, widened to include
+    0, over 2**bits - 1 steps; ``signed`` chooses [-2**(bits-1), 2**(bits-1) - 1] or [0, 2**bits - 1].
+    There is one scale for all, one per index of ``axis``, or one per ``group`` neighbours along the last
+    axis; all zeros get scale 1. A given ``scale`` replaces the computed one and what lies outside is
+    clipped; the zero point stays where the data's range puts it. Errors: TypeError, ValueError for x that
+    is empty or not finite, bits outside 2..16 (1..16 if asymmetric), an axis or group that does not fit,
+    both of them, a scale that is not above 0 or of the wrong shape, signed=False if symmetric.
     """
     values = _arguments.array("x", x)
     bits = _arguments.integer("bits", bits, 2 if symmetric else 1, 16)
@@ -143,8 +142,10 @@ def quantize(
     own = _own_scale(lowest, highest, levels, symmetric)
     zero_point = np.zeros_like(own, np.int32) if symmetric else _zero_point(lowest, own, levels)
     used = own if scale is None else _given_scale(scale, own.shape, axis)
-    q = _round(values, _per_value(used, group), _per_value(zero_point, group), levels)
-    return Quantized(q.astype(_dtype(bits, signed)), used, zero_point, bits, bool(symmetric), axis, group)
+    q = _round(values, _per_value(used, group), _per_value(zero_point, group), levels).astype(
+        _dtype(bits, signed)
+    )
+    return Quantized(np.asarray(q), used, zero_point, bits, bool(symmetric), axis, group)
 
 
 def sqnr(x: Any, x_hat: Any) -> float:
@@ -164,14 +165,13 @@ def sqnr(x: Any, x_hat: Any) -> float:
 def best_scale(x: Any, bits: int, steps: int = 191) -> ScaleSearch:
     """Return the symmetric per-tensor scale with the least mean squared error, by grid search.
 
-    Tries ``steps`` ratios from 0.05 to 1.0 of max|x| / (2**(bits-1) - 1): clipping a few large values pays when the
-    bits are few. All zeros: scale 1, ratio 1. Errors: as ``quantize``; steps at least 2.
+    Tries ``steps`` ratios from 0.05 to 1.0 of max|x| / (2**(bits-1) - 1): with few bits it pays to clip a few
+    large values. All zeros: scale 1, ratio 1. Errors: as ``quantize``; steps must be at least 2.
     """
     values = _arguments.array("x", x).ravel()
     levels = _levels(_arguments.integer("bits", bits, 2, 16), symmetric=True, signed=True)
     ratios = np.linspace(*RATIOS, _arguments.integer("steps", steps, 2))
-    largest = float(np.abs(values).max())
-    scales = _storable(ratios * largest / levels[1])
+    scales = _storable(ratios * float(np.abs(values).max()) / levels[1])
     curve = np.array([_mean_squared_error(values, scale, levels) for scale in scales])
     # On a tie the largest scale wins: it clips least.
     best = len(curve) - 1 - int(np.argmin(curve[::-1]))
@@ -209,7 +209,7 @@ def _layout(values: FloatArray, axis: int | None, group: int | None) -> tuple[in
 
 
 def _extremes(values: FloatArray, axis: int | None, group: int | None) -> tuple[FloatArray, FloatArray]:
-    """Return the smallest and largest value that share a scale, in the scale's shape, widened to include 0."""
+    """Return the smallest and largest value of each scale's share of the values, widened to include 0."""
     if group is not None:
         values = values.reshape(*values.shape[:-1], -1, group)
         over: Any = -1
@@ -232,12 +232,12 @@ def _own_scale(
 
 
 def _storable(scale: NDArray[np.float64]) -> FloatArray:
-    """Round to float32; up where it is subnormal, so that it neither vanishes nor cuts the largest value off."""
+    """Round to float32; up where it is subnormal, so that it neither vanishes nor clips the largest value."""
     scale = np.asarray(scale)
     rounded = scale.astype(np.float32)
     short = (scale < _TINY) & (rounded < scale)
-    up = np.nextafter(rounded, np.float32(np.inf))
-    return np.where(scale == 0, np.float32(1), np.where(short, up, rounded))
+    up = np.nextafter(rounded, np.float32(np.inf), where=short, out=rounded.copy())
+    return np.where(scale == 0, np.float32(1), up)
 
 
 def _given_scale(scale: Any, shape: tuple[int, ...], axis: int | None) -> FloatArray:
@@ -255,7 +255,7 @@ def _given_scale(scale: Any, shape: tuple[int, ...], axis: int | None) -> FloatA
 
 def _zero_point(lowest: FloatArray, scale: FloatArray, levels: tuple[int, int]) -> NDArray[np.int32]:
     # Rounding the quotient, not the sum, sends the smallest value to the first level exactly.
-    return np.clip(levels[0] - np.rint(lowest / scale), *levels).astype(np.int32)
+    return np.asarray(levels[0] - np.rint(lowest / scale), np.int32)
 
 
 def _round(
@@ -267,14 +267,21 @@ def _round(
     return np.clip(nearest, levels[0] - zero_point, levels[1] - zero_point).astype(np.int32) + zero_point
 
 
+def _restore(steps: FloatArray, scale: FloatArray) -> FloatArray:
+    with np.errstate(over="ignore"):
+        values = steps * scale
+    # The last level may lie half a step beyond the largest float32.
+    return np.asarray(np.clip(values, -_LARGEST, _LARGEST))
+
+
 def _per_value(per_scale: NDArray[Any], group: int | None) -> NDArray[Any]:
     return per_scale if group is None else np.repeat(per_scale, group, axis=-1)
 
 
 def _mean_squared_error(values: FloatArray, scale: np.float32, levels: tuple[int, int]) -> float:
     with np.errstate(over="ignore"):
-        restored = np.clip(np.rint(values / scale), *levels) * scale
-    return float(np.mean(np.square(values - restored, dtype=np.float64)))
+        steps = np.clip(np.rint(values / scale), *levels)
+    return float(np.mean(np.square(values - _restore(steps, scale), dtype=np.float64)))
 
 
 def _decibels(values: NDArray[np.float64]) -> float:
