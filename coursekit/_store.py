@@ -60,7 +60,7 @@ class Log:
         self.check(record)
         line = json.dumps(record, allow_nan=False).encode()
         with self._locked() as path:
-            self._write(path, [*self._kept(path, record), line])
+            _write_bytes(path, self._kept(path, record) + line + b"\n")
 
     def read(self) -> list[Record]:
         """Return all records, oldest first.
@@ -76,7 +76,7 @@ class Log:
             lines = self._load(path)
             kept = [raw for raw, record in lines if not unwanted(record)]
             if len(kept) < len(lines):
-                self._write(path, kept)
+                _write_bytes(path, _joined(kept))
 
     def clear(self) -> tuple[int, Path | None]:
         """Start an empty file; return how many records the old one held and where it is kept, if it was."""
@@ -89,12 +89,15 @@ class Log:
             _sync_folder(path.parent)
             return count, backup
 
-    def _kept(self, path: Path, record: Mapping[str, Any]) -> list[bytes]:
-        """Return the lines that stay when ``record`` comes; damaged ones stay too, for ``read`` to find."""
+    def _kept(self, path: Path, record: Mapping[str, Any]) -> bytes:
+        """Return the lines that stay when ``record`` comes; without a key these are the file's very bytes."""
         if not self.key:
-            return _lines(path)
+            data = _data(path)
+            return data if not data or data.endswith(b"\n") else data + b"\n"
         pairs = self._load(path)
-        return [line for line, old in pairs if any(old.get(name) != record.get(name) for name in self.key)]
+        return _joined(
+            line for line, old in pairs if any(old.get(name) != record.get(name) for name in self.key)
+        )
 
     @contextmanager
     def _locked(self) -> Iterator[Path]:
@@ -114,7 +117,7 @@ class Log:
 
     def _load(self, path: Path) -> list[tuple[bytes, Record]]:
         """Return (line, record) pairs; the caller holds the lock."""
-        lines = _lines(path)
+        lines = [line for line in _data(path).removeprefix(_BOM).split(b"\n") if line.strip()]
         pairs = [(line, self._parse(line)) for line in lines]
         good = [(line, record) for line, record in pairs if record is not None]
         if len(good) < len(lines):
@@ -134,21 +137,21 @@ class Log:
     def _rescue(self, path: Path, good: list[bytes], total: int) -> None:
         # The copy is complete on the disk before the file is touched: a kill in between loses nothing.
         aside = _free_name(path, "damaged")
-        _write_bytes(aside, path.read_bytes())
-        self._write(path, good)
+        _write_bytes(aside, _data(path))
+        _write_bytes(path, _joined(good))
         warnings.warn(
             f"{path.name} was damaged: {total - len(good)} of its {total} lines could not be read. "
             f"The damaged file is kept as {aside}; the other {len(good)} records are still in use.",
             stacklevel=5,
         )
 
-    def _write(self, path: Path, lines: Iterable[bytes]) -> None:
-        _write_bytes(path, b"".join(line.rstrip(b"\r") + b"\n" for line in lines))
+
+def _data(path: Path) -> bytes:
+    return path.read_bytes() if path.exists() else b""
 
 
-def _lines(path: Path) -> list[bytes]:
-    data = path.read_bytes() if path.exists() else b""
-    return [line for line in data.removeprefix(_BOM).split(b"\n") if line.strip()]
+def _joined(lines: Iterable[bytes]) -> bytes:
+    return b"".join(line + b"\n" for line in lines)
 
 
 def _refuse(constant: str) -> None:
