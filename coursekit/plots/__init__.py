@@ -1,4 +1,20 @@
 """Plots draw on an Axes, return their artists and change nothing else.
 
-Each topic has its module; ``plots.style`` holds the colours and makes figures.
+Each topic has its module, loaded on first use; ``plots.style`` holds the colours and makes figures.
 """
+
+import importlib
+from types import ModuleType
+
+__all__ = ["bits", "comparison", "crossover", "numbers", "quantized", "style"]
+
+
+def __getattr__(name: str) -> ModuleType:
+    """Load the submodule ``name`` when it is first used (PEP 562)."""
+    if name not in __all__:
+        raise AttributeError(f"module 'coursekit.plots' has no attribute {name!r}")
+    return importlib.import_module(f"coursekit.plots.{name}")
+
+
+def __dir__() -> list[str]:
+    return [*__all__]
