@@ -102,8 +102,15 @@ class Claim:
         if isinstance(reading.value, bool | str):
             return _word(str(reading.value))
         if not reading.has_interval:
-            return self.number(reading.value)
+            return self._distinct(reading)
         return f"{self.number(reading.value)} [{self.number(reading.low)} to {self.number(reading.high)}]"
+
+    def _distinct(self, reading: Reading) -> str:
+        # A miss by little must not look like a hit: "8 (8.000001)" where exactly 8 was expected.
+        text = self.number(reading.value)
+        limits = map(self.number, (self.holds.low, self.holds.high))
+        looks_met = text in limits and not self.holds.met(reading)
+        return f"{text} ({reading.value!r})" if looks_met else text
 
     def number(self, value: float) -> str:
         """Return one number with the claim's unit."""
@@ -227,6 +234,8 @@ def _rule(where: str, table: Mapping[str, Any]) -> Rule:
         return Rule(name, words=(str(_typed(where, name, value, bool)),))
     if name == "verdict":
         words = value if isinstance(value, list) else [value]
+        if not words:
+            raise ValueError(f"{where}: verdict must name at least one verdict")
         return Rule(name, words=tuple(_typed(where, name, word, str) for word in words))
     return Rule(name, *_bounds(where, name, value, table.get("within", 0)))
 

@@ -1,0 +1,352 @@
+import itertools
+import math
+import re
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from coursekit import _claim, _texts, accuracy, claims, runtime, timing
+
+SAMPLE = """
+[[claim]]
+id = "05-byte"
+kind = "arithmetic"
+says = "A `byte` has **8** bits & no more."
+why = "That is <how> it was decided."
+unit = "bits"
+holds = { equals = 8 }
+
+[[claim]]
+id = "05-decibels"
+kind = "statistical"
+says = "Each bit brings 6.02 dB."
+why = "Half the step, half the error."
+unit = "dB"
+holds = { equals = 6.02, within = 0.5 }
+
+[[claim]]
+id = "05-speed"
+kind = "hardware"
+says = "INT8 is twice as fast."
+why = "Only where the CPU adds up INT8 products in hardware."
+unit = "×"
+holds = { at_least = 2 }
+guess = "05-how-fast"
+
+[[claim]]
+id = "05-zero"
+kind = "arithmetic"
+says = "Zero exponent bits mean zero."
+corrected = "Zero exponent bits mean zero or a subnormal."
+why = "The subnormals fill the gap around zero."
+holds = { is = true }
+
+[[claim]]
+id = "05-flips"
+kind = "statistical"
+says = "INT8 answers as well as FP32."
+why = "The errors are small beside the margins."
+holds = { verdict = ["same", "b better"] }
+
+[[claim]]
+id = "05-accuracy"
+kind = "statistical"
+says = "The model gets at least 95 % right."
+why = "The digits are easy."
+unit = "%"
+holds = { at_least = 95 }
+
+[[claim]]
+id = "05-latency"
+kind = "hardware"
+says = "One call takes under a millisecond."
+why = "The model is small."
+unit = "s"
+holds = { at_most = 1e-3 }
+
+[[claim]]
+id = "05-size"
+kind = "arithmetic"
+says = "The file has 20 to 25 kB."
+why = "One byte per weight and a few scales."
+unit = "B"
+holds = { between = [20_000, 25_000] }
+"""
+GOOD = {"id": '"05-x"', "kind": '"hardware"', "says": '"s"', "why": '"w"', "holds": "{ at_least = 1 }"}
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("COURSEKIT_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("COURSEKIT_STRICT", raising=False)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    folder = tmp_path / "texts"
+    folder.mkdir()
+    monkeypatch.setattr(_texts, "FOLDER", folder)
+    return folder
+
+
+@pytest.fixture
+def sample(folder):
+    (folder / "claims-05.toml").write_text(SAMPLE, encoding="utf-8")
+    return folder
+
+
+def reading(value, low, high):
+    return timing.Ratio(value, low, high)
+
+
+@pytest.mark.usefixtures("sample")
+@pytest.mark.parametrize(
+    ("id", "measured", "verdict", "shown"),
+    [
+        ("05-byte", 8, "holds", "8 bits"),
+        ("05-byte", np.int64(8), "holds", "8 bits"),
+        ("05-byte", torch.tensor(8.0), "holds", "8 bits"),
+        ("05-byte", 9, "does not hold here", "9 bits"),
+        ("05-byte", 88, "does not hold here", "88 bits"),
+        ("05-byte", 10**20, "does not hold here", "100,000,000,000,000,000,000 bits"),
+        ("05-byte", 8.0000001, "does not hold here", "8 bits (8.0000001)"),
+        ("05-byte", math.inf, "does not hold here", "inf bits"),
+        ("05-decibels", 5.52, "holds", "5.52 dB"),
+        ("05-decibels", 5.51, "does not hold here", "5.51 dB"),
+        ("05-speed", 2, "holds", "2×"),
+        ("05-speed", 1.999, "does not hold here", "2× (1.999)"),
+        ("05-speed", reading(2.5, 2.1, 3), "holds", "2.5× [2.1× to 3×]"),
+        ("05-zero", True, "corrected", "yes"),
+        ("05-zero", np.bool_(False), "does not hold here", "no"),
+        ("05-flips", "same", "holds", "same"),
+        ("05-flips", "a better", "does not hold here", "a better"),
+        ("05-flips", accuracy.PairedTest(1, 2, 0.9, "same"), "holds", "same"),
+        ("05-accuracy", 96, "holds", "96 %"),
+        (
+            "05-accuracy",
+            accuracy.Accuracy(94, 100, 0.94, 0.875, 0.972),
+            "does not hold here",
+            "94 % [87.5 % to 97.2 %]",
+        ),
+        ("05-latency", 2.34e-5, "holds", "23.4 µs"),
+        ("05-latency", 1.0001e-3, "does not hold here", "1.00 ms (0.0010001)"),
+        ("05-size", 20_000, "holds", "20.0 kB"),
+        ("05-size", 25_000, "holds", "25.0 kB"),
+        ("05-size", 25_001, "does not hold here", "25.0 kB (25001)"),
+        ("05-size", 19_999, "does not hold here", "20.0 kB (19999)"),
+    ],
+)
+def test_the_verdict_follows_the_rule_and_the_number_is_shown_with_its_unit(id, measured, verdict, shown):
+    card = claims.show(id, measured=measured)
+    assert (card.verdict, card.measured) == (verdict, shown)
+    assert f"This machine says: {shown}" in str(card)
+
+
+def test_a_measurement_is_shown_by_median_and_quartiles(sample):
+    samples = np.array([1.0, 2.0, 3.0, 4.0, 9.0]) * 1e-4
+    measured = timing.Measurement("f", samples, 5, (), runtime.describe())
+    assert claims.show("05-latency", measured=measured).measured == "300 µs [200 µs to 400 µs]"
+
+
+numbers = st.floats(-100, 100)
+
+
+@given(
+    bounds=st.tuples(numbers, numbers).map(sorted), interval=st.tuples(numbers, numbers, numbers).map(sorted)
+)
+def test_crossing_is_being_partly_inside(bounds, interval):
+    rule = _claim.Rule("between", *bounds)
+    low, value, high = interval
+    measured = _claim.Reading(value, low, high)
+    inside = [bounds[0] <= x <= bounds[1] for x in interval]
+    swallowed = low < bounds[0] and bounds[1] < high
+    assert rule.met(measured) == inside[1]
+    assert rule.crossed(measured) == ((len(set(inside)) == 2 or swallowed) and low < high)
+
+
+@pytest.mark.usefixtures("sample")
+@pytest.mark.parametrize(
+    ("measured", "verdict", "note"),
+    [
+        (reading(2.5, 2.1, 3), "holds", ""),
+        (reading(2.5, 1.9, 3), "holds", "The interval reaches across the limit (at least 2×)"),
+        (reading(1.9, 1.8, 2.1), "does not hold here", "The interval reaches across the limit (at least 2×)"),
+        (reading(1.5, 1.4, 1.6), "does not hold here", "Expected: at least 2×."),
+    ],
+)
+def test_an_interval_that_reaches_across_the_limit_says_so(measured, verdict, note):
+    card = claims.show("05-speed", measured=measured)
+    assert card.verdict == verdict
+    assert card.note.startswith(note)
+    assert bool(card.note) == bool(note)
+
+
+FAILING = {"05-byte": 9, "05-decibels": 3.0, "05-zero": False, "05-flips": "a better", "05-speed": 0.5}
+
+
+@pytest.mark.usefixtures("sample")
+@pytest.mark.parametrize(("id", "strict"), list(itertools.product(FAILING, ["", "0", "1", "claims"])))
+def test_only_claims_that_must_hold_raise_and_only_when_strict(monkeypatch, id, strict):
+    monkeypatch.setenv("COURSEKIT_STRICT", strict)
+    if strict in ("1", "claims") and id != "05-speed":
+        with pytest.raises(AssertionError, match=f"claim {id} does not hold: expected .*, measured "):
+            claims.show(id, measured=FAILING[id])
+    else:
+        assert claims.show(id, measured=FAILING[id]).verdict == "does not hold here"
+    assert dict(zip(claims.REPORT_HEADERS, row(id), strict=True))["verdict"] == "✗ does not hold here"
+
+
+def test_the_error_names_expectation_and_measurement(sample, monkeypatch):
+    monkeypatch.setenv("COURSEKIT_STRICT", "1")
+    with pytest.raises(AssertionError, match=r"exactly 8 bits, measured 9 bits\. It says: A `byte`"):
+        claims.show("05-byte", measured=9)
+    with pytest.raises(AssertionError, match=r"expected yes, measured no\. It says: .*subnormal"):
+        claims.show("05-zero", measured=False)
+
+
+def test_a_strictness_that_nobody_knows_is_an_error(sample, monkeypatch):
+    monkeypatch.setenv("COURSEKIT_STRICT", "claim")
+    with pytest.raises(ValueError, match="COURSEKIT_STRICT must be one of 0, 1, claims"):
+        claims.show("05-byte", measured=9)
+
+
+def row(id):
+    return next(row for row in claims.report().rows if row[0] == id)
+
+
+def test_the_report_lists_every_claim_with_the_last_result_of_this_machine(sample, monkeypatch):
+    claims.show("05-byte", measured=9)
+    claims.show("05-byte", measured=8)
+    elsewhere = SimpleNamespace(fingerprint="another", label="another")
+    with monkeypatch.context() as patch:
+        patch.setattr(runtime, "describe", lambda: elsewhere)
+        claims.show("05-byte", measured=7)
+        claims.show("05-zero", measured=False)
+    report = claims.report()
+    assert [row[0] for row in report.rows] == re.findall(r'id = "(.*)"', SAMPLE)
+    assert row("05-byte")[3:] == ("8 bits", "✓ holds")
+    assert row("05-zero")[3:] == ("–", "not measured yet: run notebook 05")
+    assert "1 of 8 measured, 0 of them did not hold" in str(report)
+    assert "<td" in report._repr_html_()
+    assert "A `byte` has 8 bits &amp; no more." in report._repr_html_()
+
+
+def test_a_result_of_a_claim_that_is_gone_is_left_out(sample):
+    claims.show("05-byte", measured=8)
+    (sample / "claims-05.toml").write_text(SAMPLE.replace("05-byte", "05-octet"), encoding="utf-8")
+    assert row("05-octet")[3] == "–"
+    assert all(row[0] != "05-byte" for row in claims.report().rows)
+
+
+def test_the_card_shows_the_guess_that_was_kept_for_it(sample):
+    assert "You guessed" not in str(claims.show("05-byte", measured=8))
+    claims.keep_guess("05-byte", "7 bits")
+    claims.keep_guess("05-how-fast", "4×")
+    assert "You guessed:       7 bits" in str(claims.show("05-byte", measured=8))
+    assert claims.show("05-speed", measured=3).guess == "4×"
+    claims.keep_guess("05-byte", None)
+    assert claims.guess("05-byte") is None
+    assert "You guessed" not in str(claims.show("05-byte", measured=8))
+
+
+def test_a_card_reads_the_same_in_terminal_and_notebook_and_escapes(sample):
+    card = claims.show("05-zero", measured=True)
+    assert repr(card) == str(card)
+    labels = ["The lecture says", "It should say", "This machine says", "Verdict", "Why"]
+    assert [label for label, _ in card.lines()] == labels
+    assert re.findall("<em>(.*?):</em>", card._repr_html_()) == labels
+    html = claims.show("05-byte", measured=8)._repr_html_()
+    assert "A <code>byte</code> has <strong>8</strong> bits &amp; no more." in html
+    assert "&lt;how&gt;" in html
+    assert "A `byte` has 8 bits & no more." in str(claims.show("05-byte", measured=8))
+
+
+@pytest.mark.usefixtures("sample")
+@pytest.mark.parametrize(
+    ("id", "measured", "error"),
+    [
+        ("05-byte", True, TypeError),
+        ("05-byte", "8", TypeError),
+        ("05-byte", None, TypeError),
+        ("05-byte", [8, 9], TypeError),
+        ("05-byte", torch.ones(2), TypeError),
+        ("05-byte", math.nan, ValueError),
+        ("05-zero", 1, TypeError),
+        ("05-zero", "yes", TypeError),
+        ("05-flips", 1.0, TypeError),
+        ("05-flips", timing.Ratio(1, 1, 1), TypeError),
+        ("05-speed", reading(2, 3, 1), ValueError),
+        ("05-speed", reading(2, math.nan, 3), ValueError),
+    ],
+)
+def test_a_measurement_that_the_rule_cannot_judge_is_refused_and_not_kept(id, measured, error):
+    with pytest.raises(error, match=id):
+        claims.show(id, measured=measured)
+    assert row(id)[3] == "–"
+
+
+@pytest.mark.usefixtures("sample")
+@pytest.mark.parametrize(
+    ("id", "near"), [("05-bytes", "'05-byte'"), ("5-speed", "'05-speed'"), ("x", "there are: ")]
+)
+def test_an_unknown_id_names_the_near_ones(id, near):
+    with pytest.raises(ValueError, match=f"there is no claim '{id}'.*{near}"):
+        claims.show(id, measured=1)
+
+
+def toml(**changes):
+    fields = {name: value for name, value in {**GOOD, **changes}.items() if value}
+    return "[[claim]]\n" + "\n".join(f"{name} = {value}" for name, value in fields.items())
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (toml(id='"5-x"'), "id must be like"),
+        (toml(id='"05-X"'), "id must be like"),
+        (toml(id='"01-x"'), "belongs in claims-01.toml"),
+        (toml() + "\n" + toml(), "05-x is there twice"),
+        (toml(kind='"guess"'), "kind must be one of arithmetic, statistical, hardware"),
+        (toml(says=None), "has no 'says'"),
+        (toml(says='""'), "says must be a str and not empty"),
+        (toml(why="3"), "why must be a str"),
+        (toml(sais='"s"'), "unknown key 'sais'"),
+        (toml(notebook='"01"'), "notebook must be the first two digits"),
+        (toml(digits="0"), "digits must be from 1 to 17"),
+        (toml(holds="{}"), "holds must have one of"),
+        (toml(holds="{ at_least = 1, at_most = 2 }"), "holds must have one of"),
+        (toml(holds="{ at_least = 1, within = 2 }"), "holds must have one of"),
+        (toml(holds="{ about = 1 }"), "holds must have one of"),
+        (toml(holds="{ equals = true }"), "equals must be a number"),
+        (toml(holds="{ equals = nan }"), "equals must be a number"),
+        (toml(holds="{ equals = 1, within = -1 }"), "leaves nothing that could hold"),
+        (toml(holds="{ between = [2, 1] }"), "leaves nothing that could hold"),
+        (toml(holds="{ between = [2] }"), r"between must be \[low, high\]"),
+        (toml(holds="{ is = 1 }"), "is must be a bool"),
+        (toml(holds="{ verdict = 1 }"), "verdict must be a str"),
+        (toml(holds="{ verdict = [] }"), "verdict must name at least one"),
+        ("[[clam]]\n", "unknown key 'clam'"),
+        ("claim = [3]", "claim 1 must be a table"),
+        ("[[claim]", "claims-05.toml: "),
+    ],
+)
+def test_a_malformed_claim_is_refused_by_file_and_reason(folder, text, says):
+    (folder / "claims-05.toml").write_text(text)
+    with pytest.raises(ValueError, match=says) as error:
+        claims.report()
+    assert "claims-05.toml" in str(error.value)
+
+
+def test_the_shipped_claims_are_well_formed_and_can_be_shown():
+    shipped = _claim.load()
+    assert shipped
+    for claim in shipped.values():
+        assert claim.expected.strip()
+        assert len(claim.says) <= 300
+        assert claim.says.rstrip("`*")[-1] in ".?", claim.id
+        assert "!" not in claim.says + claim.why + claim.corrected, claim.id
+    assert len(claims.report().rows) == len(shipped)
