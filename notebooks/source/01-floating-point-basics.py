@@ -374,7 +374,7 @@ def mean_squared_error(values, scale, bits):
 
 
 bell = np.random.default_rng(0).normal(size=20_000).astype(np.float32)
-fractions = np.linspace(0.05, 1, 96)
+fractions = np.linspace(0.05, 1, 191)
 best = {}
 for bits in (8, 4, 3, 2):
     full_scale = np.abs(bell).max() / (2 ** (bits - 1) - 1)
