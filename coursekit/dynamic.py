@@ -1,0 +1,216 @@
+"""Dynamic INT8 quantization: PyTorch's own where it exists, and the same five steps written in integers."""
+
+import copy
+import io
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+# What PyTorch 2.13 says whenever it quantizes. Anything else it says is still heard.
+KNOWN_WARNINGS: tuple[tuple[type[Warning], str], ...] = (
+    (DeprecationWarning, r"torch\.ao\.quantization is deprecated"),
+    (UserWarning, r"torch\.quantize_per_tensor, torch\.quantize_per_channel and other quantized tensor"),
+)
+# Without VNNI a CPU adds two uint8 * int8 products in 16 bits: 2 * 127 * 128 fits, 2 * 255 * 128 does not.
+REDUCED, FULL = 127, 255
+# Limits that PyTorch sets so that no scale is too small to divide by.
+BY_HAND = "Each nn.Linear is now coursekit's DynamicLinear: the same integers, but its speed means nothing."
+LEAST_WEIGHT_SCALE = 2.0**-23
+LEAST_ACTIVATION_SCALE = 6.1e-5
+NO_RECIPROCAL = 2.0**-128
+ALL_ZERO_SCALE = 0.1
+
+
+def quantize_dynamic(model: nn.Module) -> nn.Module:
+    """Return a copy of ``model`` whose nn.Linear layers have INT8 weights and quantize their inputs.
+
+    PyTorch's ``quantize_dynamic`` does it, without its warnings. Where that is gone or has no engine for this
+    CPU, every nn.Linear becomes a ``DynamicLinear`` and a printed notice says so. ``.quantized_by`` on the
+    result names the one that did it. Errors: TypeError unless ``model`` is an nn.Module; ValueError if it is
+    not on the CPU or has no nn.Linear.
+    """
+    _check(model)
+    # PyTorch replaces only the children of what it is given.
+    wrapped = nn.Sequential(model)
+    try:
+        quantized, how = _by_torch(copy.deepcopy(wrapped)), f"PyTorch ({_engine()})"
+    except (ImportError, AttributeError, NotImplementedError) as error:
+        quantized, how = _by_hand(copy.deepcopy(wrapped)), "coursekit.DynamicLinear"
+        reason = str(error).partition("\n")[0]
+        print(f"PyTorch {torch.__version__} cannot quantize dynamically here ({reason}).\n{BY_HAND}")
+    result = quantized[0]
+    result.quantized_by = how
+    return result
+
+
+class DynamicLinear(nn.Module):
+    """A linear layer with INT8 weights that quantizes each batch to unsigned integers as it comes.
+
+    Made from an nn.Linear: ``weight`` is int8 [out, in], ``scale`` its float32 scale, ``bias`` stays float32.
+    The five steps and their numbers are those of PyTorch's dynamic Linear: the outputs are equal to the last
+    bit with its x86 and fbgemm engines (unless the bias vanishes beside the product), and up to float32
+    rounding with qnnpack and onednn.
+    ``reduce_range`` is explained at ``activation_qparams``. Errors: TypeError unless given an nn.Linear;
+    ValueError for input that is not finite or not on the CPU.
+    """
+
+    def __init__(self, linear: nn.Linear, reduce_range: bool | None = None) -> None:
+        super().__init__()
+        if not isinstance(linear, nn.Linear):
+            raise TypeError(f"linear must be an nn.Linear; got {type(linear).__name__}")
+        weight, scale = quantize_weight(linear.weight)
+        self.reduce_range = reduce_range
+        self.register_buffer("weight", weight)
+        self.register_buffer("scale", scale)
+        self.register_buffer("bias", None if linear.bias is None else linear.bias.detach().float().clone())
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return x @ weight.T + bias for x [..., in], computed in integers."""
+        # 1, 2: the range of this batch gives the scale and the zero point
+        scale, zero_point = activation_qparams(x, self.reduce_range)
+        # 3: activations to uint8
+        q = quantize_activation(x, scale, zero_point)
+        # 4: int32 products and sums; the zero point's share is the same for every row, and comes off
+        weight = self.weight.int()
+        total = q.int() @ weight.T - zero_point * weight.sum(1, dtype=torch.int32)
+        # 5: back to real numbers. The library multiplies and adds with one rounding; float64 does the same.
+        y = total.double() * (self.scale * scale)
+        return (y if self.bias is None else y + self.bias).to(x.dtype)
+
+    def extra_repr(self) -> str:
+        """Name the sizes and the type, as PyTorch's layers do."""
+        out_features, in_features = self.weight.shape
+        return f"in_features={in_features}, out_features={out_features}, dtype={self.weight.dtype}"
+
+
+def activation_qparams(x: Any, reduce_range: bool | None = None) -> tuple[float, int]:
+    """Return the scale and zero point that PyTorch gives to the activations ``x``: asymmetric, one for all.
+
+    The range of ``x``, widened to include 0, is spread over 127 steps, so one of the eight bits stays unused
+    (``reduce_range``: the sums of CPUs without VNNI would overflow). PyTorch's qnnpack engine, found on Arm,
+    uses all 255. None: as the engine here does. Errors: ValueError if ``x`` is not finite or not on the CPU.
+    Source: ATen/native/quantized/cpu/QuantUtils.h.
+    """
+    x = torch.as_tensor(x).detach()
+    _need_cpu("x", x)
+    if not torch.isfinite(x).all():
+        raise ValueError("x must be finite: NaN or infinity leaves no range to quantize")
+    reduced = _engine() != "qnnpack" if reduce_range is None else reduce_range
+    levels = REDUCED if reduced else FULL
+    low, high = (float(end) for end in torch.cat([x.flatten().float(), torch.zeros(1)]).aminmax())
+    scale = (high - low) / levels
+    if scale <= NO_RECIPROCAL:
+        scale = ALL_ZERO_SCALE
+    zero_point = min(max(round(-low / scale), 0), levels)
+    return float(np.float32(max(scale, LEAST_ACTIVATION_SCALE))), zero_point
+
+
+def quantize_activation(x: Any, scale: float, zero_point: int) -> Tensor:
+    """Return ``x`` as uint8: round(x * (1 / scale) + zero_point), ties to even, clipped to 0..255."""
+    # The library multiplies by the float32 reciprocal and adds with one rounding; float64 does the same.
+    reciprocal = float(np.float32(1) / np.float32(scale))
+    q = torch.round((torch.as_tensor(x).detach().float().double() * reciprocal + zero_point).float())
+    return q.clamp(0, 255).to(torch.uint8)
+
+
+def quantize_weight(weight: Any) -> tuple[Tensor, Tensor]:
+    """Return ``weight`` as int8 and its float32 scale, max|w| / 127.5: PyTorch's choice, one for all.
+
+    Not 127: half of the 255 steps from -128 to 127. The largest weight lies at 127.5, so it may be clipped.
+    Source: torch.ao.quantization.MinMaxObserver, symmetric qint8.
+    """
+    values = torch.as_tensor(weight).detach().float()
+    if not torch.isfinite(values).all():
+        raise ValueError("weight must be finite: NaN or infinity cannot be quantized")
+    scale = (values.abs().max() / 127.5).clamp(min=LEAST_WEIGHT_SCALE)
+    return torch.round(values * scale.reciprocal()).clamp(-128, 127).to(torch.int8), scale
+
+
+def state_dict_size(model: nn.Module) -> int:
+    """Return the bytes of ``model``'s state_dict as torch.save writes it; TypeError unless an nn.Module."""
+    _module(model)
+    file = io.BytesIO()
+    torch.save(model.state_dict(), file)
+    return file.getbuffer().nbytes
+
+
+def _module(model: Any) -> None:
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model must be an nn.Module; got {type(model).__name__}")
+
+
+def _check(model: Any) -> None:
+    _module(model)
+    for tensor in (*model.parameters(), *model.buffers()):
+        _need_cpu("model", tensor)
+    if not any(_is_linear(module) for module in model.modules()):
+        raise ValueError(f"model has no nn.Linear layer to quantize; got {type(model).__name__}")
+
+
+def _need_cpu(name: str, tensor: Tensor) -> None:
+    if tensor.device.type != "cpu":
+        raise ValueError(
+            f"{name} is on {tensor.device}, but dynamic INT8 is a CPU feature: use {name}.cpu(). "
+            "On a GPU compare FP16, BF16 or TF32 instead."
+        )
+
+
+def _is_linear(module: nn.Module) -> bool:
+    # Subclasses may compute something else; PyTorch leaves them alone, too.
+    return type(module) is nn.Linear
+
+
+def _engine() -> str:
+    """Return the name of PyTorch's integer backend, "none" where it has none."""
+    try:
+        return str(torch.backends.quantized.engine)
+    except AttributeError:
+        return "none"
+
+
+def _by_torch(model: nn.Module) -> nn.Module:
+    """Quantize in place with PyTorch; AttributeError, ImportError or NotImplementedError where it cannot."""
+    if _engine() == "none":
+        raise NotImplementedError("it has no integer engine for this CPU")
+    with _quiet():
+        model = torch.ao.quantization.quantize_dynamic(model, {nn.Linear}, dtype=torch.qint8, inplace=True)
+    if _engine() == "qnnpack":
+        _use_up_qnnpack_warning()
+    return model
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    with warnings.catch_warnings():
+        for category, message in KNOWN_WARNINGS:
+            warnings.filterwarnings("ignore", message, category)
+        yield
+
+
+def _use_up_qnnpack_warning() -> None:
+    """Run one tiny layer with the process's stderr closed: C++ prints its one warning there, past Python."""
+    with _quiet():
+        layer = torch.ao.quantization.quantize_dynamic(nn.Sequential(nn.Linear(1, 1)), {nn.Linear})
+    saved = os.dup(2)
+    try:
+        with open(os.devnull, "wb") as sink:
+            os.dup2(sink.fileno(), 2)
+            layer(torch.zeros(1, 1))
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+
+
+def _by_hand(model: nn.Module) -> nn.Module:
+    """Replace every nn.Linear in place."""
+    for module in list(model.modules()):
+        for name, child in list(module.named_children()):
+            if _is_linear(child):
+                setattr(module, name, DynamicLinear(child))
+    return model

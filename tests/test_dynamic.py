@@ -1,0 +1,345 @@
+import copy
+import platform
+import subprocess
+import sys
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from torch import nn
+
+from coursekit import dynamic, quantization, runtime
+from coursekit.dynamic import DynamicLinear, quantize_dynamic
+
+ENGINES = [engine for engine in torch.backends.quantized.supported_engines if engine != "none"]
+EXACT = [engine for engine in ENGINES if engine in ("x86", "fbgemm")]
+X86 = platform.machine() in ("x86_64", "AMD64")
+
+INPUTS = {
+    "normal": lambda r: r,
+    "negative": lambda r: -r.abs() - 0.1,
+    "positive": lambda r: r.abs() + 0.1,
+    "zero": torch.zeros_like,
+    "batch of one": lambda r: r[:1],
+    "digits": lambda r: (r.abs() * 8).round().clamp(0, 16) / 16,
+    "far from zero": lambda r: r + 100,
+    "tiny": lambda r: r * 1e-7,
+    "below every scale": lambda r: r * 1e-40,
+    "huge": lambda r: r * 1e30,
+    "outlier": lambda r: r.index_fill(0, torch.tensor(0), 1e4),
+    "three dimensions": lambda r: r.repeat(2, 1, 1),
+    "constant": lambda r: torch.full_like(r, -0.7),
+    # ties: the range is 127 steps of 1/8 with an odd zero point, the values lie half-way between the steps
+    "ties": lambda r: ((r * 20).round().clamp(-15, 110) / 8 + 1 / 16).index_fill(1, torch.tensor(0), -15 / 8),
+}
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    before = torch.backends.quantized.engine
+    with runtime.threads(1):
+        yield
+    torch.backends.quantized.engine = before
+
+
+def _layers():
+    """Yield layers of many shapes and sizes, some without bias, with an input of normal numbers for each."""
+    generator = torch.Generator().manual_seed(0)
+    for index in range(12):
+        inputs, outputs, batch = (
+            int(torch.randint(1, top, (), generator=generator)) for top in (150, 70, 40)
+        )
+        layer = nn.Linear(inputs, outputs, bias=index % 3 > 0)
+        with torch.no_grad():
+            layer.weight.copy_(torch.randn(outputs, inputs, generator=generator) * 10.0 ** (index % 5 - 2))
+        yield layer, torch.randn(batch, inputs, generator=generator)
+
+
+def _mlp(seed=0):
+    torch.manual_seed(seed)
+    return nn.Sequential(
+        nn.Linear(64, 32),
+        nn.ReLU(),
+        nn.Sequential(nn.Linear(32, 16, bias=False), nn.ReLU()),
+        nn.Linear(16, 10),
+    )
+
+
+@pytest.mark.parametrize("name", INPUTS)
+@pytest.mark.parametrize("engine", ENGINES)
+def test_the_five_steps_give_the_library_s_outputs(engine, name):
+    torch.backends.quantized.engine = engine
+    for layer, normal in _layers():
+        x = INPUTS[name](normal)
+        ours, theirs = DynamicLinear(layer)(x), quantize_dynamic(layer)(x)
+        assert ours.shape == theirs.shape
+        assert ours.dtype == theirs.dtype
+        # Engines scale, add and round in different orders: at most eight roundings of the last two terms.
+        bias = torch.zeros(()) if layer.bias is None else layer.bias.detach()
+        allowed = 2.0**-21 * ((ours - bias).abs() + bias.abs())
+        assert ((ours - theirs).abs() <= allowed).all()
+
+
+@pytest.mark.skipif(not X86, reason="other processors round the last step twice")
+@pytest.mark.parametrize("engine", EXACT)
+def test_on_x86_every_output_is_equal_to_the_last_bit(engine):
+    torch.backends.quantized.engine = engine
+    compared = 0
+    for layer, normal in _layers():
+        # Beside huge products the bias only breaks ties, and float64 cannot hold it: 18 of 13,585 differ.
+        for name in INPUTS.keys() - {"huge"}:
+            x = INPUTS[name](normal)
+            theirs = quantize_dynamic(layer)(x)
+            assert torch.equal(DynamicLinear(layer)(x), theirs)
+            compared += theirs.numel()
+    assert compared > 100_000
+
+
+@pytest.mark.parametrize("size", [1.0, 1e-3, 1e-8, 1e-12, 0.0, 1e20])
+def test_weights_are_the_library_s_integers_and_scale(size):
+    for layer, _ in _layers():
+        with torch.no_grad():
+            layer.weight.mul_(size)
+        packed = quantize_dynamic(layer).weight()
+        q, scale = dynamic.quantize_weight(layer.weight)
+        assert torch.equal(q, packed.int_repr())
+        assert float(scale) == packed.q_scale()
+        assert packed.q_zero_point() == 0
+
+
+def test_weights_are_spread_over_255_steps():
+    q, scale = dynamic.quantize_weight([[-1.0, 0.5, 1.0]])
+    assert scale == np.float32(1 / 127.5)
+    assert q.tolist() in ([[-128, 64, 127]], [[-127, 64, 127]])  # -127.5, give or take a float rounding
+    # coursekit's own symmetric quantization keeps both ends: 254 steps
+    assert quantization.quantize([-1.0, 0.5, 1.0]).q.tolist() == [-127, 64, 127]
+
+
+EXTREMES = [0, 1, -1, 1e-45, -1e-45, 1e-38, 3e38, -3e38, 127 * 6.1e-5, 2.0**-121, 2.0**-120]
+FLOATS = st.one_of(
+    st.sampled_from([float(np.float32(v)) for v in EXTREMES]),
+    st.floats(-4, 4, width=32),
+    st.floats(-(2.0**-10), 2.0**-10, width=32),
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(x=hnp.arrays(np.float32, st.integers(1, 20), elements=FLOATS), reduce_range=st.booleans())
+def test_activation_qparams_are_the_library_s(x, reduce_range):
+    scale, zero_point = torch._choose_qparams_per_tensor(torch.from_numpy(x), reduce_range)
+    assert dynamic.activation_qparams(x, reduce_range) == (float(np.float32(scale)), zero_point)
+
+
+def test_activations_use_seven_bits_but_for_qnnpack(monkeypatch):
+    x = torch.tensor([-1.0, 3.0])
+    assert dynamic.activation_qparams(x, reduce_range=True) == (np.float32(4 / 127), 32)
+    assert dynamic.activation_qparams(x, reduce_range=False) == (np.float32(4 / 255), 64)
+    for engine, levels in (("x86", 127), ("fbgemm", 127), ("onednn", 127), ("none", 127), ("qnnpack", 255)):
+        monkeypatch.setattr(dynamic, "_engine", lambda engine=engine: engine)
+        assert dynamic.activation_qparams(x)[0] == np.float32(4 / levels)
+
+
+def test_the_five_steps_on_paper():
+    layer = nn.Linear(2, 1)
+    with torch.no_grad():
+        layer.weight.copy_(
+            torch.tensor([[2.55, -1.27]])
+        )  # scale 0.02: 127 (of 127.5) and -63.5, which goes to -64
+        layer.bias.fill_(10)
+    x = torch.tensor([[1.0, 0.27], [-0.27, 0.0]])  # range -0.27 to 1: scale 0.01, zero point 27
+    step = DynamicLinear(layer, reduce_range=True)
+    assert step.weight.tolist() in ([[127, -64]], [[127, -63]])
+    scale, zero_point = dynamic.activation_qparams(x, reduce_range=True)
+    assert (scale, zero_point) == (pytest.approx(0.01), 27)
+    q = dynamic.quantize_activation(x, scale, zero_point)
+    assert q.tolist() == [[127, 54], [0, 27]]
+    w = step.weight[0].tolist()
+    sums = [(127 - 27) * w[0] + (54 - 27) * w[1], (0 - 27) * w[0]]
+    assert step(x).flatten().tolist() == pytest.approx([total * 0.01 * 0.02 + 10 for total in sums], rel=1e-6)
+
+
+def test_one_row_s_result_depends_on_its_batch():
+    layer, row = nn.Linear(8, 4), torch.rand(1, 8)
+    for quantized in (DynamicLinear(layer), quantize_dynamic(layer)):
+        alone, crowded = quantized(row), quantized(torch.cat([row, torch.full((1, 8), 50.0)]))[:1]
+        exact = layer(row)
+        assert (crowded - exact).abs().max() > (alone - exact).abs().max()
+
+
+def test_the_model_itself_stays_as_it_was():
+    model = _mlp().eval()
+    before = copy.deepcopy(model.state_dict())
+    quantized = quantize_dynamic(model)
+    assert all(torch.equal(a, b) for a, b in zip(before.values(), model.state_dict().values(), strict=True))
+    assert type(model[0]) is nn.Linear
+    assert type(quantized[0]) is not nn.Linear
+    assert not quantized.training
+
+
+def _gone(monkeypatch, how):
+    if how == "name":
+        monkeypatch.delattr(torch.ao.quantization, "quantize_dynamic")
+    elif how == "module":
+        monkeypatch.delattr(torch.ao, "quantization")
+        monkeypatch.setitem(sys.modules, "torch.ao.quantization", None)
+    elif how == "package":
+        monkeypatch.delattr(torch, "ao")
+    elif how == "operator":
+
+        def refuse(*args, **kwargs):
+            raise NotImplementedError("Could not run 'quantized::linear_prepack'")
+
+        monkeypatch.setattr(torch.ao.quantization, "quantize_dynamic", refuse)
+    else:
+        monkeypatch.setattr(dynamic, "_engine", lambda: "none")
+
+
+@pytest.mark.parametrize("how", ["name", "module", "package", "operator", "engine"])
+def test_without_the_library_the_hand_written_path_takes_over_and_says_so(monkeypatch, capsys, how):
+    model, x = _mlp(), torch.randn(7, 64)
+    theirs = quantize_dynamic(model)
+    assert theirs.quantized_by.startswith("PyTorch (")
+    expected = theirs(x)
+    assert capsys.readouterr() == ("", "")
+    _gone(monkeypatch, how)
+    ours = quantize_dynamic(model)
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert f"PyTorch {torch.__version__} cannot quantize dynamically here" in out
+    assert "DynamicLinear" in out
+    assert ours.quantized_by == "coursekit.DynamicLinear"
+    assert [type(ours[i]) for i in (0, 1, 3)] == [DynamicLinear, nn.ReLU, DynamicLinear]
+    assert type(ours[2][0]) is DynamicLinear
+    assert type(model[0]) is nn.Linear
+    torch.testing.assert_close(ours(x), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_a_model_that_is_one_linear_layer_is_quantized_too(monkeypatch):
+    assert type(quantize_dynamic(nn.Linear(3, 2))) is not nn.Linear
+    _gone(monkeypatch, "name")
+    assert type(quantize_dynamic(nn.Linear(3, 2))) is DynamicLinear
+
+
+def test_exactly_the_known_warnings_are_silenced(monkeypatch):
+    said = [
+        (DeprecationWarning, "torch.ao.quantization is deprecated and will be removed in 2.10."),
+        (
+            UserWarning,
+            "torch.quantize_per_tensor, torch.quantize_per_channel and other quantized tensor creation",
+        ),
+        (UserWarning, "torch.ao.quantization is deprecated"),
+        (DeprecationWarning, "something else is deprecated"),
+    ]
+
+    def talk(model, *args, **kwargs):
+        for category, message in said:
+            warnings.warn(message, category, stacklevel=1)
+        return model
+
+    monkeypatch.setattr(torch.ao.quantization, "quantize_dynamic", talk)
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        quantize_dynamic(nn.Linear(2, 2))
+    assert [(w.category, str(w.message)) for w in heard] == said[2:]
+
+
+def test_nothing_reaches_stderr_with_any_engine():
+    # A process of its own: PyTorch says some things only once, and some from C++, past Python's warnings.
+    code = """
+import torch
+from coursekit import dynamic
+for engine in torch.backends.quantized.supported_engines:
+    if engine != "none":
+        torch.backends.quantized.engine = engine
+        model = dynamic.quantize_dynamic(torch.nn.Sequential(torch.nn.Linear(4, 3)))
+        model(torch.ones(2, 4))
+        model[0].weight().int_repr()
+        dynamic.state_dict_size(model)
+        print(model.quantized_by)
+"""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False
+    )
+    assert done.stderr == ""
+    assert done.stdout.split("\n")[:-1] == [f"PyTorch ({engine})" for engine in ENGINES]
+
+
+def test_bad_models_are_refused():
+    with pytest.raises(TypeError, match="model must be an nn.Module; got list"):
+        quantize_dynamic([1, 2])
+    with pytest.raises(ValueError, match=r"no nn.Linear .* got ReLU"):
+        quantize_dynamic(nn.ReLU())
+    with pytest.raises(ValueError, match="no nn.Linear"):
+        quantize_dynamic(quantize_dynamic(nn.Linear(2, 2)))
+    with pytest.raises(
+        ValueError, match=r"model is on meta, but dynamic INT8 is a CPU feature: use model.cpu\(\)"
+    ):
+        quantize_dynamic(nn.Linear(2, 2, device="meta"))
+    with pytest.raises(TypeError, match="linear must be an nn.Linear; got ReLU"):
+        DynamicLinear(nn.ReLU())
+    with pytest.raises(TypeError, match="model must be an nn.Module; got dict"):
+        dynamic.state_dict_size({})
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_a_model_on_the_gpu_is_refused():
+    with pytest.raises(
+        ValueError, match=r"model is on cuda:0, but dynamic INT8 is a CPU feature: use model.cpu\(\)"
+    ):
+        quantize_dynamic(nn.Linear(2, 2).cuda())
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_numbers_without_a_range_are_refused(value):
+    layer = nn.Linear(2, 2)
+    with pytest.raises(ValueError, match="x must be finite"):
+        DynamicLinear(layer)(torch.tensor([[1.0, value]]))
+    with torch.no_grad():
+        layer.weight[0, 0] = value
+    with pytest.raises(ValueError, match="weight must be finite"):
+        DynamicLinear(layer)
+
+
+def test_input_elsewhere_is_refused():
+    with pytest.raises(ValueError, match=r"x is on meta, .* use x.cpu\(\)"):
+        DynamicLinear(nn.Linear(2, 2))(torch.ones(1, 2, device="meta"))
+
+
+def test_lists_arrays_and_tensors_give_the_same_parameters():
+    values = [[0.5, -1.0], [0.25, 2.0]]
+    for form in (values, np.array(values), torch.tensor(values), torch.tensor(values).double()):
+        assert dynamic.activation_qparams(form, True) == dynamic.activation_qparams(values, True)
+        assert dynamic.quantize_weight(form)[0].tolist() == [[32, -64], [16, 127]]
+
+
+def test_an_empty_batch_gives_an_empty_answer():
+    layer = nn.Linear(3, 2)
+    assert (
+        DynamicLinear(layer)(torch.zeros(0, 3)).shape
+        == quantize_dynamic(layer)(torch.zeros(0, 3)).shape
+        == (0, 2)
+    )
+
+
+def test_a_dynamic_linear_is_saved_and_loaded():
+    source, target = DynamicLinear(nn.Linear(5, 3)), DynamicLinear(nn.Linear(5, 3))
+    target.load_state_dict(source.state_dict())
+    x = torch.randn(4, 5)
+    assert torch.equal(source(x), target(x))
+    assert "in_features=5, out_features=3, dtype=torch.int8" in repr(source)
+
+
+def test_state_dict_size_is_the_file_s(tmp_path):
+    model = _mlp()
+    for form in (model, quantize_dynamic(model)):
+        torch.save(form.state_dict(), tmp_path / "model.pt")
+        # The name of the archive inside the file is as long as the file's own.
+        assert abs(dynamic.state_dict_size(form) - (tmp_path / "model.pt").stat().st_size) < 1000
+    weights = 64 * 32 + 32 * 16 + 16 * 10
+    saved = dynamic.state_dict_size(model) - dynamic.state_dict_size(quantize_dynamic(model))
+    assert 2 * weights < saved < 3 * weights
