@@ -90,14 +90,11 @@ class CrossoverView(View):
         verdict, start = self.results.verdict(width, batch), self.results.crossover(batch)
         emphasise(self.drawn, self.results.batches.index(batch))
         self.ring.set_data([width], [ratio])
-        self.from_here.set_data(
-            [start, 2 * self.results.widths[-1]] if start else [], [1.0, 1.0] if start else []
-        )
+        pays = [] if start is None else [start, 2 * self.results.widths[-1]]
+        self.from_here.set_data(pays, [1.0] * len(pays))
         self.title.set_text(self.results.sentence(batch))
-        times = [f"{significant(value)}×" for value in (ratio, low, high)]
-        self.reading.set_text(
-            f"Width {width}: {SAID[verdict]}, {times[0]} (interval {times[1]} to {times[2]})"
-        )
+        interval = f"interval {significant(low)} to {significant(high)}"
+        self.reading.set_text(f"Width {width}: {SAID[verdict]}, {significant(ratio)}× ({interval})")
         return {
             **self.shown,
             "ratio": ratio,

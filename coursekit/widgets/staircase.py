@@ -17,7 +17,8 @@ from coursekit.widgets.panel import Panel, View
 
 BITS = range(1, 11)
 FREQUENCIES = (1.0, 8.0)  # Hz
-SAMPLES = 2000  # over one second
+SAMPLES = 2000  # over one second: what a picture can show
+MANY_SAMPLES = 20_000  # so that the measured ratio does not depend on where the samples fall
 DB_PER_BIT, DB_OF_A_SINE = 6.02, 1.76  # 20 log10 2, and 10 log10 1.5 for a sine of full height
 MOST_GRID_LINES = 16
 
@@ -127,9 +128,9 @@ class StaircaseView(View):
         self.numbers.set_text("\n".join(lines))
 
 
-def sine(frequency: float) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+def sine(frequency: float, samples: int = SAMPLES) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
     """Return time in seconds and a sine of height 1, one second long."""
-    time = (np.arange(SAMPLES) + 0.5) / SAMPLES
+    time = (np.arange(samples) + 0.5) / samples
     return time, np.sin(2 * np.pi * frequency * time).astype(np.float32)
 
 
@@ -154,5 +155,5 @@ def predicted(bits: Any) -> Any:
 @functools.lru_cache(maxsize=64)
 def all_ratios(frequency: float) -> tuple[float, ...]:
     """Return the measured SQNR in dB at 1 to 10 bits."""
-    _, wave = sine(frequency)
+    _, wave = sine(frequency, MANY_SAMPLES)
     return tuple(sqnr(wave, restore(digitise(wave, bits))) for bits in BITS)
