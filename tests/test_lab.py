@@ -98,36 +98,41 @@ def test_a_server_that_ignores_the_polite_signal_is_killed(monkeypatch):
     assert server.poll() == -signal.SIGKILL
 
 
-@pytest.mark.skipif(os.name != "posix", reason="signals as in a POSIX terminal")
-def test_lab_starts_answers_and_leaves_nothing_behind(tmp_path, taken):
-    folders = ("CONFIG_DIR", "DATA_DIR", "RUNTIME_DIR")
-    env = {f"JUPYTER_{name}": str(tmp_path / name) for name in folders}
+@pytest.fixture
+def running(tmp_path, taken):
+    """Run lab.py as a terminal would, with a taken port and Jupyter's own folders out of the way."""
+    env = {key: value for key, value in os.environ.items() if key not in ("DISPLAY", "WAYLAND_DISPLAY")}
+    env |= {f"JUPYTER_{name}_DIR": str(tmp_path / name) for name in ("CONFIG", "DATA", "RUNTIME")}
     env |= {f"JUPYTERLAB_{name}_DIR": str(tmp_path / name) for name in ("SETTINGS", "WORKSPACES")}
-    clean = {key: value for key, value in os.environ.items() if key not in ("DISPLAY", "WAYLAND_DISPLAY")}
     command = [sys.executable, str(LAB), "--port", str(taken)]
-    with subprocess.Popen(
-        command, env={**clean, **env}, stdout=subprocess.PIPE, text=True, cwd=tmp_path
-    ) as run:
-        try:
-            text = until(run, "Ctrl-C")
-            address = re.search(r"http://127\.0\.0\.1:(\d+)/lab\?token=(\w{20,})", text)
-            port, token = int(address[1]), address[2]
-            assert port > taken
-            api = f"http://127.0.0.1:{port}"
-            assert get(f"{api}/api/status", token)["kernels"] == 0
-            assert {entry["name"] for entry in get(f"{api}/api/contents", token)["content"]} >= {"source"}
-            notes = get(f"{api}/lab/api/settings/@jupyterlab/apputils-extension:notification", token)
-            assert notes["schema"]["properties"]["fetchNews"]["default"] == "false"
-            with pytest.raises(urllib.error.HTTPError, match="403"):
-                get(f"{api}/api/contents")
-            children = psutil.Process(run.pid).children(recursive=True)
-            assert children
-        finally:
-            run.send_signal(signal.SIGINT)
-        rest = run.communicate(timeout=30)[0]
-    assert "JupyterLab has stopped." in rest
+    options = {"stdout": subprocess.PIPE, "text": True, "cwd": tmp_path, "start_new_session": True}
+    with subprocess.Popen(command, env=env, **options) as run:
+        text = until(run, "Ctrl-C")
+        family = psutil.Process(run.pid).children(recursive=True)
+        yield run, text, family
+        for process in [run, *(process for process in family if process.is_running())]:
+            process.kill()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals as in a POSIX terminal")
+def test_lab_starts_answers_and_leaves_nothing_behind(running, tmp_path, taken):
+    run, text, family = running
+    address = re.search(r"http://127\.0\.0\.1:(\d+)/lab\?token=(\w{20,})", text)
+    port, token = int(address[1]), address[2]
+    server = f"http://127.0.0.1:{port}"
+    assert port > taken
+    assert get(f"{server}/api/status", token)["kernels"] == 0
+    assert {entry["name"] for entry in get(f"{server}/api/contents", token)["content"]} >= {"source"}
+    news = get(f"{server}/lab/api/settings/@jupyterlab/apputils-extension:notification", token)
+    assert news["schema"]["properties"]["fetchNews"]["default"] == "false"
+    with pytest.raises(urllib.error.HTTPError, match="403"):
+        get(f"{server}/api/contents")
+
+    assert family
+    os.killpg(run.pid, signal.SIGINT)
+    assert "JupyterLab has stopped." in run.communicate(timeout=30)[0]
     assert run.returncode == 0
-    assert not any(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in children)
+    assert not any(process.is_running() for process in family)
     with socket.socket() as probe:
         assert probe.connect_ex((lab.HOST, port)) != 0
     assert not [path for path in (tmp_path / "SETTINGS").rglob("*") if path.is_file()], "the user's settings"
