@@ -1,5 +1,6 @@
 """Broken notebooks must not pass: the build refuses them, nbval goes red, and only for the right reason."""
 
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -99,10 +100,24 @@ def test_ids_show_the_device_and_cuda_cells_carry_the_mark(report):
 
 
 def test_a_cell_is_chosen_by_its_id_on_every_device_and_a_device_by_its_mark(report, tmp_path):
-    nbformat.write(v4.new_notebook(cells=[stored(*CELLS["sound"]), stored(*CELLS["leak"])]), tmp_path / "small.ipynb")
+    cells = [stored(*CELLS["sound"]), stored(*CELLS["leak"])]
+    nbformat.write(v4.new_notebook(cells=cells), tmp_path / "small.ipynb")
     run = pytest_in(tmp_path, "-q", "--collect-only", "-m", "cuda", "small.ipynb::Cell 0")
     assert [line for line in run.stdout.splitlines() if "::" in line] == ["small.ipynb::Cell 0[cuda]"]
     assert "1/2 tests collected (1 deselected)" in run.stdout
+
+
+@pytest.mark.parametrize(
+    ("chosen", "present", "expected"),
+    [("", True, ("cpu", "cuda")), ("", False, ("cpu",)), ("cuda", False, ("cuda",))],
+)
+def test_the_gpu_comes_second_where_there_is_one(monkeypatch, chosen, present, expected):
+    spec = importlib.util.spec_from_file_location("devices_of_the_tests", toy.ROOT / "conftest.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    monkeypatch.setenv("COURSEKIT_TEST_DEVICES", chosen)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: present)
+    assert module.devices() == expected
 
 
 # The build, with a real kernel
