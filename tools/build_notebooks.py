@@ -115,7 +115,7 @@ def difference(built: NotebookNode | None, expected: NotebookNode) -> str:
     if len(one.cells) != len(two.cells):
         return f"{len(one.cells)} cells, the master has {len(two.cells)}"
     for number, (left, right) in enumerate(zip(one.cells, two.cells, strict=True)):
-        for key in sorted({*left, *right}):
+        for key in sorted({*left, *right}, key=lambda key: (key != "source", key)):
             if left.get(key) != right.get(key):
                 return f"cell {number}: {key} differs from the master"
     keys = ("metadata", "nbformat", "nbformat_minor")
