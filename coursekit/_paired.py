@@ -62,7 +62,7 @@ def median_interval(values: NDArray[np.float64]) -> tuple[float, float]:
     tail = (1 - CONFIDENCE) / 2
     ranks = np.empty(n, np.int16)
     ranks[np.argsort(values)] = np.arange(n)
-    resampled = np.partition(ranks[_blocks(n)], ((n - 1) // 2, n // 2), axis=1)
+    resampled = np.partition(_blocks(ranks), ((n - 1) // 2, n // 2), axis=1)
     low = np.quantile(resampled[:, (n - 1) // 2], tail, method="lower")
     high = np.quantile(resampled[:, n // 2], 1 - tail, method="higher")
     outer = _sign_test_rank(n, tail)
@@ -70,11 +70,14 @@ def median_interval(values: NDArray[np.float64]) -> tuple[float, float]:
     return float(ordered[min(low, outer)]), float(ordered[max(high, n - 1 - outer)])
 
 
-def _blocks(n: int) -> NDArray[np.intp]:
-    """Return indices [RESAMPLES, n] made of blocks of neighbours; the end is joined to the beginning."""
+def _blocks(values: NDArray[np.int16]) -> NDArray[np.int16]:
+    """Return resampled ``values`` [RESAMPLES, n], blocks of neighbours; the end is joined to the start."""
+    n = len(values)
     length = max(1, round(n ** (1 / 3)))
-    starts = np.random.default_rng(SEED).integers(0, n, (RESAMPLES, math.ceil(n / length), 1))
-    return ((starts + np.arange(length)) % n).reshape(RESAMPLES, -1)[:, :n]
+    ring = np.concatenate([values, values[: length - 1]])
+    blocks = np.lib.stride_tricks.sliding_window_view(ring, length)  # [n, length]
+    starts = np.random.default_rng(SEED).integers(0, n, (RESAMPLES, math.ceil(n / length)))
+    return blocks[starts].reshape(RESAMPLES, -1)[:, :n]
 
 
 def _sign_test_rank(n: int, tail: float) -> int:

@@ -24,6 +24,8 @@ CLOCK_STEPS = 1000
 FIRST_LOOK = 1 / 16
 # On a GPU every look would leave it idle: all calls at once, more only if they took less than half the time.
 ONE_LOOK = (1.0, 0.5)
+# Before a sample of at least so many calls one goes untimed: the caches still hold what ran before.
+PRIME_FROM = 4
 
 Function = Callable[[], Any]
 
@@ -38,13 +40,15 @@ class Sampler:
     fn: Function
     stopwatch: "Stopwatch | EventStopwatch"
     target: float
+    prepare: Callable[[], None]
     usual: int = 1
     calls: int = 0
 
     def sample(self) -> float:
         """Run ``fn`` as often as ``target`` allows, at least once, and return the seconds per call."""
-        if self.usual > 1:
-            self.fn()  # the caches still hold what ran before
+        self.prepare()
+        if self.usual >= PRIME_FROM:
+            self.fn()
         calls, elapsed = 0, 0.0
         more = math.ceil(self.usual * self.stopwatch.first_look)
         while more:
@@ -135,7 +139,7 @@ def stopwatch(device: Any) -> Stopwatch | EventStopwatch:
         busy = torch is not None and torch.cuda.is_initialized()
         return Stopwatch(torch.cuda.synchronize if busy else None)
     kind, _, index = str(device).partition(":")
-    chosen = runtime.device(kind)
+    chosen = runtime.device(_arguments.choice("device", kind, runtime.DEVICES))
     if chosen.type != "cuda":
         return Stopwatch()
     return EventStopwatch(f"cuda:{index}" if index else "cuda")

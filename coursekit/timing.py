@@ -167,10 +167,10 @@ def measure(
     min_time = _positive("min_time", min_time)
     title = getattr(fn, "__name__", "") if name is None else str(name)
     watch, machine = _stopwatch.stopwatch(device), runtime.describe()
-    sampler = Sampler(fn, watch, max(_stopwatch.sample_seconds(watch), min_time / MAX_ROUNDS))
     with _stopwatch.quiet(threads) as pin:
+        sampler = Sampler(fn, watch, max(_stopwatch.sample_seconds(watch), min_time / MAX_ROUNDS), pin)
         sampler.warm_up(WARM_UP_SHARE * min_time)
-        samples = _until(min_time, sampler, pin)
+        samples = _until(min_time, sampler)
     return Measurement(title, samples, sampler.calls, _warnings(samples), machine)
 
 
@@ -194,26 +194,28 @@ def compare(
     baseline = _arguments.choice("baseline", names[0] if baseline is None else baseline, names)
     max_time = _positive("max_time", max_time)
     watch, machine = _stopwatch.stopwatch(device), runtime.describe()
-    samplers = [Sampler(functions[name], watch, _stopwatch.sample_seconds(watch)) for name in names]
     with _stopwatch.quiet(threads) as pin:
         deadline = _stopwatch.now() + max_time * (1 - STATISTICS_SHARE)
+        samplers = [Sampler(functions[name], watch, _stopwatch.sample_seconds(watch), pin) for name in names]
         _warm_up(samplers, WARM_UP_SHARE * max_time)
-        times = _rounds(samplers, deadline, pin)
+        times = _rounds(samplers, deadline)
     columns = dict(zip(names, times.T, strict=True))
     measured = {
         name: Measurement(name, samples, sampler.calls, _warnings(samples), machine)
         for (name, samples), sampler in zip(columns.items(), samplers, strict=True)
     }
-    ratios = {name: _ratio(columns[baseline], samples) for name, samples in columns.items()}
+    ratios = {
+        name: Ratio(1.0, 1.0, 1.0) if name == baseline else _ratio(columns[baseline], samples)
+        for name, samples in columns.items()
+    }
     return Comparison(measured, baseline, ratios, len(times))
 
 
-def _until(seconds: float, sampler: Sampler, pin: Callable[[], None]) -> NDArray[np.float64]:
+def _until(seconds: float, sampler: Sampler) -> NDArray[np.float64]:
     """Return samples [n] in seconds per call, taken for ``seconds``."""
     samples: list[float] = []
     end = _stopwatch.now() + seconds
     while len(samples) < MIN_ROUNDS or _stopwatch.now() < end:
-        pin()
         samples.append(sampler.sample())
     return np.array(samples)
 
@@ -226,7 +228,7 @@ def _warm_up(samplers: Sequence[Sampler], seconds: float) -> None:
         sampler.usual = max(1, round(sampler.target / cost))
 
 
-def _rounds(samplers: Sequence[Sampler], deadline: float, pin: Callable[[], None]) -> NDArray[np.float64]:
+def _rounds(samplers: Sequence[Sampler], deadline: float) -> NDArray[np.float64]:
     """Return seconds per call [rounds, candidates]; no round begins that would end after ``deadline``."""
     times = np.empty((MAX_ROUNDS, len(samplers)))
     start = _stopwatch.now()
@@ -235,7 +237,6 @@ def _rounds(samplers: Sequence[Sampler], deadline: float, pin: Callable[[], None
         if i >= MIN_ROUNDS and present + (present - start) / i > deadline:
             return times[:i]
         for j in order:
-            pin()
             times[i, j] = samplers[j].sample()
     return times
 

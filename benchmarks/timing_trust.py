@@ -1,0 +1,204 @@
+"""Trust: how often each timer calls equal functions different, and finds one that is 10 % slower."""
+
+import argparse
+import random
+import timeit
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.benchmark import Timer
+from torch.utils.benchmark.utils.common import trim_sigfig
+
+from coursekit import _display, accuracy, timing
+
+# The same small operation so many times: the work, and with it the true time, differs by exactly 10 %.
+REPEATS = 100
+SLOWER_REPEATS = 110
+NUMBERS = 256
+COUNT = 200
+QUICK_COUNT = 20
+# What every contender may spend on one comparison.
+SECONDS = 0.4
+# Medians are set side by side in every so many-th comparison.
+MEDIAN_EVERY = 4
+THREADS = 1
+TIMEIT_REPEATS = 5
+TIMEIT_DIFFERENCE = 0.05
+SEED = 1
+
+Call = Literal["faster", "slower", "same"]
+Function = Callable[[], None]
+
+
+@dataclass
+class Tally:
+    """What one contender called the equal and the slower candidates."""
+
+    equal: list[Call] = field(default_factory=list)
+    slower: list[Call] = field(default_factory=list)
+
+    def row(self, name: str) -> tuple[str, str, str]:
+        """Return the name, the share of false alarms and the share found, with intervals."""
+        alarms = sum(call != "same" for call in self.equal)
+        found = sum(call == "slower" for call in self.slower)
+        return name, _share(alarms, len(self.equal)), _share(found, len(self.slower))
+
+
+@dataclass
+class Medians:
+    """Seconds per call by ``timing.measure`` and, right before, by torch; and whether either warned."""
+
+    ours: list[float] = field(default_factory=list)
+    torch: list[float] = field(default_factory=list)
+    warned: list[bool] = field(default_factory=list)
+
+    def add(self, fn: Function, seconds: float) -> None:
+        """Time ``fn`` with both, one after the other."""
+        theirs = Timer("fn()", globals={"fn": fn}).blocked_autorange(min_run_time=seconds)
+        ours = timing.measure(fn, min_time=seconds)
+        self.ours.append(ours.median)
+        self.torch.append(theirs.median)
+        self.warned.append(theirs.has_warnings or bool(ours.warnings))
+
+
+def main(count: int = COUNT, seconds: float = SECONDS) -> None:
+    """Print what ``count`` comparisons of each kind came to, ``seconds`` per comparison and contender."""
+    a, same, slower = work(REPEATS), work(REPEATS), work(SLOWER_REPEATS)
+    tallies = {name: Tally() for contender in CONTENDERS for name in contender.readings}
+    medians, order, rng = Medians(), list(CONTENDERS), random.Random(SEED)
+    torch_threads = torch.get_num_threads()
+    torch.set_num_threads(THREADS)
+    try:
+        for i in range(count):
+            rng.shuffle(order)
+            for contender in order:
+                _ask(contender, tallies, a, same, slower, seconds)
+            if i % MEDIAN_EVERY == 0:
+                medians.add(a, seconds / 2)
+    finally:
+        torch.set_num_threads(torch_threads)
+    _print(tallies, medians, true_ratio(a, slower), count, seconds)
+
+
+def work(repeats: int) -> Function:
+    """Return a function that does the same small operation ``repeats`` times."""
+    numbers, result = torch.linspace(0, 1, NUMBERS), torch.empty(NUMBERS)
+
+    def run() -> None:
+        for _ in range(repeats):
+            torch.sin(numbers, out=result)
+
+    return run
+
+
+def true_ratio(a: Function, b: Function, rounds: int = 100, calls: int = 20) -> float:
+    """Return how many times as long ``b`` takes undisturbed: median over rounds of quickest b / quickest."""
+    times = [[[timeit.timeit(fn, number=1) for fn in (a, b)] for _ in range(calls)] for _ in range(rounds)]
+    quickest = np.min(times, axis=1)  # [rounds, 2]
+    return float(np.median(quickest[:, 1] / quickest[:, 0]))
+
+
+def by_coursekit(a: Function, b: Function, seconds: float) -> tuple[Call, ...]:
+    """Ask ``timing.compare``."""
+    return (timing.compare({"a": a, "b": b}, baseline="a", max_time=seconds).verdict("b"),)
+
+
+def by_torch(a: Function, b: Function, seconds: float) -> tuple[Call, ...]:
+    """Ask two torch Timers, and read them twice.
+
+    Once as its Compare table prints them, medians cut to their significant digits; and once by whether
+    the middle halves of their blocks (the IQRs) overlap.
+    """
+    first, second = (
+        Timer("fn()", globals={"fn": fn}).blocked_autorange(min_run_time=seconds / 2) for fn in (a, b)
+    )
+    digits = _called(*(trim_sigfig(m.median, m.significant_figures) for m in (first, second)))
+    (low, high), (other_low, other_high) = (np.quantile(m.times, (0.25, 0.75)) for m in (first, second))
+    overlap = other_low <= high and low <= other_high
+    return digits, "same" if overlap else _called(first.median, second.median)
+
+
+def by_timeit(a: Function, b: Function, seconds: float) -> tuple[Call, ...]:
+    """Ask ``timeit``: the best of five repeats, different where they are more than 5 % apart."""
+    best = [_best_of(fn, seconds / 2) for fn in (a, b)]
+    apart = abs(best[1] / best[0] - 1) > TIMEIT_DIFFERENCE
+    return (_called(*best) if apart else "same",)
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A way to compare two functions in so many seconds, and what its calls are named in the table."""
+
+    ask: Callable[[Function, Function, float], tuple[Call, ...]]
+    readings: tuple[str, ...]
+
+
+CONTENDERS = (
+    Contender(by_coursekit, ("coursekit.timing.compare",)),
+    Contender(by_torch, ("torch.utils.benchmark, digits", "torch.utils.benchmark, IQRs apart")),
+    Contender(by_timeit, ("timeit, best of 5, > 5 % apart",)),
+)
+
+
+def _ask(
+    contender: Contender,
+    tallies: dict[str, Tally],
+    a: Function,
+    same: Function,
+    slower: Function,
+    seconds: float,
+) -> None:
+    for name, call in zip(contender.readings, contender.ask(a, same, seconds), strict=True):
+        tallies[name].equal.append(call)
+    for name, call in zip(contender.readings, contender.ask(a, slower, seconds), strict=True):
+        tallies[name].slower.append(call)
+
+
+def _best_of(fn: Function, seconds: float) -> float:
+    once = min(timeit.repeat(fn, number=1, repeat=TIMEIT_REPEATS))
+    number = max(1, round(seconds / TIMEIT_REPEATS / once))
+    return min(timeit.repeat(fn, number=number, repeat=TIMEIT_REPEATS)) / number
+
+
+def _called(first: float, second: float) -> Call:
+    if first == second:
+        return "same"
+    return "slower" if second > first else "faster"
+
+
+def _print(tallies: dict[str, Tally], medians: Medians, ratio: float, count: int, seconds: float) -> None:
+    print(f"{count} comparisons of each kind, {seconds:g} s per comparison and contender, {THREADS} thread.")
+    quick = _display.seconds(min(medians.ours))
+    print(f"A takes {quick}; undisturbed, the slower one takes {ratio:.3f} times as long.\n")
+    headers = ("contender", "equal, called different", "10 % slower, called slower")
+    print(_display.table_text(headers, [tally.row(name) for name, tally in tallies.items()]), "\n")
+    relative = np.array(medians.ours) / np.array(medians.torch) - 1
+    calm = relative[~np.array(medians.warned)]
+    headers = ("timing.measure against torch.utils.benchmark", "runs", "difference", "middle 90 %")
+    rows = [_difference("where neither warned of noise", calm), _difference("all", relative)]
+    print(_display.table_text(headers, rows))
+
+
+def _difference(name: str, relative: NDArray[np.float64]) -> tuple[str, str, str, str]:
+    if not len(relative):
+        return name, "0", "", ""
+    low, middle, high = np.quantile(relative, (0.05, 0.5, 0.95))
+    return name, str(len(relative)), f"{middle:+.1%}", f"{low:+.1%} to {high:+.1%}"
+
+
+def _share(hits: int, total: int) -> str:
+    low, high = accuracy.interval(hits, total)
+    return f"{hits} of {total}, {hits / total:.1%} ({low:.1%} to {high:.1%})"
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help=f"only {QUICK_COUNT} comparisons of each kind")
+    parser.add_argument("--count", type=int, default=COUNT, help="comparisons of each kind")
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="seconds per comparison and contender")
+    given = parser.parse_args()
+    main(QUICK_COUNT if given.quick else given.count, given.seconds)

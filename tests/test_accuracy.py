@@ -1,0 +1,199 @@
+import itertools
+import math
+import re
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import binomtest
+
+from coursekit import accuracy
+
+SMALL = 20
+
+
+def answers(both, only_a, only_b, neither):
+    """Return predictions of a and b and labels with these counts; right answers are 1."""
+    a = [1] * both + [1] * only_a + [0] * only_b + [0] * neither
+    b = [1] * both + [0] * only_a + [1] * only_b + [0] * neither
+    return a, b, [1] * len(a)
+
+
+@pytest.mark.parametrize("confidence", [0.8, 0.95, 0.99])
+def test_interval_is_wilsons_for_every_small_table(confidence):
+    for total in range(1, SMALL + 1):
+        for correct in range(total + 1):
+            theirs = binomtest(correct, total).proportion_ci(confidence, "wilson")
+            ours = accuracy.interval(correct, total, confidence)
+            assert ours == pytest.approx((theirs.low, theirs.high), abs=1e-12)
+
+
+def test_interval_ends_at_zero_and_one_exactly():
+    assert accuracy.interval(0, 7)[0] == 0.0
+    assert accuracy.interval(7, 7)[1] == 1.0
+
+
+@given(st.integers(1, 10**6), st.data())
+def test_interval_holds_the_share_and_lies_within_zero_and_one(total, data):
+    correct = data.draw(st.integers(0, total))
+    low, high = accuracy.interval(correct, total)
+    assert 0 <= low <= correct / total <= high <= 1
+    assert low < high
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ((5, 4), ValueError),
+        ((-1, 4), ValueError),
+        ((0, 0), ValueError),
+        ((1.5, 4), TypeError),
+        ((True, 4), TypeError),
+        ((1, 4, 0), ValueError),
+        ((1, 4, 1), ValueError),
+        ((1, 4, math.nan), ValueError),
+        ((1, 4, "95 %"), TypeError),
+    ],
+)
+def test_interval_refuses(arguments, error):
+    with pytest.raises(error, match="correct|total|confidence"):
+        accuracy.interval(*arguments)
+
+
+@pytest.mark.parametrize("kind", [list, tuple, np.array, torch.tensor])
+def test_of_takes_lists_arrays_and_tensors(kind):
+    found = accuracy.of(kind([0, 1, 2, 2]), kind([0, 1, 2, 0]))
+    assert (found.correct, found.total, found.value) == (3, 4, 0.75)
+    assert (found.low, found.high) == accuracy.interval(3, 4)
+
+
+def test_of_takes_text_bools_and_whole_floats():
+    assert accuracy.of(["spam", "ham"], ["spam", "spam"]).correct == 1
+    assert accuracy.of([True, False], [True, True]).correct == 1
+    assert accuracy.of([1.0, 2.0], [1, 3]).correct == 1
+
+
+def test_of_reads_as_a_sentence():
+    found = accuracy.of([1] * 347 + [0] * 13, [1] * 360)
+    assert str(found) == "0.964 (95 % interval 0.939 to 0.979, 347 of 360 right)"
+    assert repr(found) == str(found)
+    assert str(found) in found._repr_html_()
+    assert "99 % interval" in str(accuracy.of([1, 0], [1, 1], confidence=0.99))
+
+
+@pytest.mark.parametrize(
+    ("predictions", "labels", "error", "words"),
+    [
+        ([1, 2], [1, 2, 3], ValueError, "predictions.*3.*2"),
+        ([], [], ValueError, "empty"),
+        ([[1, 2], [3, 4]], [1, 2], ValueError, "predictions.*shape"),
+        ([1, 2], [[1, 2]], ValueError, "labels.*shape"),
+        ([1.0, math.nan], [1, 2], ValueError, "predictions.*NaN"),
+        ([1, 2], [1.0, math.nan], ValueError, "labels.*NaN"),
+        ([0.93, 0.2], [1, 0], ValueError, "argmax"),
+        (["spam"], [1], TypeError, "numbers or both be text"),
+        ([None, 1], [1, 1], TypeError, "predictions"),
+        (3, 3, ValueError, "shape"),
+    ],
+)
+def test_of_refuses(predictions, labels, error, words):
+    with pytest.raises(error, match=words):
+        accuracy.of(predictions, labels)
+
+
+def test_mcnemar_is_the_exact_binomial_test_for_every_small_table():
+    for only_a, only_b in itertools.product(range(SMALL), repeat=2):
+        found = accuracy.mcnemar(*answers(2, only_a, only_b, 1))
+        theirs = binomtest(only_a, only_a + only_b).pvalue if only_a + only_b else 1.0
+        assert (found.only_a, found.only_b) == (only_a, only_b)
+        assert found.p_value == pytest.approx(theirs, rel=1e-10)
+        better = "a better" if only_a > only_b else "b better"
+        assert found.verdict == (better if theirs < accuracy.ALPHA else "same")
+
+
+@pytest.mark.parametrize(("only_a", "only_b"), [(500, 560), (3000, 3200), (0, 400)])
+def test_mcnemar_stays_exact_for_large_tables(only_a, only_b):
+    found = accuracy.mcnemar(*answers(0, only_a, only_b, 0))
+    assert found.p_value == pytest.approx(binomtest(only_a, only_a + only_b).pvalue, rel=1e-9)
+
+
+def test_mcnemar_names_the_better_model_and_says_how():
+    found = accuracy.mcnemar(*answers(10, 1, 12, 3))
+    assert found.verdict == "b better"
+    assert str(found) == "b better (only a right 1, only b right 12, p = 0.00342, exact McNemar test)"
+    assert str(found) in found._repr_html_()
+
+
+def test_mcnemar_counts_different_wrong_answers_as_neither_right():
+    found = accuracy.mcnemar([5, 6, 1], [7, 8, 1], [1, 1, 1])
+    assert (found.only_a, found.only_b, found.p_value, found.verdict) == (0, 0, 1.0, "same")
+
+
+@pytest.mark.parametrize("test", [accuracy.mcnemar, accuracy.difference])
+def test_paired_tests_name_the_bad_argument(test):
+    with pytest.raises(ValueError, match="predictions_b"):
+        test([1, 2], [1], [1, 2])
+    with pytest.raises(ValueError, match="predictions_a"):
+        test([1, math.nan], [1, 2], [1, 2])
+    with pytest.raises(ValueError, match="labels"):
+        test([1], [1], [])
+
+
+@pytest.mark.parametrize(
+    ("table", "low", "high"),
+    [
+        ((14, 5, 0, 22), 0.011, 0.226),  # Altman et al., Statistics with Confidence (2000), page 52
+        ((1, 1, 7, 12), -0.507, -0.026),  # Fagerland et al., Statistics in Medicine 33 (2014)
+    ],
+)
+def test_difference_gives_published_intervals(table, low, high):
+    found = accuracy.difference(*answers(*table))
+    assert (found.low, found.high) == pytest.approx((low, high), abs=5e-4)
+
+
+def newcombe(both, only_a, only_b, neither):
+    """Compute method 10 anew, from scipy's Wilson interval and the correlation of the two 0/1 columns."""
+    a, b, _ = (np.array(column) for column in answers(both, only_a, only_b, neither))
+    n = len(a)
+    (la, ua), (lb, ub) = (binomtest(int(x.sum()), n).proportion_ci(method="wilson") for x in (a, b))
+    phi = 0.0
+    if a.std() * b.std() > 0:
+        phi = np.corrcoef(a, b)[0, 1]
+        if phi > 0:
+            phi = max(0, phi - 1 / (2 * n) / (a.std() * b.std()))
+    pa, pb = a.mean(), b.mean()
+    low = math.sqrt((pa - la) ** 2 - 2 * phi * (pa - la) * (ub - pb) + (ub - pb) ** 2)
+    high = math.sqrt((ua - pa) ** 2 - 2 * phi * (ua - pa) * (pb - lb) + (pb - lb) ** 2)
+    return pa - pb, pa - pb - low, pa - pb + high
+
+
+def test_difference_agrees_with_newcombe_computed_anew_on_every_small_table():
+    for table in itertools.product(range(5), repeat=4):
+        if sum(table):
+            found = accuracy.difference(*answers(*table))
+            assert (found.value, found.low, found.high) == pytest.approx(newcombe(*table), abs=1e-9)
+
+
+@given(st.tuples(*[st.integers(0, 200)] * 4).filter(any))
+def test_difference_turns_its_sign_when_the_models_swap(table):
+    a, b, labels = answers(*table)
+    one, other = accuracy.difference(a, b, labels), accuracy.difference(b, a, labels)
+    assert (one.value, one.low, one.high) == pytest.approx((-other.value, -other.high, -other.low), abs=1e-12)
+    assert -1 <= one.low <= one.value <= one.high <= 1
+
+
+def test_difference_covers_the_truth_in_19_of_20_samples():
+    rng = np.random.default_rng(0)
+    chances = np.array([0.85, 0.06, 0.03, 0.06])
+    hits = 0
+    for table in rng.multinomial(200, chances, 400):
+        found = accuracy.difference(*answers(*table))
+        hits += found.low <= chances[1] - chances[2] <= found.high
+    assert 0.93 <= hits / 400 <= 0.99
+
+
+def test_difference_reads_as_a_sentence():
+    text = str(accuracy.difference(*answers(80, 10, 2, 8)))
+    assert re.fullmatch(r"\+0\.080 \(95 % interval \+0\.\d{3} to \+0\.\d{3}, paired\)", text)
