@@ -97,7 +97,14 @@ def test_whatever_stands_between_the_records_they_survive_and_it_is_kept(fresh, 
 
 @pytest.mark.parametrize(
     "bad",
-    [b'{"n": "one"}', b"{}", b'{"n": 1', b"\xff\xfe\x00", b"[1]", b"null", b'{"n": 1}{"n": 2}', b"\x00\x00"],
+    [b'{"n": "one"}', b"{}", b'{"n": 1', b"\xff\xfe\x00", b"[1]", b"null", b'{"n": 1}{"n": 2}', b"\x00\x00"]
+    + [
+        b'{"n": 1, "x": NaN}',
+        b'{"n": 1, "x": -Infinity}',
+        b'{"n": 1, "x": ' + b"[" * 100_000,
+        b'{"n": ' + b"9" * 5000 + b"}",
+    ],
+    ids=lambda bad: bad[:20],
 )
 def test_a_damaged_file_is_moved_aside_with_a_warning(home, log, bad):
     log.path.write_bytes(b'{"n": 1}\n' + bad + b'\n{"n": 2}\n')
