@@ -13,8 +13,10 @@ import ipywidgets
 import numpy as np
 import pytest
 from matplotlib.text import Text
+from matplotlib.transforms import Bbox
 from PIL import Image
 
+from coursekit.plots.lettering import Lettering
 from coursekit.widgets.panel import Panel, View
 
 STEPS = 9
@@ -78,20 +80,15 @@ def fingerprint(values: dict[str, Any]) -> str:
 
 def texts_collide(view: View, slack: float = 1.0) -> list[str]:
     """Return what cannot be read: texts that overlap, or leave the picture, by more than ``slack`` pixels."""
-    boxes = _ink(view)
-    limits = view.figure.bbox
-    found = [
-        f"{text!r} leaves the picture"
-        for text, box in boxes
-        if box.x0 < -slack or box.y0 < -slack or box.x1 > limits.x1 + slack or box.y1 > limits.y1 + slack
-    ]
-    for index, (text, box) in enumerate(boxes):
-        for other, beside in boxes[index + 1 :]:
-            wide = min(box.x1, beside.x1) - max(box.x0, beside.x0)
-            high = min(box.y1, beside.y1) - max(box.y0, beside.y0)
-            if wide > slack and high > slack:
-                found.append(f"{text!r} lies on {other!r}")
-    return found
+    texts, boxes = zip(*_ink(view), strict=True)
+    x0, y0, x1, y1 = np.array([box.extents for box in boxes]).T
+    width, height = view.figure.bbox.size
+    out = (x0 < -slack) | (y0 < -slack) | (x1 > width + slack) | (y1 > height + slack)
+    wide = np.minimum.outer(x1, x1) - np.maximum.outer(x0, x0)
+    high = np.minimum.outer(y1, y1) - np.maximum.outer(y0, y0)
+    touching = np.argwhere(np.triu((wide > slack) & (high > slack), k=1))
+    outside = [f"{texts[index]!r} leaves the picture" for index in np.flatnonzero(out)]
+    return outside + [f"{texts[first]!r} lies on {texts[second]!r}" for first, second in touching]
 
 
 @contextlib.contextmanager
@@ -140,7 +137,16 @@ def _ink(view: View) -> list[tuple[str, Any]]:
     renderer = view.figure.canvas.get_renderer()
     texts = [text for text in view.figure.findobj(Text) if text.get_visible() and text.get_text().strip()]
     unseen = _unseen(view)
-    return [(text.get_text(), text.get_window_extent(renderer)) for text in texts if text not in unseen]
+    drawn = [(text.get_text(), text.get_window_extent(renderer)) for text in texts if text not in unseen]
+    return drawn + [found for letters in view.figure.findobj(Lettering) for found in _phrases(letters)]
+
+
+def _phrases(letters: Lettering) -> list[tuple[str, Bbox]]:
+    corners = [
+        (phrase.text, np.array(phrase.box).reshape(2, 2)) for phrase in letters.phrases if phrase.paths
+    ]
+    to_pixels = letters.axes.transData.transform
+    return [(text, Bbox(np.sort(to_pixels(points), axis=0))) for text, points in corners]
 
 
 def _unseen(view: View) -> set[Text]:
