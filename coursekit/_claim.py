@@ -17,7 +17,8 @@ EXACT = 1e15  # floats below it hold every whole number
 PER_CENT = ("%", "points")
 _RULES = ("equals", "at_least", "at_most", "between", "is", "verdict")
 _REQUIRED = {"id": str, "kind": str, "says": str, "why": str, "holds": dict}
-_OPTIONAL = {"notebook": str, "unit": str, "corrected": str, "guess": str, "digits": int}
+SOURCES = ("lecture", "notebook")
+_OPTIONAL = {"notebook": str, "source": str, "unit": str, "corrected": str, "guess": str, "digits": int}
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,7 @@ class Claim:
     says: str
     why: str
     holds: Rule
+    source: str = "lecture"
     unit: str = ""
     corrected: str = ""
     guess: str = ""
@@ -217,6 +219,7 @@ def _claim(where: str, table: Any) -> Claim:
     if table.pop("notebook", table["id"][:2]) != table["id"][:2]:
         raise ValueError(f"{where}: notebook must be the first two digits of the id")
     _arguments.choice(f"{where}: kind", table["kind"], KINDS)
+    _arguments.choice(f"{where}: source", table.get("source", "lecture"), SOURCES)
     table.setdefault("digits", DIGITS[table["kind"]])
     _arguments.integer(f"{where}: digits", table["digits"], 1, 17)
     return Claim(**{**table, "holds": _rule(where, table["holds"])})

@@ -10,8 +10,8 @@ from coursekit import _arguments, _claim, _display, _store, _texts, runtime
 
 HOLDS, FAILS, CORRECTED = "holds", "does not hold here", "corrected"
 STRICT = ("0", "1", "claims")
-REPORT_HEADERS = ("claim", "kind", "the lecture says", "this machine says", "verdict")
-LEFT = 3  # columns of words, left-aligned
+REPORT_HEADERS = ("claim", "kind", "the course says", "this machine says", "verdict")
+LEFT = 5  # every column holds words, so all are left-aligned
 TERMINAL_COLUMN = 60  # characters of a claim's text in a terminal's table
 _TONES = {HOLDS: "good", FAILS: "bad", CORRECTED: "neutral"}
 _MARKS = {HOLDS: "✓", FAILS: "✗", CORRECTED: "✎"}
@@ -24,6 +24,7 @@ class Card:
 
     id: str
     kind: str
+    source: str
     says: str
     corrected: str
     measured: str
@@ -35,7 +36,7 @@ class Card:
     def lines(self) -> list[tuple[str, str]]:
         """Return (label, text) pairs in the order they are read; the verdict comes last but one."""
         lines = [
-            ("The lecture says", self.says),
+            (f"The {self.source} says", self.says),
             ("It should say", self.corrected),
             ("You guessed", self.guess),
             ("This machine says", self.measured),
@@ -154,6 +155,7 @@ def _card(claim: _claim.Claim, reading: _claim.Reading) -> Card:
     return Card(
         id=claim.id,
         kind=claim.kind,
+        source=claim.source,
         says=claim.says,
         corrected=claim.corrected,
         measured=claim.show(reading),

@@ -66,6 +66,12 @@ def test_a_solution_becomes_one_line_at_its_own_indentation(course):
     )
 
 
+def test_a_marker_may_say_what_the_student_finds_instead():
+    text = "if x:\n    # solution: answer = ...\n    answer = 42\n    # end solution\nprint(answer)"
+    assert masters.reveal(text, solved=False) == "if x:\n    answer = ...\nprint(answer)"
+    assert masters.reveal(text, solved=True) == "if x:\n    answer = 42\nprint(answer)"
+
+
 @given(st.lists(st.tuples(st.sampled_from(["", "    "]), st.booleans()), max_size=6))
 def test_copies_differ_only_inside_the_markers(blocks):
     lines, solved, unsolved = [], [], []

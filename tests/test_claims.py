@@ -23,6 +23,7 @@ holds = { equals = 8 }
 [[claim]]
 id = "05-decibels"
 kind = "statistical"
+source = "notebook"
 says = "Each bit brings 6.02 dB."
 why = "Half the step, half the error."
 unit = "dB"
@@ -251,6 +252,11 @@ def test_the_card_shows_the_guess_that_was_kept_for_it(sample):
     claims.keep_guess("05-byte", None)
     assert claims.guess("05-byte") is None
     assert "You guessed" not in str(claims.show("05-byte", measured=8))
+
+
+def test_the_card_says_whether_the_lecture_or_the_notebook_claims_it(sample):
+    assert claims.show("05-byte", measured=8).lines()[0][0] == "The lecture says"
+    assert claims.show("05-decibels", measured=6).lines()[0][0] == "The notebook says"
 
 
 def test_a_card_reads_the_same_in_terminal_and_notebook_and_escapes(sample):

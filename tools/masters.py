@@ -14,7 +14,7 @@ import jupytext
 import nbformat
 from nbformat import NotebookNode
 
-OPEN, CLOSE = "# solution", "# end solution"
+OPEN, CLOSE, BLANK = "# solution", "# end solution", "..."
 EXERCISE = "exercise"
 KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 LANGUAGE = {"file_extension": ".py", "mimetype": "text/x-python", "name": "python"}
@@ -61,14 +61,18 @@ def solution(master: NotebookNode, name: str, repo: generated.Repository) -> Not
 
 
 def reveal(source: str, *, solved: bool) -> str:
-    """Return the code without marker lines, and with ``...`` instead of each solution unless ``solved``."""
+    """Return the code without marker lines, and with the blank instead of each solution unless ``solved``.
+
+    The blank is ``...``, or what the marker says: ``# solution: answer = ...``.
+    """
     lines, inside = [], False
     for line in source.split("\n"):
-        if line.strip() == OPEN:
+        if _marker(line) == OPEN:
             inside = True
             if not solved:
-                lines.append(line[: len(line) - len(line.lstrip())] + "...")
-        elif line.strip() == CLOSE:
+                indent, blank = line[: len(line) - len(line.lstrip())], line.strip()[len(OPEN) + 2 :]
+                lines.append(indent + (blank or BLANK))
+        elif _marker(line) == CLOSE:
             inside = False
         elif solved or not inside:
             lines.append(line)
@@ -82,12 +86,13 @@ def check_markers(text: str, name: str) -> None:
         exercise = re.search(r'["\']exercise["\']', header) is not None
         found = 0
         for number, line in enumerate(lines, first):
-            if line.strip() not in (OPEN, CLOSE):
+            marker = _marker(line)
+            if not marker:
                 continue
-            fault = _fault(line.strip(), opened, exercise)
+            fault = _fault(marker, opened, exercise)
             if fault:
                 raise BuildError(f"{name}:{number}: {fault}")
-            opened = number if line.strip() == OPEN else 0
+            opened = number if marker == OPEN else 0
             found += 1
         if opened:
             raise BuildError(f"{name}:{opened}: '{OPEN}' without '{CLOSE}' in the same cell")
@@ -100,6 +105,12 @@ def summary(notebook: NotebookNode) -> tuple[str, str]:
     text = notebook.cells[0].source
     found = re.search(r"^# (?:\d+ )?(.*)$", text, re.MULTILINE), re.search(r"(\d+) minutes", text)
     return tuple(match[1].strip() if match else "" for match in found)
+
+
+def _marker(line: str) -> str:
+    """Return which marker the line is, if any."""
+    text = line.strip()
+    return OPEN if text.startswith(f"{OPEN}: ") else text if text in (OPEN, CLOSE) else ""
 
 
 def _fault(marker: str, opened: int, exercise: bool) -> str:

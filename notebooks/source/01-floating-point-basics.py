@@ -80,6 +80,7 @@ print(math.isclose(0.1 + 0.2, 0.3, rel_tol=1e-9))
 # A bit is a switch, and a byte is eight of them: $2^8 = 256$ patterns. What a pattern means is an agreement. For
 # whole numbers the agreement is place value: divide by two, note the remainder, repeat, read upwards.
 
+
 # %%
 def to_binary(number):
     digits = ""
@@ -114,6 +115,7 @@ claims.show("01-int8-values", measured=len(np.unique(floats.all_values("int8")))
 # `101`. The leading digit is always 1, so it is not stored at all. The exponent may be negative, so 127 is added
 # first. That is the whole algorithm:
 
+
 # %%
 def encode_fp32(value):
     sign = "1" if value < 0 else "0"
@@ -128,6 +130,7 @@ print(encode_fp32(6.5))
 
 # %% [markdown]
 # Is it true? `struct` writes the number as the processor stores it. Compare bit by bit:
+
 
 # %%
 def processors_bits(value):
@@ -148,8 +151,7 @@ widgets.encode_stepper(value="6.5", format="fp32")
 # **Exercise 1.** Encode 3.25 by hand: sign, exponent and mantissa as text. Use the steps above, not a function.
 
 # %% tags=["exercise"]
-bits_of_3_25 = ...
-# solution
+# solution: bits_of_3_25 = ...
 # 3.25 = 11.01 in binary = 1.101 x 2**1, and 1 + 127 = 128 = 10000000
 bits_of_3_25 = "0 10000000 10100000000000000000000"
 # end solution
@@ -160,8 +162,7 @@ exercises.check("01-encode", bits_of_3_25)
 # the 1 back in front.
 
 # %% tags=["exercise"]
-decoded = ...
-# solution
+# solution: decoded = ...
 # 01111110 = 126, so the exponent is -1; the significand is 1.1 in binary = 1.5
 decoded = -1.5 * 2**-1
 # end solution
@@ -216,29 +217,34 @@ claims.show("01-fp16-values", measured=len(np.unique(fp16[np.isfinite(fp16)])))
 # %% [markdown]
 # ## 5. Where does it bite?
 #
-# **Counting.** A `float32` has 24 binary digits, the hidden 1 included. What happens to the first whole number that
-# needs 25?
-#
+# **Counting.** Digits run out. Somewhere on the way up, adding 1 changes nothing any more:
+
+# %%
+counter = np.float32(1_000_000_000)
+print(f"one more: {counter + np.float32(1):,.0f}")
+
+# %% [markdown]
 # **Exercise 3.** Find the smallest positive whole number that `float32` cannot hold. A loop over all candidates
 # takes a while; think in powers of two.
 
 # %% tags=["exercise"]
-first_missing = ...
-# solution
+# solution: first_missing = ...
 first_missing = 2**24 + 1  # 2**24 still fits: one digit and 24 zeros. One more needs a 25th digit.
 # end solution
 exercises.check("01-first-missing", first_missing)
 
 # %%
-counter = np.float32(16_777_216)
-print(f"one more: {counter + np.float32(1):,.0f}   two more: {counter + np.float32(2):,.0f}")
-claims.show("01-digits", measured=int(math.log2(counter)))
+digits = 1
+while np.float32(2**digits) + np.float32(1) > np.float32(2**digits):
+    digits += 1
+claims.show("01-digits", measured=digits)
 
 # %% [markdown]
 # **Adding.** Ten million times 0.1 should be a million. How far off is a plain `float32` loop?
 
 # %%
 exercises.predict("01-tenth", ..., unit="%")  # your guess of the error, in percent
+
 
 # %%
 def kahan(numbers):
@@ -321,6 +327,7 @@ claims.show("01-three-lines", measured=q.tolist() == [-127, -66, -8, 19, 74, 124
 # **Exercise 4.** Write the three lines as functions, for any number of bits. With $b$ bits the largest integer is
 # $2^{b-1} - 1$. `quantize` returns the integers and the scale.
 
+
 # %% tags=["exercise"]
 def quantize(values, bits=8):
     # solution
@@ -366,6 +373,7 @@ widgets.staircase()
 # Mapping the largest weight to the largest integer clips nothing. But one large weight then makes the grid coarse
 # for all others. For weights like a bell curve, try smaller scales and measure the mean squared error:
 
+
 # %%
 def mean_squared_error(values, scale, bits):
     largest = 2 ** (bits - 1) - 1
@@ -403,7 +411,7 @@ claims.show("01-best-scale", measured=best[4])
 values = np.array([0.35, -1.20, 0.80, -0.50, 1.50, 0.05])
 scale = (values.max() - values.min()) / 255
 zero_point = round(-values.min() / scale)
-# solution
+# solution: # correct the line that is wrong
 # 113 is the zero point for integers from 0 to 255. INT8 starts at -128.
 zero_point = round(-128 - values.min() / scale)
 # end solution
@@ -414,7 +422,6 @@ exercises.check("01-zero-point", q)
 
 # %%
 by_hand = quantization.quantize(values, 8, symmetric=False)
-print(by_hand.q, "zero point", by_hand.zero_point)
 claims.show("01-zero-point", measured=np.abs(by_hand.error(values)).max())
 
 # %% [markdown]
