@@ -11,6 +11,7 @@ import numpy as np
 from coursekit import _arguments, _display, _store, runtime
 
 HEADERS = ("variant", "device", "size", "latency", "accuracy", "notebook")
+LEFT = 2  # columns of words, left-aligned
 LONGEST_NAME = 60  # characters
 _QUARTILES = (25, 75)
 
@@ -81,7 +82,7 @@ class Scoreboard:
         if not self.groups:
             return _EMPTY
         return "\n\n".join(
-            f"{group.title}\n{_display.table_text(HEADERS, [entry.row() for entry in group.entries])}"
+            f"{group.title}\n{_display.table_text(HEADERS, [entry.row() for entry in group.entries], left=LEFT)}"
             for group in self.groups
         )
 
@@ -91,7 +92,7 @@ class Scoreboard:
         if not self.groups:
             return _display.card_html("Scoreboard", [_EMPTY], "quiet")
         return "".join(
-            _display.table_html(HEADERS, [entry.row() for entry in group.entries], group.title)
+            _display.table_html(HEADERS, [entry.row() for entry in group.entries], group.title, left=LEFT)
             for group in self.groups
         )
 
