@@ -65,6 +65,11 @@ class Group:
         """The machine's name, saying whether it is this one."""
         return f"this machine: {self.machine}" if self.here else f"another machine: {self.machine}"
 
+    @property
+    def rows(self) -> list[tuple[str, ...]]:
+        """The table's rows, one per variant."""
+        return [entry.row() for entry in self.entries]
+
 
 @dataclass(frozen=True, repr=False)
 class Scoreboard:
@@ -82,8 +87,7 @@ class Scoreboard:
         if not self.groups:
             return _EMPTY
         return "\n\n".join(
-            f"{group.title}\n{_display.table_text(HEADERS, [entry.row() for entry in group.entries], left=LEFT)}"
-            for group in self.groups
+            f"{group.title}\n{_display.table_text(HEADERS, group.rows, left=LEFT)}" for group in self.groups
         )
 
     __repr__ = __str__
@@ -92,8 +96,7 @@ class Scoreboard:
         if not self.groups:
             return _display.card_html("Scoreboard", [_EMPTY], "quiet")
         return "".join(
-            _display.table_html(HEADERS, [entry.row() for entry in group.entries], group.title, left=LEFT)
-            for group in self.groups
+            _display.table_html(HEADERS, group.rows, group.title, left=LEFT) for group in self.groups
         )
 
 
