@@ -99,6 +99,30 @@ def test_on_x86_every_output_is_equal_to_the_last_bit(engine):
     assert compared > 100_000
 
 
+def test_ties_follow_the_library_s_reciprocal():
+    # Half-way values of steps that are no power of two: x / scale and x * (1 / scale) round differently.
+    engine = next(iter(EXACT), None)
+    if engine is None:
+        pytest.skip("no fbgemm here")
+    torch.backends.quantized.engine = engine
+    generator, divided = torch.Generator().manual_seed(1), 0
+    for _ in range(40):
+        step = float(torch.rand((), generator=generator)) + 0.01
+        x = (torch.arange(-15, 112) + 0.5) * step
+        x[0], x[-1] = -15 * step, 112 * step
+        scale, zero_point = dynamic.activation_qparams(x, True)
+        q = dynamic.quantize_activation(x, scale, zero_point)
+        # A layer that only copies its input shows the integers that the library made of it.
+        copying = nn.Linear(127, 127, bias=False)
+        copying.weight.data = torch.eye(127)
+        shown = quantize_dynamic(copying)(x[None])[0] / (
+            scale * float(dynamic.quantize_weight(torch.eye(127))[1])
+        )
+        assert torch.equal((shown / 127).round() + zero_point, q.float())
+        divided += int((torch.round(x / scale) + zero_point != q).sum())
+    assert divided > 0
+
+
 @pytest.mark.parametrize("size", [1.0, 1e-3, 1e-8, 1e-12, 0.0, 1e20])
 def test_weights_are_the_library_s_integers_and_scale(size):
     for layer, _ in _layers():
@@ -218,6 +242,18 @@ def test_without_the_library_the_hand_written_path_takes_over_and_says_so(monkey
     torch.testing.assert_close(ours(x), expected, rtol=1e-5, atol=1e-6)
 
 
+def test_subclasses_of_linear_are_left_alone_on_both_paths(monkeypatch):
+    class Special(nn.Linear):
+        pass
+
+    model = nn.Sequential(nn.Linear(2, 2), Special(2, 2))
+    assert type(quantize_dynamic(model)[1]) is Special
+    _gone(monkeypatch, "name")
+    assert type(quantize_dynamic(model)[1]) is Special
+    with pytest.raises(ValueError, match="no nn.Linear"):
+        quantize_dynamic(Special(2, 2))
+
+
 def test_a_model_that_is_one_linear_layer_is_quantized_too(monkeypatch):
     assert type(quantize_dynamic(nn.Linear(3, 2))) is not nn.Linear
     _gone(monkeypatch, "name")
@@ -232,7 +268,7 @@ def test_exactly_the_known_warnings_are_silenced(monkeypatch):
             "torch.quantize_per_tensor, torch.quantize_per_channel and other quantized tensor creation",
         ),
         (UserWarning, "torch.ao.quantization is deprecated"),
-        (DeprecationWarning, "something else is deprecated"),
+        (DeprecationWarning, "torch.something is deprecated"),
     ]
 
     def talk(model, *args, **kwargs):
