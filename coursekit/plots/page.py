@@ -12,6 +12,7 @@ from matplotlib.colors import to_rgb
 from coursekit.plots import style
 from coursekit.plots.lettering import RAISED
 
+LONGEST_POWER = 6  # characters, of "e-1074"
 _TO_RAISED = str.maketrans("0123456789-+\N{MINUS SIGN}", RAISED + "⁻")
 
 
@@ -30,8 +31,9 @@ def raised(number: object) -> str:
 
 
 def brief(text: str, width: int) -> str:
-    """Return ``text``, its middle left out where it is longer than ``width`` characters."""
-    tail = min(4, width // 3)
+    """Return ``text``, without its middle if it is longer than ``width`` characters; a power of ten stays."""
+    power = len(text) - text.lower().rfind("e")
+    tail = power if power <= LONGEST_POWER else 4
     return text if len(text) <= width else f"{text[: width - tail - 1]}…{text[-tail:]}"
 
 
@@ -57,10 +59,10 @@ def rounded(value: float, digits: int = 3) -> str:
     """Return a short ``value``: all of it where eight characters do, else ``digits`` significant digits."""
     if value == 0 or not isfinite(value) or len(decimal(value, 400)) <= 8:
         return decimal(value)
-    number, power = f"{value:.{digits - 1}e}".replace("-", "−").split("e")
-    if -4 < int(power.replace("−", "-")) < 5:
-        return f"{value:.{digits}g}".replace("-", "−")
-    return f"{number}×10{raised(int(power.replace('−', '-')))}"
+    number, power = f"{value:.{digits - 1}e}".split("e")
+    plain = -4 < int(power) < 6
+    text = f"{value:.{max(0, digits - 1 - int(power))}f}" if plain else f"{number}×10{raised(int(power))}"
+    return text.replace("-", "−")
 
 
 def tint(colour: str, strength: float = 0.15) -> tuple[float, ...]:

@@ -83,6 +83,84 @@ def test_a_step_shows_its_own_line_and_those_before_it(panel, step):
     assert len(boxes) == 1 + 23 * (step >= 4) + 8 * (step >= 5)
 
 
+@pytest.mark.parametrize(
+    ("text", "format", "calculation"),
+    [
+        (
+            "6.5",
+            "fp32",
+            [
+                "6.5 has no minus sign: 0",
+                "6.5 = 110.1",
+                "1.101 × 2²   point 2 to the left",
+                f"1.101{'0' * 20}   20 zeros added",
+                "2 + 127 = 129 = 10000001",
+                f"0 10000001 101{'0' * 20}   0x40D00000",
+                "+1.625 × 2² = 6.5",
+            ],
+        ),
+        (
+            "-0.1",
+            "fp8_e4m3",
+            [
+                "-0.1 has a minus sign: 1",
+                "0.1 = 0.0001100110011001100110011001…",
+                "1.1001100… × 2⁻⁴   point 4 to the right",
+                "1.100|1100…   rounds up",
+                "−4 + 7 = 3 = 0011",
+                "1 0011 101   0x9D",
+                "−1.625 × 2⁻⁴ = −0.1015625",
+            ],
+        ),
+        (
+            "1.99",
+            "fp4_e2m1",
+            [
+                "1.99 has no minus sign: 0",
+                "1.99 = 1.1111110101110000101000111101…"[:37],
+                "1.11111… × 2⁰   the point stays",
+                "1.1|1111…   carry to 10.0",
+                "(0 + 1) + 1 = 2 = 10",
+                "0 10 0   0x4",
+                "+1 × 2¹ = 2",
+            ],
+        ),
+        (
+            "65520",
+            "fp16",
+            [
+                "65520 has no minus sign: 0",
+                "65520 = 1111111111110000",
+                "1.11111111111 × 2¹⁵   point 15 to the left",
+                "1.1111111111|1   carry to 10.0",
+                "(15 + 1) + 15 = 31   too large: becomes infinity",
+                "0 11111 0000000000   0x7C00",
+                "+infinity",
+            ],
+        ),
+        (
+            "1e-7",
+            "fp16",
+            [
+                "1e-7 has no minus sign: 0",
+                "1e-7 = 0.[23 zeros]110101101011…",
+                "0.000000000110… × 2⁻¹⁴   the lowest power of FP16",
+                "0.0000000001|1010…   rounds up",
+                "00000   means: no 1 to put back",
+                "0 00000 0000000010   0x0002",
+                "+0.001953125 × 2⁻¹⁴ = 1.192092895507…×10⁻⁷",
+            ],
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_the_calculation_is_written_line_by_line(text, format, calculation):
+    written = ["".join(part for part, _ in parts) for parts in lines(work(text, format))]
+    assert written[2:] == calculation[2:]
+    assert written[0] == calculation[0]
+    assert written[1].startswith(calculation[1].rstrip("…")[:30])
+
+
 def test_the_boxes_hold_the_bits(panel):
     move(panel, "value", "-0.1")
     boxes = "".join(digit.text for digit in panel.view.boxes.digits)
