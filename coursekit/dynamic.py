@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from coursekit import _arguments
+
 # What PyTorch 2.13 says whenever it quantizes. Anything else it says is still heard.
 KNOWN_WARNINGS: tuple[tuple[type[Warning], str], ...] = (
     (DeprecationWarning, r"torch\.ao\.quantization is deprecated"),
@@ -19,8 +21,8 @@ KNOWN_WARNINGS: tuple[tuple[type[Warning], str], ...] = (
 )
 # Without VNNI a CPU adds two uint8 * int8 products in 16 bits: 2 * 127 * 128 fits, 2 * 255 * 128 does not.
 REDUCED, FULL = 127, 255
-# Limits that PyTorch sets so that no scale is too small to divide by.
 BY_HAND = "Each nn.Linear is now coursekit's DynamicLinear: the same integers, but its speed means nothing."
+# Limits that PyTorch sets so that no scale is too small to divide by.
 LEAST_WEIGHT_SCALE = 2.0**-23
 LEAST_ACTIVATION_SCALE = 6.1e-5
 NO_RECIPROCAL = 2.0**-128
@@ -97,13 +99,10 @@ def activation_qparams(x: Any, reduce_range: bool | None = None) -> tuple[float,
     uses all 255. None: as the engine here does. Errors: ValueError if ``x`` is not finite or not on the CPU.
     Source: ATen/native/quantized/cpu/QuantUtils.h.
     """
-    x = torch.as_tensor(x).detach()
-    _need_cpu("x", x)
-    if not torch.isfinite(x).all():
-        raise ValueError("x must be finite: NaN or infinity leaves no range to quantize")
+    values = _numbers("x", x)
     reduced = _engine() != "qnnpack" if reduce_range is None else reduce_range
     levels = REDUCED if reduced else FULL
-    low, high = (float(end) for end in torch.cat([x.flatten().float(), torch.zeros(1)]).aminmax())
+    low, high = (float(end) for end in torch.cat([values.flatten(), torch.zeros(1)]).aminmax())
     scale = (high - low) / levels
     if scale <= NO_RECIPROCAL:
         scale = ALL_ZERO_SCALE
@@ -112,22 +111,27 @@ def activation_qparams(x: Any, reduce_range: bool | None = None) -> tuple[float,
 
 
 def quantize_activation(x: Any, scale: float, zero_point: int) -> Tensor:
-    """Return ``x`` as uint8: round(x * (1 / scale) + zero_point), ties to even, clipped to 0..255."""
+    """Return ``x`` as uint8: round(x * (1 / scale) + zero_point), ties to even, clipped to 0..255.
+
+    Errors: ValueError if ``x`` is not finite or not on the CPU, scale <= 0, or zero_point outside 0..255.
+    """
+    scale = _arguments.real("scale", scale, NO_RECIPROCAL)
+    zero_point = _arguments.integer("zero_point", zero_point, 0, FULL)
     # The library multiplies by the float32 reciprocal and adds with one rounding; float64 does the same.
     reciprocal = float(np.float32(1) / np.float32(scale))
-    q = torch.round((torch.as_tensor(x).detach().float().double() * reciprocal + zero_point).float())
-    return q.clamp(0, 255).to(torch.uint8)
+    q = torch.round((_numbers("x", x).double() * reciprocal + zero_point).float())
+    return q.clamp(0, FULL).to(torch.uint8)
 
 
 def quantize_weight(weight: Any) -> tuple[Tensor, Tensor]:
     """Return ``weight`` as int8 and its float32 scale, max|w| / 127.5: PyTorch's choice, one for all.
 
     Not 127: half of the 255 steps from -128 to 127. The largest weight lies at 127.5, so it may be clipped.
-    Source: torch.ao.quantization.MinMaxObserver, symmetric qint8.
+    Errors: ValueError if ``weight`` is empty or not finite. Source: torch.ao.quantization.MinMaxObserver.
     """
-    values = torch.as_tensor(weight).detach().float()
-    if not torch.isfinite(values).all():
-        raise ValueError("weight must be finite: NaN or infinity cannot be quantized")
+    values = _numbers("weight", weight)
+    if not values.numel():
+        raise ValueError(f"weight is empty (shape {tuple(values.shape)}): there is nothing to quantize")
     scale = (values.abs().max() / 127.5).clamp(min=LEAST_WEIGHT_SCALE)
     return torch.round(values * scale.reciprocal()).clamp(-128, 127).to(torch.int8), scale
 
@@ -138,6 +142,20 @@ def state_dict_size(model: nn.Module) -> int:
     file = io.BytesIO()
     torch.save(model.state_dict(), file)
     return file.getbuffer().nbytes
+
+
+def _numbers(name: str, value: Any) -> Tensor:
+    """Return ``value`` as a finite float32 tensor on the CPU; it may be empty, as a batch may."""
+    try:
+        tensor = torch.as_tensor(value).detach()
+    except (TypeError, ValueError, RuntimeError):
+        raise TypeError(f"{name} must be an array of numbers; got {type(value).__name__}") from None
+    if tensor.is_complex() or tensor.dtype == torch.bool:
+        raise TypeError(f"{name} must be an array of numbers; got {tensor.dtype}")
+    _need_cpu(name, tensor)
+    if not torch.isfinite(tensor.float()).all():
+        raise ValueError(f"{name} must be finite: NaN or infinity leaves no range to quantize")
+    return tensor.float()
 
 
 def _module(model: Any) -> None:

@@ -341,6 +341,28 @@ def test_numbers_without_a_range_are_refused(value):
         DynamicLinear(layer)
 
 
+@pytest.mark.parametrize("call", [dynamic.activation_qparams, dynamic.quantize_weight])
+@pytest.mark.parametrize("value", [["a"], [[1.0], [1.0, 2.0]], None, [True], [1j]])
+def test_what_is_not_numbers_is_refused(call, value):
+    with pytest.raises(TypeError, match=r"(x|weight) must be an array of numbers; got"):
+        call(value)
+
+
+def test_bad_parameters_are_refused():
+    for scale, error in ((0, ValueError), (-1.0, ValueError), (float("nan"), ValueError), ("1", TypeError)):
+        with pytest.raises(error, match="scale must be"):
+            dynamic.quantize_activation([1.0], scale, 0)
+    for zero_point, error in ((-1, ValueError), (256, ValueError), (1.5, TypeError)):
+        with pytest.raises(error, match="zero_point must be"):
+            dynamic.quantize_activation([1.0], 1.0, zero_point)
+    with pytest.raises(ValueError, match="x must be finite"):
+        dynamic.quantize_activation([float("nan")], 1.0, 0)
+    with pytest.raises(ValueError, match="x must be finite"):
+        dynamic.activation_qparams([1e300])
+    with pytest.raises(ValueError, match="weight is empty"):
+        dynamic.quantize_weight([])
+
+
 def test_input_elsewhere_is_refused():
     with pytest.raises(ValueError, match=r"x is on meta, .* use x.cpu\(\)"):
         DynamicLinear(nn.Linear(2, 2))(torch.ones(1, 2, device="meta"))
