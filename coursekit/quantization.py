@@ -63,8 +63,9 @@ class Quantized:
 
     def dequantize(self) -> FloatArray:
         """Return (q - zero_point) * scale as float32, in the shape of ``q``."""
-        zero_point = _per_value(self.zero_point, self.group)
-        return _restore(np.asarray(self.q - zero_point, np.float32), _per_value(self.scale, self.group))
+        # int32 first: int8 - zero_point would wrap around with numpy 1.
+        steps = self.q.astype(np.int32) - _per_value(self.zero_point, self.group)
+        return _restore(steps.astype(np.float32), _per_value(self.scale, self.group))
 
     def error(self, x: Any) -> FloatArray:
         """Return x - dequantize(); ``x`` must have the shape that was quantized (ValueError)."""
@@ -142,10 +143,9 @@ def quantize(
     own = _own_scale(lowest, highest, levels, symmetric)
     zero_point = np.zeros_like(own, np.int32) if symmetric else _zero_point(lowest, own, levels)
     used = own if scale is None else _given_scale(scale, own.shape, axis)
-    q = _round(values, _per_value(used, group), _per_value(zero_point, group), levels).astype(
-        _dtype(bits, signed)
-    )
-    return Quantized(np.asarray(q), used, zero_point, bits, bool(symmetric), axis, group)
+    q = _round(values, _per_value(used, group), _per_value(zero_point, group), levels)
+    q = np.asarray(q, _dtype(bits, signed))
+    return Quantized(q, used, zero_point, bits, bool(symmetric), axis, group)
 
 
 def sqnr(x: Any, x_hat: Any) -> float:
