@@ -217,6 +217,11 @@ def test_marks_keep_apart_and_above_the_bars(ax, marks):
     labels = [artist for artist in rest if isinstance(artist, Text)]
     assert {label.get_text() for label in labels} == set(marks)
     assert all(label.xy[1] > bars.get_data().values.max() for label in labels)
+    renderer = ax.figure.canvas.get_renderer()
+    ends = [ax.transData.transform(line.get_segments()[0][1]) for line in rest if line not in labels]
+    for label in labels:
+        box = Text.get_window_extent(label, renderer)
+        assert not any(box.x0 < x < box.x1 and box.y0 < y for x, y in ends)
 
 
 @pytest.mark.parametrize(("values", "bins"), [([], 10), ([np.nan], 10), ([1.0], 0)])

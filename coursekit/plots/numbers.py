@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
+import matplotlib as mpl
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
@@ -17,7 +18,7 @@ from coursekit.plots.comparison import describe, end_labels
 CELLS = 2000  # more ticks than that on a line cannot be told apart
 LABEL_SHARE = 0.09  # an octave narrower than this part of the axis has no room for a label
 HEADROOM = 0.11  # of the highest bar, for each labelled mark
-EDGE = 0.25  # closer to the picture's edge than this, a label is written inwards
+LETTER = 0.62  # how wide a letter is, as a part of the type size
 
 
 @style.look()
@@ -103,31 +104,32 @@ def histogram(
 
 def _marks(ax: Axes, marks: Mapping[str, float], top: float) -> list[Artist]:
     """Draw dashed lines that rise towards the middle and are labelled outwards: no label meets a line."""
-    low, high = ax.get_xlim()
-    low, high = min([low, *marks.values()]), max([high, *marks.values()])
-    ax.set_xlim(low, high)
-    outer_first = sorted(marks, key=lambda label: -abs(marks[label] - (low + high) / 2))
+    middle = sum(ax.get_xlim()) / 2
+    _make_room(ax, marks, middle)
     made: list[Artist] = []
-    for number, label in enumerate(outer_first):
+    for number, label in enumerate(sorted(marks, key=lambda label: -abs(marks[label] - middle))):
         place, height = marks[label], top * (1.02 + HEADROOM * (number + 0.5))
         made.append(ax.vlines(place, 0, height, color=style.INK, linestyle="--", linewidth=1.2))
-        made.append(_mark_label(ax, label, (place - low) / (high - low), height))
+        made.append(_mark_label(ax, label, place, height, place < middle))
     return made
 
 
-def _mark_label(ax: Axes, label: str, share: float, height: float) -> Text:
-    """Write the label on the mark's outer side, or on its inner side where the picture ends."""
-    left = EDGE < share < 0.5 or share > 1 - EDGE
-    return ax.annotate(
-        label,
-        (share, height),
-        (-5 if left else 5, 0),
-        xycoords=("axes fraction", "data"),
-        textcoords="offset points",
-        ha="right" if left else "left",
-        va="center",
-        bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.0},
-    )
+def _make_room(ax: Axes, marks: Mapping[str, float], middle: float) -> None:
+    """Widen the x-limits so that every label fits on the outer side of its mark."""
+    low, high = ax.get_xlim()
+    letter = LETTER * mpl.rcParams["font.size"] * ax.figure.dpi / 72 / ax.bbox.width
+    for label, place in marks.items():
+        free = 1 - min(0.8, letter * (len(label) + 2))  # the part of the axis that the label leaves
+        if place < middle:
+            low = min(low, high - (high - place) / free)
+        else:
+            high = max(high, low + (place - low) / free)
+    ax.set_xlim(low, high)
+
+
+def _mark_label(ax: Axes, label: str, place: float, height: float, left: bool) -> Text:
+    side = {"ha": "right" if left else "left", "va": "center"}
+    return ax.annotate(label, (place, height), (-5 if left else 5, 0), textcoords="offset points", **side)
 
 
 def _spacing_line(ax: Axes, name: str, number: int, sizes: NDArray[np.float64]) -> Line2D:

@@ -76,7 +76,7 @@ class CrossoverView(View):
                 f"measure must return widths {old.widths} and batches {old.batches}; "
                 f"got {new.widths} and {new.batches}"
             )
-        self.results, self._still = new, None
+        self.results = new
         self.figure.clear()
         self.figure.set_layout_engine("constrained")
         self._draw()
