@@ -15,6 +15,7 @@ __all__ = [
     "dynamic",
     "exercises",
     "floats",
+    "memory",
     "models",
     "plots",
     "quantization",
