@@ -80,7 +80,9 @@ class Panel:
         self.view = view
         self.controls = dict(controls)
         self.values: dict[str, Any] = {}
-        self.picture = ipywidgets.Image(format="png", layout=ipywidgets.Layout(max_width="100%"))
+        # Its own width, or a wide page would stretch and blur it; a narrow one may still shrink it.
+        width = f"{view.figure.bbox.width:.0f}px"
+        self.picture = ipywidgets.Image(format="png", layout=ipywidgets.Layout(width=width, max_width="100%"))
         self.message = ipywidgets.HTML()
         self.progress = ipywidgets.FloatProgress(
             min=0.0, max=1.0, layout=ipywidgets.Layout(visibility="hidden")

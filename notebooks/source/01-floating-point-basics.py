@@ -388,7 +388,8 @@ for bits in (8, 4, 3, 2):
     full_scale = np.abs(bell).max() / (2 ** (bits - 1) - 1)
     errors = [mean_squared_error(bell, fraction * full_scale, bits) for fraction in fractions]
     best[bits] = fractions[np.argmin(errors)]
-    print(f"{bits} bits: best at {best[bits]:.2f} of the largest weight's scale")
+    clip = best[bits] * np.abs(bell).max() / bell.std()
+    print(f"{bits} bits: best scale {best[bits]:.2f} of the largest weight's, so clip at {clip:.1f} σ")
 
 # %%
 picture, ax = plots.style.axes(alt="Mean squared error against the scale, one curve per number of bits.")
@@ -400,7 +401,8 @@ claims.show("01-best-scale", measured=best[4])
 
 # %% [markdown]
 # At 8 bits the largest weight is nearly the best choice. With fewer bits it pays to clip more and more: the many
-# small weights gain more than the few large ones lose.
+# small weights gain more than the few large ones lose. The clip, counted in standard deviations σ, belongs to the
+# bell curve. Its share of the largest weight depends on how many weights you draw: try 1,000 instead of 20,000.
 #
 # **Exercise 5.** When values are not centred on zero, an **asymmetric** scale helps: the smallest value maps to the
 # smallest integer, and a *zero point* says which integer means 0. The worked example below is from a published text.
