@@ -18,7 +18,7 @@ from coursekit.widgets.panel import Panel, View
 BITS = range(1, 11)
 FREQUENCIES = (1.0, 8.0)  # Hz
 SAMPLES = 2000  # over one second: what a picture can show
-MANY_SAMPLES = 20_000  # so that the measured ratio does not depend on where the samples fall
+MANY_SAMPLES = 10_000  # so that the measured ratio does not depend on where the samples fall
 DB_PER_BIT, DB_OF_A_SINE = 6.02, 1.76  # 20 log10 2, and 10 log10 1.5 for a sine of full height
 MOST_GRID_LINES = 16
 
