@@ -6,12 +6,18 @@ import tempfile
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 from nbval.plugin import IPyNbCell, IPyNbFile, NbCellError
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Run notebooks with this Python, whatever kernel named python3 the user has installed."""
+    """Run notebooks with this Python, whatever kernel named python3 the user has installed.
+
+    And let no property test fail because the machine is busy.
+    """
     config.option.nbval_current_env = True
+    settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("busy")
 
 
 @pytest.hookimpl(wrapper=True)
