@@ -175,6 +175,17 @@ def test_lettering_is_as_wide_as_matplotlibs_own_text(drawing):
     assert phrase.width == pytest.approx(own, rel=0.03)
 
 
+@pytest.mark.parametrize("shift", [0.0, 0.25, 0.5, 0.75])
+def test_thin_strokes_show_wherever_they_fall_between_pixels(drawing, shift):
+    figure, _, letters = drawing
+    letters.phrase(100 + shift, 100 + shift, 11).show("⁻.")
+    figure.png()
+    dark = np.asarray(figure.canvas.buffer_rgba())[..., 0] < 170
+    minus, point = dark[:97, :107].sum(), dark[97:, 105:].sum()
+    assert 3 <= minus <= 14
+    assert 1 <= point <= 6
+
+
 def test_a_space_takes_room_but_no_ink():
     path, advance = outline(" ", SANS, "normal")
     assert path is None
