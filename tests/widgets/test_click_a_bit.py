@@ -89,7 +89,7 @@ def test_typing_a_value_changes_the_bits_and_draws_once(panel):
     expected = f"{struct.unpack('>I', struct.pack('>f', 0.1))[0]:032b}"
     assert panel.controls["bits"].value == expected
     assert [toggle.description for toggle in panel.controls["bits"].toggles[:32]] == list(expected)
-    assert panel.values["error"] == pytest.approx(1.4901161e-9, abs=0)
+    assert panel.values["error"] == pytest.approx(1.4901161e-9, rel=1e-6, abs=0)
 
 
 def test_changing_the_format_encodes_the_value_again(panel):
@@ -221,7 +221,7 @@ def test_what_was_typed_is_not_taken_for_what_a_click_wrote(panel):
     assert (panel.controls["value"].value, panel.values["error"]) == ("0.1", 0)
     move(panel, "value", "5")
     move(panel, "value", "0.1")
-    assert panel.values["error"] == pytest.approx(5.551115123e-18, abs=0)
+    assert panel.values["error"] == pytest.approx(5.551115123e-18, rel=1e-6, abs=0)
 
 
 def test_bits_that_were_set_beside_another_value_speak_for_themselves(panel):
