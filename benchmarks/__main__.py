@@ -9,16 +9,18 @@ ALL = ("imports", "panels", "notebooks", "timing_trust")
 
 
 def main(names: list[str]) -> None:
-    """Print the tables of the named benchmarks (default: all), headed by the machine's name."""
+    """Print the tables of the named benchmarks (default: all) as Markdown, headed by the machine's name."""
     unknown = sorted(set(names) - set(ALL))
     if unknown:
         raise SystemExit(f"unknown benchmark: {', '.join(unknown)}; there are {', '.join(ALL)}")
-    print(f"# {runtime.describe().label}\n", flush=True)
+    machine = runtime.describe()
+    print(f"# Benchmarks\n\nThe last tables of `make bench`, measured on {machine.label}.\n")
+    print(f"```\n{machine}\n```\n", flush=True)
     for name in names or ALL:
         module = importlib.import_module(f"benchmarks.{name}")
-        print(f"## {module.__doc__.splitlines()[0]}\n", flush=True)
+        print(f"## {module.__doc__.splitlines()[0]}\n\n```", flush=True)
         module.main()
-        print(flush=True)
+        print("```\n", flush=True)
 
 
 if __name__ == "__main__":

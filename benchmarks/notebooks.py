@@ -1,4 +1,4 @@
-"""Notebooks: seconds, peak memory and size of each, executed from a fresh kernel (budgets: 25 s, 900 MB, 600 kB)."""
+"""Notebooks: seconds, peak memory and size, from a fresh kernel (budgets: 25 s, 900 MB, 600 KB)."""
 
 import os
 import tempfile
