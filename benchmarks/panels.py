@@ -53,7 +53,7 @@ def _arguments(name: str) -> tuple[Any, ...]:
     """Return what a panel cannot do without: the crossover needs a grid, and any grid will do here."""
     if name != "crossover":
         return ()
-    from coursekit.plots.comparison import CrossoverGrid
+    from coursekit.plots.crossover import CrossoverGrid
 
     ratio = np.geomspace(0.3, 16, 12).reshape(4, 3)
     return (CrossoverGrid((128, 512, 1024, 2048), (1, 32, 256), ratio, ratio * 0.9, ratio * 1.1, "made up"),)
