@@ -36,7 +36,7 @@ WIDE = 1.10
 Verdict = Literal["faster", "slower", "same"]
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Measurement:
     """How long one call takes: ``samples`` in seconds per call, ``calls`` timed in all."""
 
@@ -88,7 +88,7 @@ class Ratio:
         return html.escape(str(self))
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Comparison:
     """Candidates beside their baseline; ``rounds`` is how often each of them was sampled."""
 
