@@ -80,7 +80,7 @@ class Device:
         _arguments.integer("memory", self.memory, 1)
 
     def __str__(self) -> str:
-        return f"{self.name} ({self.memory / GB:.3g} GB)"
+        return f"{self.name} ({_display.size(self.memory).replace('.00 ', ' ').replace('.0 ', ' ')})"
 
 
 # Sizes from the configurations published with the models; parameters counted from them (the tests do it

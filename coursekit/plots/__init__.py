@@ -6,7 +6,18 @@ Each topic has its module, loaded on first use; ``plots.style`` holds the colour
 import importlib
 from types import ModuleType
 
-__all__ = ["bits", "comparison", "crossover", "numbers", "quantized", "style"]
+__all__ = [
+    "batching",
+    "bits",
+    "comparison",
+    "crossover",
+    "memory",
+    "numbers",
+    "profiles",
+    "quantized",
+    "roofline",
+    "style",
+]
 
 
 def __getattr__(name: str) -> ModuleType:

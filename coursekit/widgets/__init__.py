@@ -11,12 +11,19 @@ from typing import Any
 
 # Each panel is the function of this name in the module of this name.
 __all__ = [
+    "amdahl",
     "channel_heatmap",
     "click_a_bit",
+    "context_growth",
     "crossover",
+    "dynamic_batching",
     "encode_stepper",
+    "noise",
     "number_line",
+    "roofline_chart",
+    "slo",
     "staircase",
+    "will_it_fit",
 ]
 
 

@@ -1,0 +1,151 @@
+"""The panel that weighs a model in a setting against many devices."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import ipywidgets
+
+from coursekit import _arguments
+from coursekit._display import size
+from coursekit.memory import DEVICES, MODELS, MODES, WIDTHS, Device, Model, fits, need
+from coursekit.plots import style
+from coursekit.plots.memory import device_shares, need_split, show_shares, show_split
+from coursekit.widgets.panel import Panel, View
+
+OWN = "own size"
+KV_WIDTHS = WIDTHS[1:]
+CONTEXTS = tuple(2**power for power in range(8, 18))
+BATCHES = tuple(2**power for power in range(9))
+LEAST, MOST = 8.0, 12.0  # powers of ten that the parameters' slider spans
+MOST_DEVICES = 10
+NAMES = {"inference": "inference", "lora": "LoRA training", "full": "full training"}
+
+
+def will_it_fit(
+    model: str = "LLaMA-13B",
+    bits: int = 4,
+    kv_bits: int = 16,
+    context: int = 8192,
+    batch: int = 1,
+    mode: str = "inference",
+    devices: Sequence[Device] | None = None,
+) -> Panel:
+    """Return a panel that weighs a model in a setting against ``devices`` (by default the presets).
+
+    Controls: model ("own size" frees the parameters' slider), parameters, mode, bits of the weights and of
+    the KV cache, context, batch. Full training knows 32 and 16 bits only. Errors: ValueError for a setting
+    that no control has, TypeError or ValueError for devices that are none or too many for a picture.
+    """
+    chosen = _devices(DEVICES.values() if devices is None else devices)
+    _arguments.choice("mode", mode, MODES)
+    _arguments.choice("model", model, [*MODELS, OWN])
+    start = {"bits": bits, "kv_bits": kv_bits, "context": context, "batch": batch}
+    offered = {"bits": _widths(mode), "kv_bits": KV_WIDTHS, "context": CONTEXTS, "batch": BATCHES}
+    for name, value in start.items():
+        if _arguments.integer(name, value) not in offered[name]:
+            raise ValueError(f"{name} must be one of {', '.join(map(str, offered[name]))}; got {value}")
+    return WillItFit(FitView(chosen), _controls(model, mode, start))
+
+
+class FitView(View):
+    """The need as one bar split into its parts, and below it a row per device."""
+
+    alt = (
+        "The memory that a model needs as a stacked bar, its parts named with their sizes; below, a row per "
+        "device shows the same bar as a share of its memory: a check mark where it fits, a cross where not."
+    )
+
+    def __init__(self, devices: Sequence[Device]) -> None:
+        super().__init__()
+        self.devices = devices
+        with style.look():
+            parts = self.figure.subfigures(2, 1, height_ratios=(1.1, 0.42 * len(devices) + 0.5))
+            above, below = (part.subplots() for part in parts)
+            style.keep_type_size(below)
+            self.split, self.shares = need_split(above), device_shares(below, devices)
+            self.title = parts[0].suptitle(" ", x=0.01, ha="left", fontweight="bold", zorder=6)
+        self.moving = [self.title, *self.split.parts.values(), self.split.squares, *self.split.texts]
+        self.moving += [*self.shares.parts.values(), self.shares.limit, self.shares.beyond]
+        self.moving += self.shares.verdicts
+
+    def update(
+        self, model: str, parameters: float, mode: str, bits: int, kv_bits: int, context: int, batch: int
+    ) -> dict[str, Any]:
+        """Weigh one setting; ``verdicts`` and ``room`` (bytes left, negative if missing) are per device."""
+        weighed = Model.like_llama(parameters) if model == OWN else MODELS[model]
+        wanted = need(weighed, bits, kv_bits, context, batch, mode)
+        show_split(self.split, wanted)
+        show_shares(self.shares, self.devices, wanted)
+        found = {device.name: fits(wanted, device) for device in self.devices}
+        count = sum(fit.verdict == "fits" for fit in found.values())
+        many = {0: "no device", len(found): "every device"}.get(count, f"{count} of {len(found)} devices")
+        self.title.set_text(f"{weighed.name} needs {size(wanted.total)} and fits into {many}")
+        return {
+            "parameters": weighed.parameters,
+            **{name.replace(" ", "_").lower(): nbytes for name, nbytes in wanted.parts},
+            "total": wanted.total,
+            "verdicts": {name: fit.verdict for name, fit in found.items()},
+            "room": {name: fit.room for name, fit in found.items()},
+        }
+
+
+class WillItFit(Panel):
+    """The panel; controls that a setting has no use for are switched off."""
+
+    def rows(self) -> list[ipywidgets.Widget]:
+        """Return three rows: what model, what for, how much of it."""
+        groups = (("model", "parameters"), ("mode",), ("bits", "kv_bits"), ("context", "batch"))
+        self.arrange("mode")
+        return [ipywidgets.HBox([self.controls[name] for name in group]) for group in groups]
+
+    def arrange(self, moved: str) -> None:
+        """Offer the widths that the mode can have, and free the slider for an own size."""
+        mode, bits, model = self.controls["mode"].value, self.controls["bits"], self.controls["model"].value
+        if tuple(bits.options) != _widths(mode):
+            before = bits.value
+            with bits.hold_trait_notifications():
+                bits.options = _widths(mode)
+                bits.value = max(before, 16) if mode == "full" else before
+        self.controls["kv_bits"].disabled = mode != "inference" or (
+            model != OWN and not MODELS[model].generates
+        )
+        self.controls["parameters"].disabled = model != OWN
+
+
+def _controls(model: str, mode: str, start: dict[str, int]) -> dict[str, ipywidgets.Widget]:
+    size = {"base": 10, "min": LEAST, "max": MOST, "step": 0.02, "readout_format": ".2s"}
+    modes = [(title, name) for name, title in NAMES.items()]
+    return {
+        "model": ipywidgets.Dropdown(options=[*MODELS, OWN], value=model, description="model"),
+        "parameters": ipywidgets.FloatLogSlider(3e9, description="parameters", **size),
+        "mode": _toggle("for", modes, mode, "9em"),
+        "bits": _toggle("weight bits", _widths(mode), start["bits"]),
+        "kv_bits": _toggle("KV bits", KV_WIDTHS, start["kv_bits"]),
+        "context": _powers("context", CONTEXTS, start["context"]),
+        "batch": _powers("batch", BATCHES, start["batch"]),
+    }
+
+
+def _powers(name: str, values: Sequence[int], start: int) -> ipywidgets.SelectionSlider:
+    options = [(f"{value:,}", value) for value in values]
+    return ipywidgets.SelectionSlider(options=options, value=start, description=name)
+
+
+def _toggle(title: str, options: Sequence[Any], value: Any, width: str = "3em") -> ipywidgets.ToggleButtons:
+    made = ipywidgets.ToggleButtons(options=options, value=value, description=title)
+    made.style.button_width = width
+    return made
+
+
+def _widths(mode: str) -> tuple[int, ...]:
+    return WIDTHS[:2] if mode == "full" else WIDTHS
+
+
+def _devices(given: Any) -> tuple[Device, ...]:
+    devices = tuple(given)
+    for device in devices:
+        if not isinstance(device, Device):
+            raise TypeError(f"devices must be Devices; got {type(device).__name__}")
+    if not 1 <= len(devices) <= MOST_DEVICES or len({device.name for device in devices}) < len(devices):
+        raise ValueError(f"devices must be 1 to {MOST_DEVICES}, each with its own name; got {len(devices)}")
+    return devices

@@ -1,0 +1,90 @@
+import numpy as np
+import pytest
+
+from coursekit import memory
+from coursekit.plots import memory as plots
+from coursekit.plots import style
+
+
+@pytest.fixture
+def ax():
+    _, made = style.axes(alt="a test")
+    return made
+
+
+def test_boxes_are_rectangles():
+    left, right = np.array([0.0, 2.0]), np.array([1.0, 2.0])
+    made = plots.boxes(left, right, 0.0, 3.0)
+    assert made.tolist() == [
+        [[0, 0], [1, 0], [1, 3], [0, 3]],
+        [[2, 0], [2, 0], [2, 3], [2, 3]],
+    ]
+    assert plots.boxes(0, 1, 2, 3).shape == (1, 4, 2)
+
+
+def test_a_need_fills_its_bar_exactly(ax):
+    need = memory.need("LLaMA-7B", 16, mode="full")
+    split = plots.need_split(ax, need)
+    drawn = {name: bars.get_paths()[0].vertices[:, 0] for name, bars in split.parts.items()}
+    widths = {name: ends.max() - ends.min() for name, ends in drawn.items()}
+    assert widths == pytest.approx({name: nbytes / need.total for name, nbytes in need.parts})
+    assert max(ends.max() for ends in drawn.values()) == pytest.approx(1)
+
+
+def test_device_shares_draw_a_need_at_once(ax):
+    devices = [memory.Device("small", 10**9), memory.Device("large", 10**12)]
+    shares = plots.device_shares(ax, devices, memory.need("LLaMA-7B", 4))
+    assert [text.get_text()[0] for text in shares.verdicts] == ["✗", "✓"]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["small (1 GB)", "large (1 TB)"]
+
+
+def test_weighed_draws_predictions_as_bars_and_measurements_as_marks(ax):
+    artists = plots.weighed(ax, ["FP32", "INT8"], [4e6, 1e6], {"file": [4.1e6, 1.1e6], "process": [5e6, 1e6]})
+    bars, marks = artists[:2], artists[2:]
+    assert [bar.get_width() for bar in bars] == [4, 1]
+    assert [list(mark.get_xdata()) for mark in marks] == [[4.1, 1.1], [5, 1]]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["predicted", "file", "process"]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["FP32", "INT8"]
+    assert ax.get_xlabel().endswith("(MB)")
+
+
+def test_on_formula_draws_dots_on_a_line(ax):
+    line, dots = plots.on_formula(
+        ax, [1, 2, 4], [10, 20, 40], [11, 19, 40], x_label="batch", title="It grows"
+    )
+    assert line.get_linestyle() == "-"
+    assert dots.get_linestyle() == "None"
+    assert list(dots.get_ydata()) == [11, 19, 40]
+    assert (ax.get_xscale(), ax.get_yscale()) == ("log", "log")
+    assert (ax.get_xlabel(), ax.get_title(loc="left")) == ("batch", "It grows")
+
+
+def test_steps_draw_what_is_held_and_the_worst_moment(ax):
+    *bars, marks, first, second = plots.steps(ax, ["read", "copy"], [1e6, 2e6], [3e6, 2e6])
+    assert [bar.get_width() for bar in bars] == [1, 2]
+    assert list(marks.get_xdata()) == [3, 2]
+    assert [first.get_text(), second.get_text()] == ["3.00 MB", "2.00 MB"]
+    assert ax.get_xlim()[1] > 3
+
+
+def test_data_stay_as_they_are(ax):
+    kept, peaks = np.array([1e6, 2e6]), np.array([3e6, 2e6])
+    plots.steps(ax, ["read", "copy"], kept, peaks)
+    assert kept.tolist() == [1e6, 2e6]
+    assert peaks.tolist() == [3e6, 2e6]
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda ax: plots.weighed(ax, ["a"], [1, 2], {"file": [1]}), "predicted must hold 1 sizes"),
+        (lambda ax: plots.weighed(ax, ["a"], [1], {"file": [1, 2]}), "file must hold 1 sizes"),
+        (lambda ax: plots.weighed(ax, ["a"], [1], {}), "measured must hold 1 to 3"),
+        (lambda ax: plots.on_formula(ax, [1, 2], [1], [1, 2], x_label="x"), "predicted must hold 2 sizes"),
+        (lambda ax: plots.steps(ax, ["a"], [1], [1, 2]), "peaks must hold 1 sizes"),
+        (lambda ax: plots.steps(ax, ["a"], [float("nan")], [1]), "kept must be finite"),
+    ],
+)
+def test_bad_input_is_named(ax, call, says):
+    with pytest.raises(ValueError, match=says):
+        call(ax)

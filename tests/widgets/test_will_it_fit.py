@@ -1,0 +1,251 @@
+import ipywidgets
+import numpy as np
+import pytest
+from helpers import (
+    assert_errors_surface,
+    assert_no_pyplot_figures,
+    assert_shows_itself,
+    counted,
+    move,
+    pixels,
+    redrawn,
+    span,
+    sweep,
+    texts_collide,
+)
+from matplotlib.colors import to_rgb
+
+from coursekit.memory import DEVICES, MODELS, Device
+from coursekit.plots import style
+from coursekit.widgets.will_it_fit import BATCHES, CONTEXTS, OWN, will_it_fit
+
+START = {"model": "LLaMA-13B", "mode": "inference", "bits": 4, "kv_bits": 16, "context": 8192, "batch": 1}
+
+
+@pytest.fixture(scope="module")
+def shared():
+    return will_it_fit()
+
+
+@pytest.fixture
+def panel(shared):
+    for name, value in START.items():
+        shared.controls[name].value = value
+    shared.refresh()  # the view may have been updated past the controls
+    assert shared.message.value == ""
+    return shared
+
+
+@pytest.mark.parametrize("name", ["model", "mode", "bits", "kv_bits", "context", "batch"])
+def test_every_control_moves_numbers_and_picture(panel, name):
+    sweep(panel, name)
+
+
+def test_the_own_size_moves_with_its_slider(panel):
+    assert panel.controls["parameters"].disabled
+    move(panel, "model", OWN)
+    assert not panel.controls["parameters"].disabled
+    shown = sweep(panel, "parameters", span(panel.controls["parameters"]))
+    counts = [numbers["parameters"] for numbers in shown]
+    assert counts == sorted(counts)
+    assert counts[0] == pytest.approx(1e8, rel=0.01)
+    assert counts[-1] == pytest.approx(1e12, rel=0.01)
+
+
+def test_it_starts_where_the_cache_is_as_large_as_the_weights(panel):
+    assert panel.values["kv_cache"] == pytest.approx(panel.values["weights"], rel=0.01)
+    assert panel.view.title.get_text() == "LLaMA-13B needs 13.5 GB and fits into 6 of 8 devices"
+
+
+# An own account of what is needed, from the published sizes
+
+
+def by_hand(name, bits, kv_bits, context, batch):
+    layers, width, parameters = {
+        "LLaMA-7B": (32, 32 * 128, 6_738_415_616),
+        "LLaMA-13B": (40, 40 * 128, 13_015_864_320),
+        "LLaMA-70B": (80, 8 * 128, 68_976_648_192),
+    }[name]
+    weights = parameters * (bits + 0.125 * (bits < 16)) / 8
+    return weights, 2 * layers * width * context * batch * (kv_bits + 0.125 * (kv_bits < 16)) / 8
+
+
+@pytest.mark.parametrize("name", ["LLaMA-7B", "LLaMA-13B", "LLaMA-70B"])
+@pytest.mark.parametrize(("bits", "kv_bits"), [(32, 16), (16, 16), (8, 4), (4, 8)])
+@pytest.mark.parametrize(("context", "batch"), [(256, 1), (8192, 16), (131_072, 256)])
+def test_numbers_agree_with_an_own_account(panel, name, bits, kv_bits, context, batch):
+    setting = {"bits": bits, "kv_bits": kv_bits, "context": context, "batch": batch}
+    shown = panel.view.update(model=name, parameters=1e9, mode="inference", **setting)
+    weights, cache = by_hand(name, **setting)
+    assert shown["weights"] == pytest.approx(weights, rel=1e-6)
+    assert shown["kv_cache"] == pytest.approx(cache, rel=1e-6)
+    assert shown["total"] == shown["weights"] + shown["kv_cache"] + shown["activations"]
+    for device, memory in zip(DEVICES, (8, 8, 16, 16, 24, 80, 80, 141), strict=True):
+        assert shown["room"][device] == memory * 10**9 - shown["total"]
+        assert shown["verdicts"][device] == ("fits" if shown["room"][device] >= 0 else "does not fit")
+
+
+def test_training_llama_7b_takes_16_bytes_per_parameter(panel):
+    move(panel, "model", "LLaMA-7B")
+    shown = move(panel, "mode", "full")
+    assert shown["weights"] + shown["gradients"] + shown["optimizer"] == 16 * 6_738_415_616
+    assert shown["kv_cache"] == 0
+    assert shown["activations"] > 0
+
+
+# The picture
+
+
+def right_ends(panel):
+    """Return where each device's stacked bar ends, in percent, as drawn."""
+    drawn = panel.view.shares.parts.values()
+    ends = [[path.vertices[:, 0].max() for path in bars.get_paths()] for bars in drawn]
+    return np.array(ends).max(axis=0)
+
+
+def test_bars_are_as_long_as_the_need(panel):
+    for mode, bits in (("inference", 4), ("lora", 8), ("full", 16)):
+        shown = panel.view.update("LLaMA-7B", 1e9, mode, bits, 16, 1024, 1)
+        shares = [100 * shown["total"] / device.memory for device in DEVICES.values()]
+        assert right_ends(panel) == pytest.approx(np.minimum(shares, 150))
+
+
+def test_bars_that_run_out_of_the_picture_are_marked(panel):
+    shown = panel.view.update("LLaMA-70B", 1e9, "inference", 4, 16, 1024, 1)
+    beyond = [n for n, d in enumerate(DEVICES.values()) if shown["total"] > 1.5 * d.memory]
+    assert list(panel.view.shares.beyond.get_ydata()) == beyond == [0, 1, 2, 3, 4]
+
+
+def test_verdicts_say_it_in_words_marks_and_colours(panel):
+    for device, text in zip(DEVICES, panel.view.shares.verdicts, strict=True):
+        fits = panel.values["verdicts"][device] == "fits"
+        assert text.get_text().startswith("✓ " if fits else "✗ ")
+        assert text.get_text().endswith(" left" if fits else " too big")
+        assert to_rgb(text.get_color()) == to_rgb(style.GREEN if fits else style.VERMILLION)
+
+
+def test_the_parts_are_named_with_their_sizes_and_colours(panel):
+    assert [text.get_text() for text in panel.view.split.texts] == [
+        "weights 6.71 GB",
+        "KV cache 6.71 GB",
+        "activations 53.1 MB",
+        "",
+    ]
+    squares = [tuple(colour[:3]) for colour in panel.view.split.squares.get_facecolor()]
+    used = [panel.view.split.parts[name] for name in ("weights", "KV cache", "activations")]
+    assert squares == [tuple(bars.get_facecolor()[0][:3]) for bars in used]
+    move(panel, "mode", "full")
+    names = [text.get_text().split()[0] for text in panel.view.split.texts]
+    assert names == ["weights", "gradients", "optimizer", "activations"]
+
+
+def test_titles_count_the_devices(panel):
+    assert move(panel, "model", "BERT-base")
+    assert panel.view.title.get_text().endswith("fits into every device")
+    move(panel, "model", "GPT-3 175B")
+    assert panel.view.title.get_text().endswith("fits into 1 of 8 devices")
+    move(panel, "bits", 16)
+    assert panel.view.title.get_text().endswith("fits into no device")
+
+
+@pytest.mark.parametrize("present", ["0", "1"])
+def test_no_text_lies_on_another(monkeypatch, present):
+    monkeypatch.setenv("COURSEKIT_PRESENT", present)
+    panel = will_it_fit()
+    for mode, bits in (("inference", 4), ("lora", 4), ("full", 32)):
+        for model in (*MODELS, OWN):
+            for context, batch in ((CONTEXTS[0], 1), (CONTEXTS[-1], BATCHES[-1])):
+                panel.view.update(model, 1.11e11, mode, bits, 16, context, batch)
+                assert texts_collide(panel.view) == [], (model, mode, context, batch)
+
+
+def test_no_text_lies_on_another_with_ten_devices():
+    panel = will_it_fit(devices=[Device(f"my cluster number {n}", 10**9 * 3**n) for n in range(10)])
+    assert texts_collide(panel.view) == []
+
+
+def test_a_fast_redraw_equals_a_full_one(panel):
+    for name, value in (("model", "LLaMA-70B"), ("mode", "lora"), ("mode", "inference"), ("context", 256)):
+        move(panel, name, value)
+        assert np.array_equal(pixels(panel), redrawn(panel))
+
+
+# The controls
+
+
+def test_full_training_offers_no_coarse_weights_and_gives_them_back(panel):
+    move(panel, "mode", "full")
+    assert list(panel.controls["bits"].options) == [32, 16]
+    assert panel.controls["bits"].value == 16
+    assert panel.controls["kv_bits"].disabled
+    move(panel, "bits", 32)
+    move(panel, "mode", "lora")
+    assert list(panel.controls["bits"].options) == [32, 16, 8, 4]
+    assert panel.controls["bits"].value == 32
+    move(panel, "bits", 4)
+    move(panel, "mode", "inference")
+    assert panel.controls["bits"].value == 4
+    assert not panel.controls["kv_bits"].disabled
+
+
+def test_a_model_that_keeps_no_cache_has_no_use_for_its_bits(panel):
+    move(panel, "model", "BERT-base")
+    assert panel.controls["kv_bits"].disabled
+    move(panel, "model", "LLaMA-7B")
+    assert not panel.controls["kv_bits"].disabled
+
+
+@pytest.mark.parametrize(("name", "value"), [("context", 512), ("mode", "full"), ("model", OWN)])
+def test_one_move_sends_one_picture(panel, name, value):
+    with counted(panel) as sent:
+        move(panel, name, value)
+    assert len(sent) == 1
+
+
+def test_every_control_stands_above_the_picture(panel):
+    shown = [
+        child for row in panel.root.children if isinstance(row, ipywidgets.HBox) for child in row.children
+    ]
+    assert set(shown) == set(panel.controls.values())
+
+
+def test_own_devices_replace_the_presets():
+    panel = will_it_fit(devices=[Device("small", 10**9), Device("large", 10**12)])
+    assert panel.values["verdicts"] == {"small": "does not fit", "large": "fits"}
+
+
+@pytest.mark.parametrize("mode", ["inference", "lora", "full"])
+def test_it_starts_in_any_mode(mode):
+    panel = will_it_fit("LLaMA-7B", 16, mode=mode)
+    assert (panel.values["gradients"] > 0) == (mode != "inference")
+
+
+def test_it_shows_itself(panel, monkeypatch):
+    assert_shows_itself(panel, monkeypatch)
+    assert_no_pyplot_figures()
+    assert not any(character.isdigit() for character in panel.view.alt)
+
+
+def test_errors_surface(monkeypatch):
+    assert_errors_surface(will_it_fit(), "bits", 16, monkeypatch)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "says"),
+    [
+        ({"model": "LLaMA-8B"}, ValueError, "model must be one of"),
+        ({"mode": "training"}, ValueError, "mode must be one of"),
+        ({"bits": 5}, ValueError, "bits must be one of 32, 16, 8, 4; got 5"),
+        ({"bits": 4, "mode": "full"}, ValueError, "bits must be one of 32, 16; got 4"),
+        ({"kv_bits": 32}, ValueError, "kv_bits must be one of 16, 8, 4"),
+        ({"context": 1000}, ValueError, "context must be one of"),
+        ({"batch": 3}, ValueError, "batch must be one of"),
+        ({"batch": 2.5}, TypeError, "batch must be a whole number"),
+        ({"devices": []}, ValueError, "devices must be 1 to 10"),
+        ({"devices": ["laptop"]}, TypeError, "devices must be Devices; got str"),
+        ({"devices": [Device("a", 1), Device("a", 2)]}, ValueError, "its own name"),
+    ],
+)
+def test_bad_input_is_named(arguments, error, says):
+    with pytest.raises(error, match=says):
+        will_it_fit(**arguments)
