@@ -78,7 +78,8 @@ class StaircaseView(View):
     def _ratio(self, ax: Axes) -> None:
         bits = np.array([BITS[0], BITS[-1]])
         ax.set_xlim(0.4, 10.6)
-        ax.set_ylim(0, 84)
+        ax.set_ylim(0, 96)
+        ax.set_yticks(range(0, 61, 10))
         ax.set_xticks(list(BITS[1::2]))
         describe(ax, "bits", "SQNR (dB)")
         ax.plot(bits, predicted(bits), "--", color=style.GREY, linewidth=1.4)
@@ -86,7 +87,10 @@ class StaircaseView(View):
         (self.chosen,) = ax.plot(
             [], [], "o", color=style.BLUE, markersize=11, markeredgecolor=style.INK, zorder=4
         )
-        self.numbers = ax.text(0.05, 0.98, "", va="top", linespacing=1.4, transform=ax.transAxes, zorder=5)
+        look = {"va": "top", "linespacing": 1.4, "transform": ax.transAxes, "zorder": 5}
+        ax.text(0.05, 0.98, "levels\nscale\nmeasured\nrule", **look)
+        ax.text(0.98, 0.14, "rule: 6.02 · bits\n+ 1.76 dB", ha="right", **look)
+        self.numbers = ax.text(0.92, 0.98, "", ha="right", **look)
         self.moving += [self.measured, self.chosen, self.numbers]
 
     def update(self, bits: int, frequency: float) -> dict[str, Any]:
@@ -119,11 +123,10 @@ class StaircaseView(View):
         bits = "1 bit" if shown["bits"] == 1 else f"{shown['bits']} bits"
         self.title.set_text(f"{bits}: the error is {shown['sqnr']:.1f} dB below the signal")
         lines = [
-            f"{shown['levels']} levels",
-            f"scale {significant(shown['scale'])}",
-            f"measured {shown['sqnr']:.1f} dB",
-            f"rule {shown['predicted_sqnr']:.1f} dB =",
-            f"6.02 · {shown['bits']} + 1.76",
+            str(shown["levels"]),
+            significant(shown["scale"]),
+            f"{shown['sqnr']:.1f} dB",
+            f"{shown['predicted_sqnr']:.1f} dB",
         ]
         self.numbers.set_text("\n".join(lines))
 
