@@ -1,0 +1,832 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 05 PyTorch dynamic quantization
+#
+# One line of PyTorch gives a trained network 8-bit weights. Then come the questions. Why is the file not four times
+# smaller? Why does the accuracy sometimes go *up*? Why is the "fast" version often slower? After this notebook
+# you can
+#
+# - quantize a network in one line, and write down in integers what that line does,
+# - predict the size of the file before you make it,
+# - tell a real difference in accuracy or speed from noise,
+# - find the layer width from which on INT8 pays off on your machine,
+# - choose the number of bits for each layer under a budget.
+#
+# Time: about 60 minutes with the exercises, 15 minutes as a demonstration.
+#
+# {{badges}}
+
+# %% tags=["nbval-ignore-output"]
+import sys
+
+if "google.colab" in sys.modules:
+    # %pip install -q "{{install}}"
+    pass
+
+import copy
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+from coursekit import accuracy, claims, data, dynamic, exercises, models, plots
+from coursekit import quantization, runtime, scoreboard, timing, widgets
+
+runtime.start()
+
+# %% [markdown]
+# ## 1. What do we start from?
+#
+# The task: say which digit a picture of 8 × 8 pixels shows. The data come in three parts. The network learns from
+# `train`, every choice is made on `validation`, and `test` is touched only to report.
+
+# %%
+digits = data.digits()
+picture, axes = plots.style.axes(1, 10, height=1.1, alt="Ten test pictures, each with its digit above.")
+for ax, image, digit in zip(axes, digits.test.images, digits.test.y, strict=False):
+    ax.imshow(image, cmap="gray_r")
+    ax.set_title(str(digit), loc="center")
+    ax.set_axis_off()
+print(digits)
+picture
+
+# %% [markdown]
+# The network has 64 inputs, 128 hidden neurons and 10 outputs. This is the one place of the course where you see the
+# training loop. Everywhere else `models.fit` does the same for you. The matrices are so small that sharing the work
+# among threads costs more than it brings, so this notebook uses one thread.
+
+
+# %% tags=["nbval-ignore-output"]
+def train(model, x, y, epochs=30, batch_size=64):
+    optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
+    for _ in range(epochs):
+        for batch in torch.randperm(len(x)).split(batch_size):
+            loss = functional.cross_entropy(model(x[batch]), y[batch])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    return loss.item()
+
+
+torch.set_num_threads(1)
+model = nn.Sequential(nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 10))
+print(f"loss of the last batch: {train(model, *digits.train.tensors('cpu')):.3f}")
+
+# %% [markdown]
+# Three numbers describe what you have now: bytes on disk, share of right answers, seconds per answer. The clock runs
+# for one picture at a time, as an app on a phone would ask.
+
+# %% tags=["nbval-ignore-output"]
+x_test, y_test = digits.test.tensors("cpu")
+one_picture = x_test[:1]
+
+fp32_size = dynamic.state_dict_size(model)
+fp32_answers = models.predict(model, x_test)
+fp32_accuracy = accuracy.of(fp32_answers, y_test)
+with torch.inference_mode():
+    fp32_latency = timing.measure(lambda: model(one_picture), name="fp32")
+print(f"size      {fp32_size:,} bytes\naccuracy  {fp32_accuracy}\nlatency   {fp32_latency}")
+
+# %% [markdown]
+# Look at the interval behind the accuracy. It holds the true accuracies that fit these answers, and it is several
+# points wide, because 360 pictures are few. A single picture more or less already moves the accuracy by
+
+# %%
+claims.show("05-one-picture", measured=100 / len(digits.test))
+
+# %% [markdown]
+# ## 2. What does rounding do to the weights?
+#
+# Notebook 01 quantized an array in three lines: choose the scale by the largest weight, divide and round, multiply
+# back. It is a shopping bill in whole rupees. Here are three weights:
+
+# %%
+weights = np.array([0.79, -0.42, 0.12], dtype=np.float32)
+scale = np.abs(weights).max() / 127
+q = np.round(weights / scale).astype(np.int8)
+print(f"scale {scale:.5f}, integers {q}, multiplied back {(q * scale).round(3)}")
+claims.show("05-three-weights", measured=q.tolist() == [127, -68, 19])
+
+# %% [markdown]
+# Now do it to every Linear layer of a copy of the network. How far off can a weight be? Rounding goes to the nearest
+# step, so at most half a step: scale / 2. The cell keeps the error of every weight, in units of its layer's scale.
+
+# %% tags=["nbval-ignore-output"]
+by_hand, errors = copy.deepcopy(model), []
+for layer in (by_hand[0], by_hand[2]):
+    weight = layer.weight.data
+    scale = weight.abs().max() / 127
+    q = torch.round(weight / scale)
+    layer.weight.data = q * scale
+    errors.append(((weight - q * scale).abs() / scale).flatten())
+    print(f"{q.numel():5,} weights, scale {scale:.5f}, integers {q.min():.0f} to {q.max():.0f}")
+changed = (models.predict(by_hand, x_test) != fp32_answers).sum()
+print(f"answers that changed: {changed} of {len(y_test)}")
+
+# %% tags=["nbval-ignore-output"]
+claims.show("05-error-bound", measured=torch.cat(errors).max())
+
+# %% [markdown]
+# Nearly every weight has moved, and yet hardly an answer changes, if any. Why does it work? The usual explanation
+# starts with a picture of the weights:
+
+# %% tags=["nbval-ignore-output"]
+layers = [layer.weight.detach().flatten() for layer in (model[0], model[2])]
+relative = torch.cat([weights / weights.abs().max() for weights in layers])
+picture, ax = plots.style.axes(
+    height=2.8, alt="A histogram of all weights, as a share of their layer's largest: a hill around zero."
+)
+with plots.style.look():
+    ax.hist(relative.numpy(), bins=81, range=(-1, 1), color=plots.style.BLUE)
+    ax.axvspan(-0.25, 0.25, color=plots.style.PALE, alpha=0.6, zorder=0)
+    ax.text(0.27, 0.9, "a quarter of the range", transform=ax.get_xaxis_transform())
+    plots.comparison.describe(
+        ax, "weight, as a share of the layer's largest", "number of weights", "Most weights lie near zero"
+    )
+picture
+
+# %% [markdown]
+# The grey band is a quarter of the range. If the weights were spread evenly, it would hold 25 % of them.
+
+# %% tags=["nbval-ignore-output"]
+crowd = relative.abs() < 0.25
+claims.show("05-near-zero", measured=100 * crowd.float().mean())
+
+# %% [markdown]
+# So the weights do crowd near zero. But do the many weights in the band have smaller errors than the few outside?
+# Divide one mean error by the other:
+
+# %% tags=["nbval-ignore-output"]
+error = torch.cat(errors)
+claims.show("05-crowd-errors", measured=error[crowd].mean() / error[~crowd].mean())
+
+# %% [markdown]
+# The steps are equally far apart everywhere, so the errors are equally large everywhere. What saves the network is
+# the sum: a neuron adds up 64 or 128 products. Their errors are small beside the largest weights, they have random
+# signs, and most of them cancel.
+#
+# ## 3. What does one line of PyTorch do?
+#
+# Here is the line. It calls PyTorch's own `quantize_dynamic`, which replaces every `nn.Linear` (recurrent layers,
+# too) and leaves all else alone. Section 7 says why we do not call PyTorch directly.
+
+# %%
+int8_model = dynamic.quantize_dynamic(model)
+
+# %% [markdown]
+# You can use the result like the network before. But open it up first. What does it store?
+
+
+# %% tags=["nbval-ignore-output"]
+def contents(model):
+    """Return a line for each tensor that would be written to disk."""
+    state = [(name, e if isinstance(e, tuple) else (e,)) for name, e in model.state_dict().items()]
+    tensors = [(name, t) for name, entry in state for t in entry if isinstance(t, torch.Tensor)]
+    return [f"{name:33} {str(t.dtype):14} {tuple(t.shape)}" for name, t in tensors]
+
+
+print("FP32", *contents(model), "", sep="\n")
+print(f"INT8, made by {int8_model.quantized_by}", *contents(int8_model), sep="\n")
+
+# %% [markdown]
+# The weights are 8-bit integers now (`qint8`: integers and their scale in one tensor). The biases are still FP32:
+# there are few of them. Entries called `scale` and `zero_point` beside them are empty seats, for networks whose
+# activations were measured beforehand. Here that happens anew in every call. Now look inside the first layer:
+
+
+# %% tags=["nbval-ignore-output"]
+def stored_weights(layer):
+    """Return the integers and the scale of a dynamic layer, PyTorch's or coursekit's."""
+    if isinstance(layer, dynamic.DynamicLinear):
+        return layer.weight.numpy(), float(layer.scale)
+    weight = layer.weight()
+    return weight.int_repr().numpy(), weight.q_scale()
+
+
+weight_q, weight_scale = stored_weights(int8_model[0])
+print(f"{weight_q.dtype} from {weight_q.min()} to {weight_q.max()}, scale {weight_scale:.6f}")
+print(f"largest weight / scale = {model[0].weight.abs().max() / weight_scale:.2f}")
+
+# %% [markdown]
+# The largest weight is 127.5 steps, not 127: PyTorch makes use of −128 as well. That moves the largest weight itself
+# by half a step, and no other weight by more.
+#
+# So much for the weights. They are quantized once. The **activations**, the numbers that flow in, differ from call
+# to call, so their scale is chosen in every call. That is what *dynamic* means. After a ReLU no activation is
+# negative, and a scale that is symmetric around zero would waste half of the integers. So the activations get
+# unsigned integers and a **zero point**, the integer that stands for 0:
+
+
+# %%
+def quantize_activations(x, top):
+    low, high = min(x.min(), 0), max(x.max(), 0)  # the range has to hold 0
+    scale = (high - low) / top
+    zero_point = int(np.round(-low / scale))
+    x_q = np.clip(np.round(x / scale) + zero_point, 0, top)
+    return x_q.astype(np.uint8), scale, zero_point
+
+
+x_q, scale, zero_point = quantize_activations(np.array([0.5, 1.2, -0.3, 0.8]), top=255)
+print(f"integers {x_q}, scale {scale:.6f}, zero point {zero_point}")
+claims.show("05-zero-point", measured=zero_point if x_q.tolist() == [136, 255, 0, 187] else np.inf)
+
+# %% [markdown]
+# How many integers does the library use? Eight bits would allow 0 to 255. But look at what an older processor does
+# with two products, activation times weight, that it adds up in 16 bits:
+
+# %%
+for top in (255, 127):
+    total = top * 128 + top * 128
+    print(f"{top} × 128 + {top} × 128 = {total:,}", "fits" if total <= 32_767 else "is more than 32,767")
+
+# %% [markdown]
+# So most of PyTorch's engines leave one bit of the activations unused (`reduce_range` in its source code). Its
+# engine for Arm processors uses all eight. Here is a batch with both signs, and the number of steps it gets on your
+# machine:
+
+# %% tags=["nbval-ignore-output"]
+batch = np.random.default_rng(7).normal(size=(8, 64)).astype(np.float32)
+step, _ = dynamic.activation_qparams(torch.from_numpy(batch))
+top = round(float(np.ptp(batch)) / step)
+print(f"{top} steps on the engine {torch.backends.quantized.engine}")
+
+# %% [markdown]
+# Now the whole layer. Five steps: find the range of the batch, get scale and zero point, round to integers, multiply
+# and add up **in integers**, and only then go back to real numbers. One output, written as slowly as possible:
+
+
+# %%
+def integer_sum(x_q, zero_point, weight_q):
+    total = 0  # the processor keeps it in 32 bits
+    for activation, weight in zip(x_q.tolist(), weight_q.tolist(), strict=True):
+        total += (activation - zero_point) * weight
+    return total
+
+
+# %% [markdown]
+# Do it for all 8 × 128 outputs, and compare with what the library returns for the same batch. The lecture's version of
+# the steps stands beside it: it takes max|x| / 127 as the scale of the activations, without a zero point.
+
+# %% tags=["nbval-ignore-output"]
+x_q, x_scale, zero_point = quantize_activations(batch, top)
+sums = np.array([[integer_sum(x, zero_point, w) for w in weight_q] for x in x_q])
+bias = model[0].bias.detach().numpy()
+in_integers = sums * (x_scale * weight_scale) + bias
+
+symmetric = np.abs(batch).max() / 127
+as_printed = np.round(batch / symmetric) @ weight_q.T.astype(float) * (symmetric * weight_scale) + bias
+
+library = int8_model[0](torch.from_numpy(batch)).numpy()
+for name, y in {"with zero point": in_integers, "max|x| / 127": as_printed}.items():
+    print(f"{name:16} largest difference from the library {np.abs(y - library).max():.7f}")
+
+# %% tags=["nbval-ignore-output"]
+claims.show("05-activation-scale", measured=np.abs(in_integers - library).max())
+
+# %% [markdown]
+# **Exercise 1.** Build the layer: one function, all five steps, no Python loop. `quantize_activations` does the first
+# three. `x_q` and `weight_q` are 8-bit integers, so give the sum more room before you subtract or multiply.
+
+
+# %% tags=["exercise"]
+def dynamic_linear(x, weight_q, weight_scale, bias, top):
+    # solution
+    x_q, x_scale, zero_point = quantize_activations(x, top)
+    total = (x_q.astype(np.int32) - zero_point) @ weight_q.T.astype(np.int32)
+    return total * (x_scale * weight_scale) + bias
+    # end solution
+
+
+exercises.check("05-dynamic-linear", dynamic_linear)
+
+# %% [markdown]
+# ## 4. How do you read the result?
+#
+# Now you know what the line did. Three numbers come out, and each of them is easily misread. Start with the size. A
+# byte instead of four: how many times smaller does the file get?
+
+# %%
+exercises.predict("05-file-ratio", ..., unit="×")
+
+# %% tags=["nbval-ignore-output"]
+int8_size = dynamic.state_dict_size(int8_model)
+n_weights = 64 * 128 + 128 * 10
+n_biases = 128 + 10
+parts = {"FP32": [4 * n_weights, 4 * n_biases], "INT8": [n_weights, 4 * n_biases]}
+print("bytes   weights   biases     rest     file")
+for name, size in (("FP32", fp32_size), ("INT8", int8_size)):
+    parts[name].append(size - sum(parts[name]))
+    print(name, *(f"{number:8,}" for number in (*parts[name], size)))
+
+# %% [markdown]
+# The rest is the box: names, types, shapes, scales, and the structure of the zip file that PyTorch writes. A box takes
+# room even if there is nothing in it.
+
+# %% tags=["nbval-ignore-output"]
+picture, ax = plots.style.axes(height=2.2, alt="FP32 and INT8 files as bars of weights, biases and box.")
+colours = {"weights": plots.style.BLUE, "biases": plots.style.INK, "box": plots.style.ORANGE}
+left = np.zeros(2)
+with plots.style.look():
+    for name, kilobytes in zip(colours, np.transpose(list(parts.values())) / 1000, strict=True):
+        ax.barh(list(parts), kilobytes, left=left, color=colours[name], label=name)
+        left += kilobytes
+    ax.invert_yaxis()
+    ax.legend(loc="lower right")
+    plots.comparison.describe(ax, "size of the file (kB)", "", "Only the weights shrink")
+picture
+
+# %%
+claims.show("05-weight-bytes", measured=parts["FP32"][0] / parts["INT8"][0])
+
+# %% tags=["nbval-ignore-output"]
+claims.show("05-file-ratio", measured=fp32_size / int8_size)
+
+# %% [markdown]
+# The smaller the network, the more the box weighs. The lecture prints 70.0 and 22.0 "KB". This network is smaller than
+# that. Which network would fit those numbers? Try one layer more, and units of 1,024 bytes:
+
+# %% tags=["nbval-ignore-output"]
+lectures = models.mlp((64, 128, 64, 10))
+fp32_file = dynamic.state_dict_size(lectures) / 1024
+int8_file = dynamic.state_dict_size(dynamic.quantize_dynamic(lectures)) / 1024
+print(f"64-128-64-10: FP32 {fp32_file:.1f} KiB, INT8 {int8_file:.1f} KiB")
+claims.show("05-lectures-file", measured=int8_file)
+
+# %% [markdown]
+# **Exercise 2.** Predict the INT8 file of a network 64-96-48-10, in bytes, to within 5 %. Do not build that network.
+# But you may measure an empty box: quantize a network with three layers and next to no weights.
+
+# %% tags=["exercise"]
+predicted_bytes = ...
+# solution
+n_int8 = 64 * 96 + 96 * 48 + 48 * 10  # one byte each
+n_fp32 = 96 + 48 + 10  # the biases, four bytes each
+box = dynamic.state_dict_size(dynamic.quantize_dynamic(models.mlp((1, 1, 1, 1))))
+predicted_bytes = n_int8 + 4 * n_fp32 + box
+# end solution
+exercises.check("05-file-size", predicted_bytes)
+
+# %% [markdown]
+# **Accuracy.** Rounding throws information away, so the accuracy has to fall. Or does it? In the lecture's table it goes
+# *up*, from 0.955 to 0.958. See what your network does on the 360 test pictures:
+
+# %% tags=["nbval-ignore-output"]
+int8_answers = models.predict(int8_model, x_test)
+int8_accuracy = accuracy.of(int8_answers, y_test)
+shares = np.array([(a.value, a.low, a.high) for a in (fp32_accuracy, int8_accuracy)]).T
+picture, ax = plots.style.axes(height=1.8, alt="The accuracy of FP32 and of INT8, with their intervals.")
+plots.comparison.dots_with_interval(
+    ax,
+    ["FP32", "INT8"],
+    *(100 * shares),
+    unit="right answers in the test (%)",
+    title="No difference that 360 pictures could show",
+)
+picture
+
+# %% [markdown]
+# The intervals are wide, but they do not settle it: both models saw the same pictures. The right question is a paired
+# one. Look only at pictures that one model gets right and the other wrong. If rounding makes no difference, each such
+# picture is a fair coin. **McNemar's test** asks how surprising these coins are:
+
+# %% tags=["nbval-ignore-output"]
+paired = accuracy.mcnemar(int8_answers, fp32_answers, y_test)
+print(f"a = INT8, b = FP32: {paired}")
+print(f"INT8 minus FP32: {accuracy.difference(int8_answers, fp32_answers, y_test)}")
+claims.show("05-more-accurate", measured=paired)
+
+# %% [markdown]
+# One network is one throw of the dice. Train 20 of them from 20 seeds (`fit_many` does it in one go) and quantize each:
+
+# %% tags=["nbval-ignore-output"]
+seeds = range(20)
+ensemble = models.fit_many((64, 128, 10), *digits.train.tensors("cpu"), seeds=seeds)
+changed, gained = [], []  # answers of INT8 that are new, and how many more of its answers are right
+for seed in seeds:
+    before = models.predict(ensemble.model(seed), x_test)
+    after = models.predict(dynamic.quantize_dynamic(ensemble.model(seed)), x_test)
+    changed.append((before != after).sum())
+    gained.append((after == digits.test.y).sum() - (before == digits.test.y).sum())
+for name, sign in {"more": 1, "fewer": -1, "equally many": 0}.items():
+    print(f"INT8 has {name} right answers on {np.sum(np.sign(gained) == sign)} of {len(seeds)} seeds")
+
+# %% tags=["nbval-ignore-output"]
+claims.show("05-changed-answers", measured=np.mean(changed))
+
+# %% tags=["nbval-ignore-output"]
+claims.show("05-accuracy-lost", measured=-100 * np.mean(gained) / len(digits.test))
+
+# %% [markdown]
+# So a table with 0.955 and 0.958 reports one lucky picture. The honest reading is: the same accuracy.
+#
+# **Latency.** Integers are simpler than floats, so INT8 should be faster. `timing.compare` runs both models in turns, in
+# a shuffled order, so that a busy moment of your machine hits both. Your guess: how many times as fast is INT8?
+
+# %%
+exercises.predict("05-tiny-network", ..., unit="× as fast")  # 1 is equally fast, 0.5 takes twice as long
+
+# %% tags=["nbval-ignore-output"]
+with torch.inference_mode():
+    latency = timing.compare(
+        {"fp32": lambda: model(one_picture), "int8": lambda: int8_model(one_picture)}, baseline="fp32"
+    )
+latency
+
+# %% tags=["nbval-ignore-output"]
+claims.show("05-tiny-network", measured=latency.ratio("int8"))
+
+# %% [markdown]
+# Read the interval, not the number alone. If all of it lies below 1, the integers take longer: finding the range,
+# rounding and scaling back cost more than this small product saves. If all of it lies above 1, your processor is an
+# exception. If it holds 1, no difference was shown.
+#
+# The scoreboard keeps the results of both, measured side by side. At the end of the course the dashboard compares all
+# variants on it.
+
+# %% tags=["nbval-ignore-output"]
+for variant, timed, size, share in (
+    ("fp32", "fp32", fp32_size, fp32_accuracy),
+    ("int8-dynamic", "int8", int8_size, int8_accuracy),
+):
+    took = latency.measurements[timed]
+    scoreboard.record(variant, size_bytes=size, latency=took, accuracy=share, notebook="05", device="cpu")
+scoreboard.table()
+
+# %% [markdown]
+# ## 5. When does INT8 become faster?
+#
+# In a layer of width $n$, the steps around the product touch every activation once: that grows with $n$. The
+# product itself needs $n^2$ multiplications, and $n^2$ weights that have to be fetched. So the wider the layer, the
+# less the overhead counts. Where does the balance tip? Your guess for one picture at a time:
+
+# %%
+exercises.predict("05-thousand-times", ..., unit="neurons wide")
+
+
+# %% [markdown]
+# Measure it: five widths, three batch sizes, each pair of models in turns.
+
+
+# %%
+def speed_up(width, batch, max_time=0.25):
+    layer = nn.Sequential(nn.Linear(width, width)).eval()
+    int8_layer, x = dynamic.quantize_dynamic(layer), torch.randn(batch, width)
+    candidates = {"fp32": lambda: layer(x), "int8": lambda: int8_layer(x)}
+    with torch.inference_mode():
+        return timing.compare(candidates, baseline="fp32", max_time=max_time).ratio("int8")
+
+
+def measure_grid(progress=lambda share: None):
+    shapes = [(width, batch) for width in (128, 256, 512, 1024, 2048) for batch in (1, 8, 64)]
+    ratios = {}
+    for done, shape in enumerate(shapes, 1):
+        ratios[shape] = speed_up(*shape)
+        progress(done / len(shapes))
+    return plots.crossover.CrossoverGrid.of(ratios, runtime.describe().label)
+
+
+# %% tags=["nbval-ignore-output"]
+grid = measure_grid()
+grid
+
+# %% [markdown]
+# Drag the width and the batch. Where does each line cross 1×, and do the intervals there leave 1× out?
+
+# %% tags=["nbval-ignore-output"]
+widgets.crossover(grid, measure=measure_grid)
+
+# %% [markdown]
+# How do the lecture's rules of thumb fare here? Its first rule is about large layers. Width 2,048 has 4.2 million weights:
+
+# %% tags=["nbval-ignore-output"]
+claims.show("05-large-layer", measured=timing.Ratio(*grid.at(2048, 1)))
+
+# %% [markdown]
+# The second rule: a layer of a few megabytes (width 1,024 takes 4.2 MB in FP32) is as fast or a bit faster.
+
+# %% tags=["nbval-ignore-output"]
+claims.show("05-medium-layer", measured=timing.Ratio(*grid.at(1024, 1)))
+
+# %% [markdown]
+# The third rule: the speed comes once the matrices are 1,000 times larger than 64 × 128. Take the first width from
+# which on INT8 wins at every measured width (infinity, if there is none):
+
+# %% tags=["nbval-ignore-output"]
+claims.show("05-thousand-times", measured=grid.crossover(1) or np.inf)
+
+# %% [markdown]
+# These are statements about hardware, so they may hold on one machine and fail on the next. What decides? Two things:
+# whether the weights come from a nearby cache or from far away, where a quarter of the bytes helps, and what the
+# processor can do with 8-bit integers.
+
+# %% tags=["nbval-ignore-output"]
+print(runtime.describe().int8)
+
+# %% [markdown]
+# With **VNNI** (or Arm's dot product) one instruction multiplies 8-bit numbers in groups of four and adds the products up
+# in 32 bits. **AMX** does so for whole tiles of a matrix. Without any of them the processor first has to widen the integers
+# to 16 bits, and the advantage over FP32 shrinks.
+#
+# ## 6. How few bits are enough?
+#
+# Nothing stops you at 8 bits, except the processor: it has no 5-bit products. But you can round to 5 bits and compute
+# with the rounded weights as floats. That is **fake quantization**: it shows the accuracy, not the speed. It also lets you
+# choose how many weights share a scale: the whole matrix, one **channel** (a row, the weights of one neuron), or a
+# **group** of 16 neighbours in a row. Fewer bits, 20 seeds: at how many bits does a scale per matrix lose more than
+# 5 points?
+
+# %%
+exercises.predict("05-cliff", ..., unit="bits")
+
+# %%
+schemes = {"per tensor": {}, "per channel": {"axis": 0}, "per group": {"group": 16}}
+bit_widths = range(8, 1, -1)
+
+
+def rounded(weights, bits, scheme):
+    """Return every matrix in ``weights`` [seeds, out, in] rounded, as floats."""
+    matrices = [quantization.quantize(w, bits, **schemes[scheme]).dequantize() for w in weights.numpy()]
+    return torch.from_numpy(np.stack(matrices))
+
+
+x_validation, y_validation = digits.validation.tensors("cpu")
+found = {scheme: [] for scheme in schemes}  # accuracy in %, [bits, seeds]
+for scheme, rows in found.items():
+    for bits in bit_widths:
+        network = ensemble.replace([rounded(w, bits, scheme) for w in ensemble.weights])
+        rows.append(100 * network.accuracy(x_validation, y_validation))
+
+# %% tags=["nbval-ignore-output"]
+picture, ax = plots.style.axes(
+    alt="Accuracy against bits per weight, one line per scheme, with the band of all seeds: flat, then a cliff."
+)
+ax.invert_xaxis()
+plots.comparison.lines(
+    ax,
+    bit_widths,
+    {scheme: np.mean(rows, axis=1) for scheme, rows in found.items()},
+    {scheme: (np.min(rows, axis=1), np.max(rows, axis=1)) for scheme, rows in found.items()},
+    x_label="bits per weight (band: worst to best of 20 seeds)",
+    y_label="right answers in validation (%)",
+    title="Flat for a long time, then a cliff",
+)
+picture
+
+# %% tags=["nbval-ignore-output"]
+fp32_mean = 100 * ensemble.accuracy(x_validation, y_validation).mean()
+lost = {}  # points against FP32, in the mean over the seeds
+print("points lost", *(f"{scheme:>12}" for scheme in schemes))
+for row, bits in enumerate(bit_widths):
+    for scheme in schemes:
+        lost[scheme, bits] = fp32_mean - np.mean(found[scheme][row])
+    print(f"{bits:4} bits  ", *(f"{lost[scheme, bits]:12.1f}" for scheme in schemes))
+
+# %% tags=["nbval-ignore-output"]
+claims.show("05-int4", measured=lost["per channel", 4])
+
+# %% tags=["nbval-ignore-output"]
+claims.show("05-cliff", measured=max(bits for bits in bit_widths if lost["per tensor", bits] > 5))
+
+# %% [markdown]
+# The signal-to-noise ratio tells the same story without any pictures of digits. Here it is for the hidden layer, in dB:
+# each bit less costs about 6 dB (more, where few levels are left), and every finer scheme starts higher.
+
+# %% tags=["nbval-ignore-output"]
+hidden = ensemble.weights[0]
+decibels = {}
+print("SQNR in dB ", *(f"{scheme:>12}" for scheme in schemes))
+for bits in bit_widths:
+    for scheme in schemes:
+        decibels[scheme, bits] = quantization.sqnr(hidden, rounded(hidden, bits, scheme))
+    print(f"{bits:4} bits  ", *(f"{decibels[scheme, bits]:12.1f}" for scheme in schemes))
+
+# %% tags=["nbval-ignore-output"]
+claims.show("05-per-channel", measured=decibels["per channel", 4] - decibels["per tensor", 4])
+
+# %% [markdown]
+# Why do more scales help so much? Look at a matrix with a quiet row and a loud one. One scale for both has to reach 2.0:
+
+# %%
+quiet_and_loud = np.array([[0.01, -0.02, 0.015, -0.005], [1.5, -2.0, 0.8, -1.2]], dtype=np.float32)
+one_scale = quantization.quantize(quiet_and_loud, 8)
+print(f"scale {one_scale.scale:.5f}\n{one_scale.q}")
+claims.show("05-one-scale", measured=one_scale.q[0].tolist() == [1, -1, 1, 0])
+
+# %% [markdown]
+# The quiet row is left with three values.
+#
+# **Exercise 3.** Give each row its own scale. Return the integers and the scales, one for each row.
+
+
+# %% tags=["exercise"]
+def quantize_per_channel(weight, bits=8):
+    # solution
+    scale = np.abs(weight).max(axis=1, keepdims=True) / (2 ** (bits - 1) - 1)
+    return np.round(weight / scale).astype(np.int8), scale
+    # end solution
+
+
+exercises.check("05-per-channel", quantize_per_channel)
+
+# %% [markdown]
+# With two scales the quiet row comes alive:
+
+# %%
+two_scales = quantization.quantize(quiet_and_loud, 8, axis=0)
+print(f"scales {two_scales.scale.ravel().round(6)}\n{two_scales.q}")
+print(f"0.01 / scale = {quiet_and_loud[0, 0] / two_scales.scale[0, 0]:.6f} in float32")
+claims.show("05-two-scales", measured=int(two_scales.q[0, 0]))
+
+# %% [markdown]
+# Drag the bits down, then let one weight grow into an **outlier**. With one scale for all, the outlier ruins every
+# channel. With one per channel, it ruins only its own.
+
+# %%
+widgets.channel_heatmap()
+
+# %% [markdown]
+# An outlier still ruins its own channel. Groups lock it up in a smaller cell. Here is one row at 4 bits, integers from
+# −7 to 7, in groups of four:
+
+# %%
+row = np.array([0.1, 0.2, 0.15, 0.12, 2.0, -1.8, 1.5, -2.1], dtype=np.float32)
+one_scale, groups = quantization.quantize(row, 4), quantization.quantize(row, 4, group=4)
+for name, result in (("one scale", one_scale), ("groups of 4", groups)):
+    scales = ", ".join(f"{scale:.4f}" for scale in result.scale.ravel())
+    print(f"{name:12} integers {result.q}, scales {scales}")
+claims.show("05-groups", measured=int(groups.q[0]))
+
+# %%
+lowest, highest = groups.levels
+claims.show("05-levels", measured=highest - lowest + 1)
+
+# %% [markdown]
+# Finer is better, then, but every scale takes room. The usual compromise for language models is groups of 128, each with
+# a scale of 16 bits. Per weight that costs
+
+# %%
+claims.show("05-group-cost", measured=16 / 128)
+
+# %% [markdown]
+# **Which layer deserves the bits?** The hidden layer has 8,192 weights, the output layer 1,280. Suppose that all weights
+# together may take 3,000 bytes. Try every pair of widths, per channel, and measure on validation:
+
+# %%
+layer_weights, budget = (64 * 128, 128 * 10), 3000
+choices = {bits: [rounded(w, bits, "per channel") for w in ensemble.weights] for bits in bit_widths}
+measured, points = {}, {}  # accuracy of each pair, and where it stands in the picture
+for first in bit_widths:
+    for second in bit_widths:
+        network = ensemble.replace([choices[first][0], choices[second][1]])
+        measured[first, second] = network.accuracy(x_validation, y_validation).mean()
+        points[first, second] = np.dot((first, second), layer_weights) / 8, 100 * measured[first, second]
+
+# %% tags=["nbval-ignore-output"]
+picture, ax = plots.style.axes(alt="Accuracy against bytes for all pairs of bits, and the budget as a line.")
+with plots.style.look():
+    ax.plot(*np.transpose(list(points.values())), "o", color=plots.style.BLUE)
+    ax.plot(*np.transpose([points[bits, bits] for bits in bit_widths]), "s", color=plots.style.VERMILLION)
+    ax.axvline(budget, color=plots.style.INK, linestyle="--")
+    ax.text(budget, 0.5, " the budget", transform=ax.get_xaxis_transform())
+    ax.annotate("2 bits in the output layer", points[5, 2], (0, 9), textcoords="offset points", ha="center")
+    plots.comparison.describe(
+        ax,
+        "bytes for all weights (squares: equal bits in both layers)",
+        "right answers in validation (%)",
+        "Under this budget, equal bits are the worse choice",
+    )
+picture
+
+# %% [markdown]
+# Left of the dashed line is what you can afford. Saving on the small output layer hardly makes the file smaller, and it
+# costs the most.
+#
+# **Exercise 4.** Write the choice: of all pairs of bits that fit into `budget` bytes, return the one with the highest
+# accuracy. `accuracy` maps pairs such as `(4, 8)` to accuracies, and `weights` says how many weights each layer has.
+
+
+# %% tags=["exercise"]
+def choose_bits(accuracy, weights, budget):
+    # solution
+    def size(pair):
+        return (pair[0] * weights[0] + pair[1] * weights[1]) / 8
+
+    fitting = [pair for pair in accuracy if size(pair) <= budget]
+    return max(fitting, key=accuracy.get)
+    # end solution
+
+
+exercises.check("05-bits", choose_bits)
+
+# %% [markdown]
+# The choice was made on validation. Only now look at the test pictures, in the mean over the 20 seeds:
+
+# %% tags=["nbval-ignore-output"]
+chosen = choose_bits(measured, layer_weights, budget)
+if chosen is None:
+    print("Solve exercise 4, and this cell reports your choice.")
+else:
+    for name, (first, second) in {"equal bits": (2, 2), "your choice": chosen}.items():
+        network = ensemble.replace([choices[first][0], choices[second][1]])
+        share = 100 * network.accuracy(x_test, y_test).mean()
+        print(f"{name:12} {first} and {second} bits, {points[first, second][0]:,.0f} bytes: {share:.1f} %")
+
+# %% [markdown]
+# ## 7. What about the GPU, and how long will this line last?
+#
+# **The GPU.** PyTorch's dynamic INT8 is a CPU feature. A GPU is built for other small formats: FP16, BF16, and TF32, which
+# keeps 32 bits in memory and multiplies with 10 bits of mantissa. There you convert the network and are done: no scales, no
+# zero points.
+
+
+# %%
+def allow_tf32(allowed):
+    matmul = torch.backends.cuda.matmul
+    if hasattr(matmul, "fp32_precision"):
+        matmul.fp32_precision = "tf32" if allowed else "ieee"
+    else:  # PyTorch before 2.9
+        matmul.allow_tf32 = allowed
+
+
+def in_format(model, x, dtype, tf32=False):
+    """Return a function that runs a copy of the model on x in this format."""
+    converted, inputs = copy.deepcopy(model).to(x.device, dtype), x.to(dtype)
+
+    def run():
+        allow_tf32(tf32)
+        return converted(inputs)
+
+    return run
+
+
+# %% [markdown]
+# On a GPU the next cell measures a wide network in all four formats, and counts how many answers of the digits network
+# change. Without a GPU it measures nothing, and says so.
+
+
+# %% tags=["nbval-ignore-output"]
+def compare_formats(model, x, **options):
+    formats = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+    runs = {name: in_format(model, x, dtype) for name, dtype in formats.items()}
+    runs["tf32"] = in_format(model, x, torch.float32, tf32=True)
+    with torch.inference_mode():
+        flips = {name: int((run().argmax(1) != runs["fp32"]().argmax(1)).sum()) for name, run in runs.items()}
+        timed = timing.compare(runs, baseline="fp32", **options)
+    allow_tf32(False)
+    return timed, flips
+
+
+# %% tags=["nbval-ignore-output"]
+device = runtime.device()
+if device.type == "cuda":
+    wide, pictures = models.mlp((4096, 4096, 10)).to(device), torch.randn(512, 4096, device=device)
+    print("INT8 above was measured on the CPU. On the GPU, 512 rows through a network 4096-4096-10:")
+    print(compare_formats(wide, pictures, device=device)[0])
+    _, flips = compare_formats(model, x_test.to(device), device=device)
+    print(f"of {len(x_test)} answers of the digits network, so many differ from FP32:")
+    print(", ".join(f"{name} {count}" for name, count in flips.items()))
+else:
+    print("Running on the CPU: no GPU formats to compare, so no figures here.")
+    print("Dynamic INT8, above, was measured on the CPU and would be on any machine.")
+
+# %% [markdown]
+# **The line.** PyTorch has marked `torch.ao.quantization` as deprecated: it still works, with warnings, and may be removed
+# from a later release. `dynamic.quantize_dynamic` silences exactly those warnings. Where PyTorch's function is gone, it puts
+# its own integer layer in place, with the same five steps, and says so. The successor is the separate package `torchao`. It is
+# made for compiled models and for GPUs; on a CPU and without compilation it can be slower than FP32, so measure before you
+# switch. To run INT8 without PyTorch at all, see notebook 06.
+#
+# Dynamic quantization is the easiest of three ways. **Static** quantization measures the activations beforehand on sample
+# data and saves the work in each call. **Quantization-aware training** lets the network get used to the rounding while it
+# learns, and pays off where few bits are left.
+#
+# ## Quiz
+
+# %%
+exercises.quiz("05")
+
+# %% [markdown]
+# ## What you should remember
+#
+# 1. Dynamic quantization stores weights as INT8 once and chooses the activations' scale and zero point in every call.
+# 2. Weights shrink four times. Biases and the box do not, and in a small file they count.
+# 3. At 8 bits the accuracy stays the same. Ask a paired test before you believe a difference.
+# 4. Overhead grows with the width, the product with its square: INT8 pays off for wide layers. Measure where.
+# 5. Below 4 bits it matters how many weights share a scale, and which layer gets the bits.
+#
+# ## Where to go next
+#
+# Notebook 06 exports the network to ONNX, quantizes it there, and runs it without PyTorch. Notebook 07 removes weights
+# instead of shortening them.
