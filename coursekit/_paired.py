@@ -17,8 +17,10 @@ RESAMPLES = 500
 MIN_VALUES = 6
 # The middle half of a candidate's samples spans more than this part of its median: the machine is disturbed.
 DISTURBED = 0.25
-# Then the quickest sample of so many rounds counts, because disturbance only adds time.
+# Then the rounds are grouped into heats, and each candidate's quickest sample of a heat counts: disturbance
+# only adds time. A heat has up to eight rounds; of nine heats the sign test can spare the lowest and highest.
 HEAT = 8
+MIN_HEATS = 9
 
 
 def orders(candidates: int) -> Iterator[NDArray[np.intp]]:
@@ -39,7 +41,7 @@ def log_ratios(numerator: NDArray[np.float64], denominator: NDArray[np.float64])
     """Return log(numerator / denominator) [rounds]; only each heat's quickest on a disturbed machine."""
     both = np.stack([numerator, denominator])  # [2, rounds]
     if relative_iqr(both).max() > DISTURBED:
-        size = min(max(both.shape[1] // MIN_VALUES, 1), HEAT)
+        size = min(max(both.shape[1] // MIN_HEATS, 1), HEAT)
         whole = both.shape[1] // size * size
         both = both[:, -whole:].reshape(2, -1, size).min(axis=2)
     top, bottom = np.log(both)
