@@ -2,12 +2,13 @@
 
 import functools
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from coursekit import _arguments, runtime
+from coursekit import _arguments, _display, _scratch, runtime
 
 if TYPE_CHECKING:
     import torch
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 TEST_PICTURES = 360
 VALIDATION_PICTURES = 287
 SPLIT_SEED = 11
+# An archive repeats so many different messages, each time with another reference number.
+ARCHIVE_MESSAGES = 2000
+ROWS_AT_ONCE = 20_000
 
 # Templates for the spam filter: what matters is that the words overlap, as they do in real mail.
 SPAM = (
@@ -88,6 +92,34 @@ class Messages:
         return f"{len(self)} messages, {int(self.labels.sum())} of them spam"
 
 
+class Archive:
+    """A folder with ``csv``, a file of ``rows`` messages with the columns text and label; see ``archive``."""
+
+    def __init__(self, size: int, seed: int) -> None:
+        self._scratch = _scratch.Scratch()
+        self.folder: Path = self._scratch.path
+        self.csv = self.folder / "messages.csv"
+        try:
+            self.rows = _write_messages(self.csv, size, seed)
+        except BaseException:
+            self.remove()
+            raise
+        self.nbytes = self.csv.stat().st_size
+
+    def remove(self) -> None:
+        """Remove the folder and everything in it; doing so twice does no harm."""
+        self._scratch.remove()
+
+    def __enter__(self) -> "Archive":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.remove()
+
+    def __repr__(self) -> str:
+        return f"{self.rows:,} messages, {_display.size(self.nbytes)} in a temporary folder"
+
+
 def digits() -> Digits:
     """Return scikit-learn's digits, always split the same way, each part with every digit in proportion.
 
@@ -106,6 +138,16 @@ def messages(count: int = 1000, seed: int = 0) -> Messages:
     rng = np.random.default_rng(_arguments.integer("seed", seed, 0))
     labels = rng.integers(0, 2, count)
     return Messages(tuple(_message(rng, SPAM if spam else HAM) for spam in labels), labels)
+
+
+def archive(size: int = 50_000_000, seed: int = 0) -> Archive:
+    """Write about ``size`` bytes of messages to a temporary folder; the same seed gives the same file.
+
+    The folder is gone after ``remove()``, at the end of a ``with`` block, with the object, or with the
+    process, also when that is killed. Errors: TypeError or ValueError for bad arguments, OSError if the disk
+    is full.
+    """
+    return Archive(_arguments.integer("size", size, 1000), _arguments.integer("seed", seed, 0))
 
 
 @functools.cache
@@ -136,3 +178,17 @@ def _message(rng: np.random.Generator, templates: tuple[str, ...]) -> str:
 
 def _blanks() -> dict[str, tuple[str, ...]]:
     return {"thing": THINGS, "word": WORDS, "day": DAYS, "name": NAMES}
+
+
+def _write_messages(path: Path, size: int, seed: int) -> int:
+    """Write rows until there are ``size`` bytes, as nearly as whole rows can; return how many they are."""
+    some = messages(ARCHIVE_MESSAGES, seed)
+    ends = [(f'"{text} Ref ', f'",{label}\n') for text, label in zip(some.texts, some.labels, strict=True)]
+    rows = round(size / np.mean([len(head) + len(tail) + len(f"{0:07}") for head, tail in ends]))
+    picks = np.random.default_rng(seed).integers(0, len(ends), rows)
+    with path.open("w", encoding="utf-8", newline="\n") as file:
+        file.write("text,label\n")
+        for start in range(0, rows, ROWS_AT_ONCE):
+            chosen = enumerate(picks[start : start + ROWS_AT_ONCE].tolist(), start)
+            file.write("".join([f"{ends[i][0]}{number:07}{ends[i][1]}" for number, i in chosen]))
+    return rows

@@ -1,3 +1,5 @@
+import csv
+
 import numpy as np
 import pytest
 
@@ -65,3 +67,59 @@ def test_messages_are_reproducible_and_learnable():
 def test_messages_refuse_bad_input(arguments, error):
     with pytest.raises(error, match="count|seed"):
         data.messages(*arguments)
+
+
+@pytest.fixture
+def small():
+    with data.archive(size=300_000) as archive:
+        yield archive
+
+
+def test_an_archive_is_as_large_as_asked_and_reads_back(small):
+    rows = list(csv.DictReader(small.csv.open(encoding="utf-8", newline="")))
+    assert len(rows) == small.rows
+    assert small.nbytes == small.csv.stat().st_size == pytest.approx(300_000, rel=0.01)
+    assert set(rows[0]) == {"text", "label"}
+    assert {row["label"] for row in rows} == {"0", "1"}
+    assert str(small) == f"{small.rows:,} messages, {small.nbytes / 1000:.0f} kB in a temporary folder"
+
+
+def test_an_archive_holds_the_generated_messages_each_with_a_number_of_its_own(small):
+    rows = list(csv.DictReader(small.csv.open(encoding="utf-8", newline="")))
+    texts, numbers = zip(*[row["text"].rsplit(" Ref ", 1) for row in rows], strict=True)
+    assert [int(number) for number in numbers] == list(range(small.rows))
+    some = data.messages(data.ARCHIVE_MESSAGES)
+    labels = dict(zip(some.texts, some.labels, strict=True))
+    assert all(int(row["label"]) == labels[text] for row, text in zip(rows, texts, strict=True))
+    assert len(set(texts)) > 300
+
+
+def test_pandas_reads_what_csv_reads(small):
+    pandas = pytest.importorskip("pandas")
+    table = pandas.read_csv(small.csv)
+    rows = list(csv.DictReader(small.csv.open(encoding="utf-8", newline="")))
+    assert table.text.tolist() == [row["text"] for row in rows]
+    assert table.label.tolist() == [int(row["label"]) for row in rows]
+
+
+def test_an_archive_is_the_same_every_time(small):
+    with data.archive(size=300_000) as again, data.archive(size=300_000, seed=1) as other:
+        assert again.csv.read_bytes() == small.csv.read_bytes()
+        assert other.csv.read_bytes() != small.csv.read_bytes()
+        assert len({one.folder for one in (small, again, other)}) == 3
+
+
+def test_an_archive_that_cannot_be_written_leaves_no_folder(monkeypatch, tmp_path):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(data, "_write_messages", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(OSError, match="disk full"):
+        data.archive()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"), [((10,), ValueError), ((1e6,), TypeError), ((50_000, -1), ValueError)]
+)
+def test_archives_refuse_bad_input(arguments, error):
+    with pytest.raises(error, match="size|seed"):
+        data.archive(*arguments)
