@@ -10,17 +10,22 @@ __version__ = "0.1.0"
 
 __all__ = [
     "accuracy",
+    "batching",
     "claims",
     "data",
     "dynamic",
     "exercises",
     "floats",
+    "launches",
     "memory",
     "models",
     "plots",
+    "profiles",
     "quantization",
+    "roofline",
     "runtime",
     "scoreboard",
+    "serving",
     "timing",
     "widgets",
 ]

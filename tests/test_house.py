@@ -17,9 +17,9 @@ PACKAGE = ROOT / "coursekit"
 # The layers of the house, lowest first. A module may import its own layer and those below; private helpers
 # stand as high as the highest thing they import.
 LAYERS = (
-    {"runtime", "data"},
+    {"runtime", "data", "serving"},
     {"floats", "quantization", "dynamic", "memory", "models", "pruning", "distillation", "onnx_models"},
-    {"timing", "accuracy", "roofline", "scoreboard", "claims"},
+    {"timing", "accuracy", "batching", "launches", "profiles", "roofline", "scoreboard", "claims"},
     {"exercises"},
     {"plots"},
     {"widgets"},

@@ -1,0 +1,157 @@
+"""Pictures of profiles: single runs as dots, a tree of calls as an icicle, what Amdahl's law leaves."""
+
+from typing import NamedTuple
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.collections import PatchCollection
+from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
+from matplotlib.text import Text
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from numpy.typing import ArrayLike, NDArray
+
+from coursekit import _arguments, _display
+from coursekit.plots import style
+from coursekit.plots.comparison import describe, end_labels
+from coursekit.plots.page import brief, tint
+from coursekit.profiles import Call, amdahl
+
+DEEPEST = 9  # levels of an icicle that can still be read
+CHARACTER = 0.62  # the width of a character, as a share of the type's size
+FEWEST_CHARACTERS = 4
+GAP = 0.06  # between two levels, as a share of a level
+LARGEST_FACTOR = 1000.0
+TIME_UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"))
+
+
+class Icicle(NamedTuple):
+    """The artists of ``icicle``: a box per call, and a label in each box that has room for one."""
+
+    boxes: PatchCollection
+    labels: list[Text]
+
+
+@style.look()
+def icicle(ax: Axes, call: Call, *, deepest: int = DEEPEST, title: str = "") -> Icicle:
+    """Draw a tree of calls from the top down: each box is as wide as its share of the time.
+
+    A function stands below the one that calls it. The part of a box with nothing below is the function's own
+    work: the darker the box, the larger that part. Errors: TypeError if ``call`` is none.
+    """
+    if not isinstance(call, Call):
+        raise TypeError(f"call must be a tree of calls (profiles.tree); got {type(call).__name__}")
+    deepest = _arguments.integer("deepest", deepest, 1)
+    placed = [found for found in _places(call, 0, 0.0) if found[0] < deepest]
+    boxes = [Rectangle((left, depth + GAP), one.seconds, 1 - GAP) for depth, left, one in placed]
+    shades = [tint(style.BLUE, 0.12 + 0.5 * _own(one)) for _, _, one in placed]
+    drawn = ax.add_collection(PatchCollection(boxes, facecolors=shades, edgecolors="white", linewidths=1.5))
+    factor, unit = time_unit(call.seconds)
+    ax.set(xlim=(0, call.seconds), ylim=(max(depth for depth, _, _ in placed) + 1, 0), yticks=[])
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda seconds, _: f"{seconds / factor:g}"))
+    ax.spines["left"].set_visible(False)
+    describe(ax, f"time ({unit})", "", title or f"Where {call.name} spends its time")
+    labels = [label for depth, left, one in placed if (label := _label(ax, depth, left, one, call.seconds))]
+    return Icicle(drawn, labels)
+
+
+@style.look()
+def runs(ax: Axes, seconds: ArrayLike, *, title: str = "") -> list[Artist]:
+    """Draw one dot per run, in the order of the runs, with lines at their median and at their mean.
+
+    Errors: ValueError for fewer than two runs or a time that is not above zero.
+    """
+    times = run_times("seconds", seconds)
+    factor, unit = time_unit(float(times.max()))
+    numbers = np.arange(1, len(times) + 1)
+    (dots,) = ax.plot(numbers, times / factor, "o", color=style.BLUE, markersize=6, zorder=3)
+    ax.set_xlim(0, len(times) + 1)
+    ax.set_ylim(0, 1.12 * times.max() / factor)
+    middles = {"median": np.median(times), "mean": np.mean(times)}
+    looks = {"median": (style.VERMILLION, "-"), "mean": (style.INK, "--")}
+    lines = [
+        *(
+            ax.plot([0, len(times) + 1], [value / factor] * 2, dash, color=colour, linewidth=1.6, label=name)[
+                0
+            ]
+            for (name, value), (colour, dash) in zip(middles.items(), looks.values(), strict=True)
+        )
+    ]
+    span = " to ".join(_display.seconds(value) for value in (times.min(), times.max()))
+    describe(ax, "run", f"time ({unit})", title or f"{len(times)} runs of the same call: {span}")
+    return [dots, *lines, *end_labels(ax, lines)]
+
+
+class AmdahlCurve(NamedTuple):
+    """The artists of ``amdahl_curve``: the curve and the line that it never crosses."""
+
+    curve: Line2D
+    limit: Line2D
+
+
+@style.look()
+def amdahl_curve(ax: Axes, share: float) -> AmdahlCurve:
+    """Draw how fast the whole gets against how fast a ``share`` of it (0 to 1) gets, on logarithmic axes."""
+    share = _arguments.real("share", share, 0, 1)
+    ax.set(xscale="log", yscale="log", xlim=(1, LARGEST_FACTOR), ylim=(0.9, LARGEST_FACTOR))
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_locator(FixedLocator([1, 10, 100, 1000]))
+        axis.set_minor_locator(NullLocator())
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}×"))
+    ax.plot([1, LARGEST_FACTOR], [1, LARGEST_FACTOR], color=style.PALE, linewidth=1.2, zorder=1)
+    factors, speedups, limit = amdahl_points(share)
+    (curve,) = ax.plot(factors, speedups, color=style.BLUE, linewidth=2.5, zorder=3)
+    (line,) = ax.plot(
+        [1, LARGEST_FACTOR], [limit, limit], "--", color=style.VERMILLION, linewidth=1.6, zorder=2
+    )
+    describe(ax, "the part: how many times as fast", "the whole: how many times")
+    return AmdahlCurve(curve, line)
+
+
+def amdahl_points(share: float) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
+    """Return factors, the whole's speed-up at each of them, and its limit, kept within the picture."""
+    factors = np.geomspace(1, LARGEST_FACTOR, 121)
+    speedups = np.array([amdahl(share, float(factor)) for factor in factors])
+    return factors, speedups, min(amdahl(share, np.inf), 10 * LARGEST_FACTOR)
+
+
+def time_unit(seconds: float) -> tuple[float, str]:
+    """Return the unit in which ``seconds`` reads well, as (seconds per unit, name)."""
+    return next(((factor, name) for factor, name in TIME_UNITS if seconds >= factor), TIME_UNITS[-1])
+
+
+def run_times(name: str, seconds: ArrayLike, fewest: int = 2) -> NDArray[np.float64]:
+    """Return times of single runs as an array; ValueError for fewer than ``fewest`` or one not above 0."""
+    times = _arguments.array(name, seconds, np.float64, ndim=1)
+    if len(times) < fewest:
+        raise ValueError(f"{name} must hold at least {fewest} runs; got {len(times)}")
+    if (times <= 0).any():
+        raise ValueError(f"{name} must be above zero: durations in seconds; got {times.min()}")
+    return times
+
+
+def _places(call: Call, depth: int, left: float) -> list[tuple[int, float, Call]]:
+    """Return (depth, left end in seconds, call) of every box: children stand side by side from the left."""
+    found = [(depth, left, call)]
+    for child in call.children:
+        found += _places(child, depth + 1, left)
+        left += child.seconds
+    return found
+
+
+def _own(call: Call) -> float:
+    return max(0.0, 1 - sum(child.seconds for child in call.children) / call.seconds)
+
+
+def _label(ax: Axes, depth: int, left: float, call: Call, whole: float) -> Text | None:
+    room = call.seconds / whole * ax.bbox.width
+    characters = int(room / (CHARACTER * mpl.rcParams["font.size"] * ax.figure.dpi / 72))
+    if characters < FEWEST_CHARACTERS:
+        return None
+    full = f"{call.name}  {_display.seconds(call.seconds)}"
+    text = full if len(full) <= characters else brief(call.name, characters)
+    return ax.text(
+        left + call.seconds / 2, depth + (1 + GAP) / 2, text, ha="center", va="center", clip_on=True
+    )

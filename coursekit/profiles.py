@@ -1,0 +1,260 @@
+"""What profilers found, in a form that can be read and drawn: a tree of calls, lines, operators.
+
+And what can be gained at most: Amdahl's law. The profilers themselves are Python's cProfile, line_profiler
+and torch.profiler.
+"""
+
+import cProfile
+import inspect
+import linecache
+import math
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from types import CodeType
+from typing import Any
+
+from coursekit import _arguments, _display
+
+SMALLEST = 0.01  # parts of the whole below this are left out of a tree
+DEEPEST = 40
+MICRO = 1e-6
+NO_BREAK = "\N{NO-BREAK SPACE}"
+_BUILTIN = re.compile(r"<(?:built-in )?(?:method|function) '?([\w.]+)'?")
+
+
+class _Table:
+    """A result that shows itself as a table, in the terminal and in a notebook."""
+
+    def _table(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+        raise NotImplementedError
+
+    def __str__(self) -> str:
+        return _display.table_text(*self._table())
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return _display.table_html(*self._table())
+
+
+@dataclass(frozen=True, repr=False)
+class Call(_Table):
+    """A function on its way from the top of a profile: ``seconds`` with all it calls, ``own`` without."""
+
+    name: str
+    seconds: float
+    own: float
+    calls: int
+    children: tuple["Call", ...] = ()
+
+    def walk(self, depth: int = 0) -> Iterator[tuple[int, "Call"]]:
+        """Yield (depth, call) for this call and all below it, the longest child first."""
+        yield depth, self
+        for child in self.children:
+            yield from child.walk(depth + 1)
+
+    def find(self, name: str) -> "Call":
+        """Return the first call of this name. Errors: ValueError if there is none."""
+        _arguments.choice("name", name, dict.fromkeys(call.name for _, call in self.walk()))
+        return next(call for _, call in self.walk() if call.name == name)
+
+    def _table(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+        rows = [
+            (
+                f"{2 * depth * NO_BREAK}{call.name}",
+                f"{call.calls:,}",
+                _display.seconds(call.seconds),
+                _display.seconds(call.own),
+                _percent(call.seconds, self.seconds),
+            )
+            for depth, call in self.walk()
+        ]
+        return ("function", "calls", "in all", "own", "share"), rows
+
+
+@dataclass(frozen=True, repr=False)
+class Line:
+    """A line of a function: how often it ran and how many seconds that took in all."""
+
+    text: str
+    runs: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, repr=False)
+class LineTimes(_Table):
+    """The lines of the function ``name`` with their times."""
+
+    name: str
+    lines: tuple[Line, ...]
+
+    @property
+    def seconds(self) -> float:
+        """What all lines took together."""
+        return math.fsum(line.seconds for line in self.lines)
+
+    def find(self, text: str) -> Line:
+        """Return the first line that contains ``text``. Errors: ValueError if there is none."""
+        found = next((line for line in self.lines if text in line.text), None)
+        if found is None:
+            raise ValueError(f"text must be part of a line of {self.name}; got {text!r}")
+        return found
+
+    def share(self, text: str) -> float:
+        """Return the part of the whole, 0 to 1, that the line with ``text`` takes; ValueError as ``find``."""
+        return self.find(text).seconds / self.seconds if self.seconds else 0.0
+
+    def _table(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+        return ("line", "runs", "per run", "in all", "share"), [self._row(line) for line in self.lines]
+
+    def _row(self, line: Line) -> tuple[str, ...]:
+        code = line.text.lstrip()
+        text = (len(line.text) - len(code)) * NO_BREAK + code
+        if not line.runs:
+            return text, "", "", "", ""
+        times = _display.seconds(line.seconds / line.runs), _display.seconds(line.seconds)
+        return text, f"{line.runs:,}", *times, _percent(line.seconds, self.seconds)
+
+
+@dataclass(frozen=True, repr=False)
+class Operator:
+    """An operator of PyTorch: how often it was called, and its own seconds on the CPU and on the GPU."""
+
+    name: str
+    calls: int
+    cpu: float
+    gpu: float = 0.0
+
+
+@dataclass(frozen=True, repr=False)
+class Operators(_Table):
+    """What torch.profiler saw, the operator with most time on the CPU first."""
+
+    rows: tuple[Operator, ...]
+
+    @property
+    def seconds(self) -> float:
+        """What all operators took on the CPU together."""
+        return math.fsum(row.cpu for row in self.rows)
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether any work ran on a GPU."""
+        return any(row.gpu for row in self.rows)
+
+    def _table(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+        headers = ("operator", "calls", "own time, CPU", "share", *["own time, GPU"] * self.on_gpu)
+        return headers, [self._row(row) for row in self.rows]
+
+    def _row(self, row: Operator) -> tuple[str, ...]:
+        times = _display.seconds(row.cpu), _percent(row.cpu, self.seconds)
+        return row.name, f"{row.calls:,}", *times, *[_display.seconds(row.gpu)] * self.on_gpu
+
+
+def tree(profile: cProfile.Profile, function: Callable[..., Any], *, smallest: float = SMALLEST) -> Call:
+    """Return what ``profile`` recorded below ``function`` as a tree; parts below ``smallest`` are left out.
+
+    cProfile keeps callers and callees, not whole paths. A function that is reached on several paths is shared
+    out among them in proportion to its callers' times, as gprof does (Graham et al. 1982).
+    Errors: TypeError for another profile, ValueError if ``function`` was not recorded.
+    """
+    if not isinstance(profile, cProfile.Profile):
+        raise TypeError(f"profile must be a cProfile.Profile; got {type(profile).__name__}")
+    smallest = _arguments.real("smallest", smallest, 0, 1)
+    entries = {entry.code: entry for entry in profile.getstats()}
+    top = entries.get(getattr(function, "__code__", None))
+    if top is None:
+        raise ValueError(f"function must be one that ran under the profiler; got {_name(function)}")
+    return _call(entries, top, 1.0, smallest * top.totaltime, frozenset())
+
+
+def lines(profiler: Any, function: Callable[..., Any]) -> LineTimes:
+    """Return what line_profiler's ``profiler`` recorded of ``function``, line by line.
+
+    Errors: TypeError for another profiler, ValueError if ``function`` was not recorded.
+    """
+    if not hasattr(profiler, "get_stats"):
+        raise TypeError(f"profiler must be a line_profiler.LineProfiler; got {type(profiler).__name__}")
+    code = inspect.unwrap(function).__code__
+    stats = profiler.get_stats()
+    timings = {
+        number: (runs, ticks * stats.unit)
+        for (file, first, _), rows in stats.timings.items()
+        if (file, first) == (code.co_filename, code.co_firstlineno)
+        for number, runs, ticks in rows
+    }
+    if not timings:
+        raise ValueError(f"function must be one that ran under the profiler; got {_name(function)}")
+    source = inspect.getblock(linecache.getlines(code.co_filename)[code.co_firstlineno - 1 :])
+    numbered = enumerate(source, code.co_firstlineno)
+    found = [Line(text.rstrip(), *timings.get(number, ())) for number, text in numbered if text.strip()]
+    return LineTimes(_name(function), tuple(found))
+
+
+def operators(profiler: Any, most: int = 8) -> Operators:
+    """Return the ``most`` expensive operators that torch.profiler's ``profiler`` recorded.
+
+    Errors: TypeError for another profiler, ValueError if it recorded none.
+    """
+    if not hasattr(profiler, "key_averages"):
+        raise TypeError(f"profiler must be a torch.profiler.profile; got {type(profiler).__name__}")
+    most = _arguments.integer("most", most, 1)
+    rows = [_operator(event) for event in profiler.key_averages()]
+    if not rows:
+        raise ValueError("profiler must have recorded an operator; run some inside its block")
+    return Operators(tuple(sorted(rows, key=lambda row: (row.cpu, row.gpu), reverse=True)[:most]))
+
+
+def amdahl(share: float, factor: float) -> float:
+    """Return how many times as fast the whole gets if a ``share`` of it (0 to 1) gets ``factor`` times so.
+
+    factor may be infinity: the part is gone. Source: Amdahl (1967).
+    Errors: TypeError or ValueError for a share outside 0 to 1, or a factor that is not above 0.
+    """
+    share = _arguments.real("share", share, 0, 1)
+    gone = isinstance(factor, float) and factor == math.inf
+    if not gone and _arguments.real("factor", factor, 0) == 0:
+        raise ValueError("factor must be above 0; got 0")
+    left = 1 - share + (0 if gone else share / factor)
+    return 1 / left if left else math.inf
+
+
+def _call(entries: dict[Any, Any], entry: Any, part: float, smallest: float, above: frozenset[Any]) -> Call:
+    """Return the tree below ``entry``, of whose time this path has ``part``."""
+    path = above | {entry.code}
+    children = []
+    for callee in entry.calls or () if len(path) < DEEPEST else ():
+        seconds = callee.totaltime * part
+        if seconds < smallest or seconds <= 0 or callee.code in path:
+            continue
+        whole = entries[callee.code]
+        child = _call(entries, whole, seconds / whole.totaltime, smallest, path)
+        children.append(Call(child.name, seconds, child.own, round(callee.callcount * part), child.children))
+    children.sort(key=lambda call: call.seconds, reverse=True)
+    calls = round(entry.callcount * part)
+    return Call(
+        _code_name(entry.code), entry.totaltime * part, entry.inlinetime * part, calls, tuple(children)
+    )
+
+
+def _code_name(code: CodeType | str) -> str:
+    """Return a function's name: of Python's own functions cProfile keeps a description only."""
+    if isinstance(code, CodeType):
+        return code.co_qualname.rpartition("<locals>.")[2]
+    found = _BUILTIN.match(code)
+    return found[1] if found else code
+
+
+def _name(function: Any) -> str:
+    return getattr(function, "__name__", None) or repr(function)
+
+
+def _operator(event: Any) -> Operator:
+    # torch 2.6 and later say "device"; the times are in microseconds.
+    gpu = getattr(event, "self_device_time_total", 0.0)
+    return Operator(event.key, event.count, event.self_cpu_time_total * MICRO, gpu * MICRO)
+
+
+def _percent(part: float, whole: float) -> str:
+    return f"{part / whole:.1%}" if whole else ""

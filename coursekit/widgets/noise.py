@@ -1,0 +1,190 @@
+"""The panel that asks how many runs it takes until the median stops moving."""
+
+import functools
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+import ipywidgets
+import matplotlib as mpl
+import numpy as np
+from matplotlib.patches import Rectangle
+from numpy.typing import ArrayLike, NDArray
+
+from coursekit import _display
+from coursekit.plots import style
+from coursekit.plots.comparison import describe
+from coursekit.plots.profiles import run_times, time_unit
+from coursekit.widgets.panel import Panel, View
+
+Measure = Callable[[Callable[[float], None]], ArrayLike]
+FEWEST = 10  # runs
+OWN_RUNS = 200
+TOLERANCES = (1, 2, 5, 10, 20)  # per cent
+ORDERS = 9  # shuffles of the runs, besides the order in which they were measured
+# The picture ends above the quickest nine tenths of the runs: the slowest would flatten all the others.
+SHOWN = 0.9
+ROOM = 0.6  # free above them, as a part of the height that they take
+LIKELY = 0.95
+
+
+def noise(seconds: ArrayLike | None = None, measure: Measure | None = None, runs: int = 30) -> Panel:
+    """Return a panel over single runs in ``seconds`` [n], in the order in which they were measured.
+
+    Without ``seconds`` it times a small piece of Python. ``measure(progress)`` returns new runs, behind a
+    button; it calls ``progress`` with the part done (0 to 1). Controls: how many runs count, the tolerance in
+    per cent, and the order (0: as measured; others: shuffled). Errors: ValueError for fewer than ten runs, or
+    a time that is not above zero.
+    """
+    times = run_times("seconds", _own_runs() if seconds is None else seconds, FEWEST)
+    view = NoiseView(times)
+    controls = {
+        "runs": ipywidgets.IntSlider(min(runs, len(times)), min=1, max=len(times), description="runs"),
+        "tolerance": ipywidgets.SelectionSlider(options=TOLERANCES, value=5, description="± per cent"),
+        "order": ipywidgets.IntSlider(0, min=0, max=ORDERS, description="order"),
+    }
+    actions = {} if measure is None else {"Measure again": lambda progress: view.adopt(measure(progress))}
+    return Panel(view, controls, actions=actions)
+
+
+class NoiseView(View):
+    """The runs as dots, and the median of the first so many of them as a line that comes to rest."""
+
+    alt = (
+        "Times of single runs as dots, and the median of the first runs as a line with a band of what it "
+        "might be: it jumps at the start and comes to rest inside a shaded stripe."
+    )
+
+    def __init__(self, times: NDArray[np.float64]) -> None:
+        super().__init__()
+        self.times, self.shown = times, {"runs": 1, "tolerance": 5, "order": 0}
+        self._draw()
+
+    @style.look()
+    def _draw(self) -> None:
+        ax = self.figure.add_subplot()
+        self.factor, unit = time_unit(float(np.quantile(self.times, SHOWN)))
+        ax.set_xlim(0, len(self.times) + 1)
+        low, high = self._heights()
+        ax.set_ylim(low, high)
+        hidden = np.count_nonzero(self.times > high * self.factor)
+        if hidden:
+            ax.text(0.99, 0.97, f"{hidden} slower than shown", transform=ax.transAxes, ha="right", va="top")
+        describe(ax, "runs", f"time ({unit})")
+        self.title = ax.set_title(" ", pad=1.9 * mpl.rcParams["font.size"], zorder=6)
+        self.reading = ax.text(0, 1.02, "", va="bottom", transform=ax.transAxes, zorder=6)
+        self.stripe = ax.add_patch(
+            Rectangle((0, 0), len(self.times) + 1, 0, color=style.ORANGE, alpha=0.3, linewidth=0, zorder=1)
+        )
+        (self.later,) = ax.plot([], [], "o", color=style.PALE, markersize=4, zorder=2)
+        (self.counted,) = ax.plot([], [], "o", color=style.GREY, markersize=4, zorder=2.1)
+        self.band = ax.fill_between([0, 1], [0, 0], color=style.BLUE, alpha=0.25, linewidth=0, zorder=3)
+        (self.median,) = ax.plot([], [], color=style.BLUE, linewidth=2.5, zorder=4)
+        self.here = ax.axvline(1, color=style.INK, linewidth=1.2, zorder=3.5)
+        self.moving = [
+            self.title, self.reading, self.stripe, self.later, self.counted, self.band, self.median, self.here
+        ]  # fmt: skip
+
+    def _heights(self) -> tuple[float, float]:
+        low, high = self.times.min() / self.factor, np.quantile(self.times, SHOWN) / self.factor
+        span = max(high - low, 0.1 * high)
+        return max(0.0, low - 0.2 * span), high + ROOM * span
+
+    def adopt(self, seconds: ArrayLike) -> None:
+        """Draw new runs, as many as before. Errors: ValueError for another number of runs or bad times."""
+        times = run_times("what measure returns", seconds, FEWEST)
+        if len(times) != len(self.times):
+            raise ValueError(f"measure must return {len(self.times)} runs; got {len(times)}")
+        self.times, self._still = times, None
+        self.figure.clear()
+        self.figure.set_layout_engine("constrained")
+        self._draw()
+        self.update(**self.shown)
+        self.settle()
+
+    def update(self, runs: int, tolerance: int, order: int) -> dict[str, Any]:
+        """Count the first ``runs`` runs; ``settled`` is the run from which on the median stays in the stripe.
+
+        The stripe is ``tolerance`` per cent around the median of all runs. ``low`` and ``high`` hold the 95 %
+        interval of the median so far, NaN for fewer than six runs. Times are in seconds.
+        """
+        self.shown = {"runs": runs, "tolerance": tolerance, "order": order}
+        times = shuffled(self.times, order)
+        medians, lows, highs = running_medians(times.tobytes())
+        final, settled = medians[-1], settling(medians, tolerance)
+        self._show(times / self.factor, runs)
+        self._show_median(medians / self.factor, lows / self.factor, highs / self.factor, runs)
+        edges = [final * (1 + sign * tolerance / 100) / self.factor for sign in (-1, 1)]
+        self.stripe.set(y=edges[0], height=edges[1] - edges[0])
+        self.title.set_text(
+            f"From run {settled} on, the median stays within ±{tolerance} % of its final value"
+        )
+        shown = {"median": medians[runs - 1], "mean": times[:runs].mean(), "slowest": times[:runs].max()}
+        said = ", ".join(f"{name} {_display.seconds(value)}" for name, value in shown.items())
+        self.reading.set_text(f"{runs} runs: {said}")
+        return {**self.shown, **shown, "low": lows[runs - 1], "high": highs[runs - 1], "settled": settled}
+
+    def _show(self, times: NDArray[np.float64], runs: int) -> None:
+        numbers = np.arange(1, len(times) + 1)
+        self.counted.set_data(numbers[:runs], times[:runs])
+        self.later.set_data(numbers[runs:], times[runs:])
+        self.here.set_xdata([runs, runs])
+
+    def _show_median(self, medians: Any, lows: Any, highs: Any, runs: int) -> None:
+        numbers = np.arange(1, len(medians) + 1)
+        self.median.set_data(numbers[:runs], medians[:runs])
+        known = np.isfinite(lows[:runs])
+        there, back = numbers[:runs][known], numbers[:runs][known][::-1]
+        outline = np.column_stack([[*there, *back], [*lows[:runs][known], *highs[:runs][known][::-1]]])
+        self.band.set_verts([outline] if len(there) else [])
+
+
+def shuffled(times: NDArray[np.float64], order: int) -> NDArray[np.float64]:
+    """Return the runs as measured (order 0) or shuffled; the same number always gives the same order."""
+    return times if order == 0 else np.random.default_rng(order).permutation(times)
+
+
+@functools.lru_cache(maxsize=16)
+def running_medians(times: bytes) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return the median of the first 1, 2, … runs and the ends of its 95 % interval, NaN below six runs.
+
+    The interval lies between two of the sorted runs, as the sign test says: it assumes nothing about how the
+    noise is distributed (Thompson 1936).
+    """
+    values = np.frombuffer(times)
+    found = np.full((3, len(values)), np.nan)
+    for count in range(1, len(values) + 1):
+        ordered = np.sort(values[:count])
+        found[0, count - 1] = np.median(ordered)
+        reach = interval_rank(count)
+        if reach:
+            found[1:, count - 1] = ordered[reach - 1], ordered[count - reach]
+    return tuple(found)
+
+
+@functools.cache
+def interval_rank(count: int) -> int:
+    """Return at which of ``count`` sorted runs, from either end, the median's 95 % interval ends; 0: none."""
+    tail = 0
+    for rank in range(count):
+        tail += math.comb(count, rank)
+        if tail / 2**count > (1 - LIKELY) / 2:
+            return rank
+    return 0
+
+
+def settling(medians: NDArray[np.float64], tolerance: float) -> int:
+    """Return the run (from 1) from which on the median stays within ``tolerance`` per cent of the last."""
+    outside = np.flatnonzero(np.abs(medians / medians[-1] - 1) > tolerance / 100)
+    return int(outside[-1]) + 2 if len(outside) else 1
+
+
+def _own_runs() -> NDArray[np.float64]:
+    """Return how long each of many runs of a small piece of Python took."""
+    found = []
+    for _ in range(OWN_RUNS):
+        start = time.perf_counter()
+        sum(range(5000))
+        found.append(time.perf_counter() - start)
+    return np.array(found)
