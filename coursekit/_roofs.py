@@ -1,0 +1,224 @@
+"""What a roofline is measured with: streams through memory, products of matrices, the quickest of many runs.
+
+A roof is a maximum. So patterns, sizes and numbers of threads are several and the quickest run counts; each
+is short enough to fit between two disturbances. One thread is tried as well as all of them: on a busy
+machine threads that wait for each other are slower than one that need not wait.
+"""
+
+import functools
+import itertools
+import platform
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from coursekit import _stopwatch
+from coursekit._stopwatch import Sampler
+
+# STREAM's rule (McCalpin 1995): what is read has to be at least four times as large as the last cache.
+TIMES_THE_CACHE = 4
+LEAST_STREAM, MOST_STREAM = 128_000_000, 384_000_000  # bytes; the most keeps a notebook below 900 MB
+GPU_STREAM = 1_024_000_000
+LINUX_CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
+ASSUMED_CACHE = 32_000_000  # bytes, where the system does not say
+PIECE = 4_000_000  # bytes per array, thread and run: a fraction of a millisecond
+CACHED_SETS = (1_000_000, 4_000_000)  # bytes that stay in the cache of one or two cores
+PRODUCT_SIZES = {"cpu": (512, 1024, 2048, 4096), "cuda": (2048, 4096, 8192)}
+LONGEST_PRODUCT = 5e-3  # seconds: no larger product is tried after one that took this long
+ONE_THREADS_SHARE = 0.4  # of the time: threads that need not wait for others take fewer tries
+GPU_INT8_ROWS = 32  # cuBLAS multiplies INT8 with more than 16 rows only: fewer are padded
+DTYPES = {"fp32": "float32", "tf32": "float32", "fp16": "float16", "bf16": "bfloat16", "int8": "int8"}
+ON = {"cpu": ("fp32", "bf16", "int8"), "cuda": ("fp32", "tf32", "fp16", "bf16", "int8")}
+
+
+def quickest(fn: Callable[[], Any], seconds: float, device: str, threads: int) -> float:
+    """Return the least seconds per call on so many threads in ``seconds`` of trying, at least two samples."""
+    watch = _stopwatch.stopwatch(device)
+    with _stopwatch.quiet(threads) as pin:
+        return Sampler(fn, watch, _stopwatch.sample_seconds(watch), pin).warm_up(seconds)
+
+
+def shares(device: str) -> dict[int, float]:
+    """Return the numbers of threads to try, each with its share of the time; a GPU's program needs one."""
+    import torch
+
+    threads = torch.get_num_threads()
+    return (
+        {1: 1.0}
+        if device == "cuda" or threads == 1
+        else {threads: 1 - ONE_THREADS_SHARE, 1: ONE_THREADS_SHARE}
+    )
+
+
+def quickest_of_all(fn: Callable[[], Any], seconds: float, device: str) -> tuple[float, int]:
+    """Return the least seconds per call on one thread or on all, and how many threads that took."""
+    return min((quickest(fn, share * seconds, device, n), n) for n, share in shares(device).items())
+
+
+def last_cache(device: str) -> int:
+    """Return the bytes of the largest cache, or ASSUMED_CACHE where the system does not say."""
+    if device == "cuda":
+        import torch
+
+        return getattr(torch.cuda.get_device_properties(0), "L2_cache_size", 0) or ASSUMED_CACHE
+    return max(_linux_caches() or _mac_caches() or [ASSUMED_CACHE])
+
+
+def stream_bytes(device: str) -> int:
+    """Return how much has to be read so that none of it is still in a cache when it is read again."""
+    wanted = TIMES_THE_CACHE * last_cache(device)
+    return max(GPU_STREAM, wanted) if device == "cuda" else min(max(LEAST_STREAM, wanted), MOST_STREAM)
+
+
+def streams(device: str, seconds: float) -> dict[str, float]:
+    """Return bytes per second from memory for three patterns, ``seconds`` each.
+
+    read: a sum; copy: y = x; triad: z = x - y. Counted as STREAM does: what the program reads and writes.
+    Each run takes the next pieces of a buffer that no cache can hold.
+    """
+    import torch
+
+    total = stream_bytes(device)
+    piece = total // 3 if device == "cuda" else min(total // 3, PIECE * torch.get_num_threads())
+    pieces = torch.ones(total // 4, device=device).split(piece // 4)
+    patterns: dict[str, tuple[int, Callable[..., Any]]] = {
+        "read": (1, torch.sum),
+        "copy": (2, lambda x, y: y.copy_(x)),
+        "triad": (3, lambda x, y, z: torch.sub(x, y, out=z)),
+    }
+    return {
+        name: count * piece / quickest_of_all(_in_turn(kernel, _grouped(pieces, count)), seconds, device)[0]
+        for name, (count, kernel) in patterns.items()
+    }
+
+
+def cached(device: str, seconds: float) -> float:
+    """Return bytes per second of reading again and again what fits into the caches of a core or two."""
+    import torch
+
+    arrays = [torch.ones(nbytes // 4, device=device) for nbytes in CACHED_SETS]
+    share = seconds / len(arrays)
+    return max(
+        4 * len(x) / quickest_of_all(functools.partial(torch.sum, x), share, device)[0] for x in arrays
+    )
+
+
+def peak(precision: str, device: str, seconds: float) -> tuple[float, int]:
+    """Return FLOP per second of the best square product, and on how many threads.
+
+    A larger product is tried as long as the one before was quick.
+    """
+    best = (0.0, 1)
+    with matmul_mode(precision, device):
+        for size in PRODUCT_SIZES[device]:
+            a, b = (matrix(size, size, precision, device) for _ in range(2))
+            took, threads = quickest_of_all(functools.partial(product, a, b), seconds / 2, device)
+            best = max(best, (2 * size**3 / took, threads))
+            if took > LONGEST_PRODUCT:
+                break
+    return best
+
+
+def layer_times(
+    shape: tuple[int, int],
+    batches: Sequence[int],
+    precision: str,
+    device: str,
+    *,
+    warm: bool,
+    threads: int,
+    seconds: float,
+) -> Iterator[float]:
+    """Yield the least seconds per call of a Linear layer (inputs, outputs) at each batch, ``seconds`` each.
+
+    warm: always the same weights. Otherwise every call takes the next of so many copies that none of them
+    is in a cache when its turn comes again.
+    """
+    inputs, outputs = shape
+    first = matrix(outputs, inputs, precision, device)
+    size = first.numel() * first.element_size()
+    copies = 1 if warm else max(2, -(-stream_bytes(device) // size))
+    turns = itertools.cycle([first, *(first.clone() for _ in range(copies - 1))])
+    with matmul_mode(precision, device):
+        for batch in batches:
+            x = matrix(rows(batch, precision, device), inputs, precision, device)
+            yield quickest(lambda x=x: product(x, next(turns).t()), seconds, device, threads)
+
+
+def rows(batch: int, precision: str, device: str) -> int:
+    """Return how many rows are multiplied for a batch: a GPU's INT8 product pads small ones."""
+    return max(batch, GPU_INT8_ROWS) if (precision, device) == ("int8", "cuda") else batch
+
+
+def matrix(height: int, width: int, precision: str, device: str) -> Any:
+    """Return a matrix [height, width] of random numbers at a precision."""
+    import torch
+
+    generator = torch.Generator(device).manual_seed(0)
+    if precision == "int8":
+        return torch.randint(-127, 128, (height, width), generator=generator, device=device).to(torch.int8)
+    numbers = torch.randn(height, width, generator=generator, device=device)
+    return numbers.to(getattr(torch, DTYPES[precision]))
+
+
+def product(a: Any, b: Any) -> Any:
+    """Return a @ b; INT8 is added up in INT32, by the function that PyTorch's own quantization uses."""
+    import torch
+
+    return torch._int_mm(a, b) if a.dtype == torch.int8 else torch.mm(a, b)
+
+
+def available(device: str) -> tuple[str, ...]:
+    """Return the precisions in which this torch multiplies on ``device``."""
+    return tuple(precision for precision in ON[device] if _works(precision, device))
+
+
+@contextmanager
+def matmul_mode(precision: str, device: str) -> Iterator[None]:
+    """Let FP32 products use the GPU's TF32 units only if ``precision`` asks for it; restore it afterwards."""
+    import torch
+
+    if device != "cuda":
+        yield
+        return
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+def _works(precision: str, device: str) -> bool:
+    a = matrix(GPU_INT8_ROWS, GPU_INT8_ROWS, precision, device)
+    try:
+        product(a, a)
+    except (RuntimeError, NotImplementedError, AttributeError):  # how torch says that a kernel is missing
+        return False
+    return True
+
+
+def _grouped(pieces: Sequence[Any], count: int) -> list[tuple[Any, ...]]:
+    """Return pieces of equal length in groups of ``count``; what is left over is left out."""
+    whole = [piece for piece in pieces if len(piece) == len(pieces[0])]
+    return list(zip(*(whole[i::count][: len(whole) // count] for i in range(count)), strict=True))
+
+
+def _in_turn(kernel: Callable[..., Any], arguments: Sequence[tuple[Any, ...]]) -> Callable[[], Any]:
+    turns = itertools.cycle(arguments)
+    return lambda: kernel(*next(turns))
+
+
+def _linux_caches() -> list[int]:
+    sizes = [path.read_text() for path in LINUX_CACHES.glob("index*/size")]
+    return [int(text.strip().removesuffix("K")) * 1024 for text in sizes if text.strip().endswith("K")]
+
+
+def _mac_caches() -> list[int]:
+    if platform.system() != "Darwin":
+        return []
+    names = ("hw.l3cachesize", "hw.perflevel0.l2cachesize", "hw.l2cachesize")
+    answers = [subprocess.run(["sysctl", "-n", name], capture_output=True, text=True) for name in names]
+    return [int(answer.stdout) for answer in answers if answer.stdout.strip().isdigit()]
