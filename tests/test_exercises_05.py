@@ -1,11 +1,17 @@
+import copy
+import re
+import types
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
-from coursekit import dynamic, exercises, models, quantization
+from coursekit import dynamic, exercises, models, quantization, timing
 from coursekit.exercises import integer_layer, notebook_05
 from coursekit.exercises.verdict import NOT_TRIED, RIGHT, WRONG
 
+MASTER = Path(__file__).resolve().parents[1] / "notebooks/source/05-pytorch-dynamic-quantization.py"
 WEIGHTS = 64 * 96 + 96 * 48 + 48 * 10
 BIASES = 96 + 48 + 10
 
@@ -329,3 +335,48 @@ def test_every_recognised_mistake_of_the_layer_differs_from_the_right_answer():
         layers = integer_layer._layers()
         differs = [not integer_layer._near(mistaken(x), x.output(), x.output()) for x in layers]
         assert any(differs), message
+
+
+@pytest.fixture
+def gpu_cells():
+    """Return what the notebook's cells for GPUs define; nothing in them needs one."""
+    text = MASTER.read_text(encoding="utf-8")
+    cells = [
+        cell for cell in text.split("\n# %%") if re.search(r"def (?:allow_tf32|compare_formats)\b", cell)
+    ]
+    names = {"copy": copy, "torch": torch, "timing": timing}
+    for cell in cells:
+        exec(cell.partition("\n")[2], names)
+    return names
+
+
+@pytest.mark.filterwarnings("error")
+def test_the_gpu_cells_time_every_format_and_leave_tf32_off(gpu_cells):
+    timed, flips = gpu_cells["compare_formats"](models.mlp((64, 32, 10)), torch.rand(20, 64), max_time=0.05)
+    assert set(timed.measurements) == set(flips) == {"fp32", "tf32", "fp16", "bf16"}
+    assert timed.baseline == "fp32"
+    assert flips["fp32"] == 0
+    matmul = torch.backends.cuda.matmul
+    # Asking the old setting on a new PyTorch warns.
+    off = matmul.fp32_precision == "ieee" if hasattr(matmul, "fp32_precision") else not matmul.allow_tf32
+    assert off
+
+
+@pytest.mark.parametrize(
+    ("settings", "allowed", "forbidden"),
+    [({"fp32_precision": "none"}, "tf32", "ieee"), ({"allow_tf32": False}, True, False)],
+)
+def test_tf32_is_switched_on_old_and_new_torch(gpu_cells, monkeypatch, settings, allowed, forbidden):
+    matmul = types.SimpleNamespace(**settings)
+    monkeypatch.setattr(torch.backends.cuda, "matmul", matmul)
+    for wanted, expected in ((True, allowed), (False, forbidden)):
+        gpu_cells["allow_tf32"](wanted)
+        assert vars(matmul) == dict.fromkeys(settings, expected)
+
+
+def test_a_format_computes_in_its_own_precision(gpu_cells):
+    model, x = models.mlp((64, 32, 10)), torch.rand(20, 64)
+    for dtype, error in ((torch.float32, 0), (torch.float16, 1e-2), (torch.bfloat16, 1e-1)):
+        y = gpu_cells["in_format"](model, x, dtype)()
+        assert y.dtype == dtype
+        assert (y.float() - model(x)).abs().max() <= error

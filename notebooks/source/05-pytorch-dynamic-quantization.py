@@ -174,15 +174,24 @@ claims.show("05-crowd-errors", measured=error[crowd].mean() / error[~crowd].mean
 
 # %% [markdown]
 # The steps are equally far apart everywhere, so the errors are equally large everywhere. What saves the network is
-# the sum: a neuron adds up 64 or 128 products. Their errors are small beside the largest weights, they have random
-# signs, and most of them cancel.
+# the sum. A neuron adds up 64 or 128 products, and their errors have random signs. How far does the sum of a hidden
+# neuron move, and how far would it move if no error cancelled another?
+
+# %% tags=["nbval-ignore-output"]
+error = (by_hand[0].weight - model[0].weight).detach()
+print(f"a sum moves by          {(x_test @ error.T).abs().mean():.4f} in the mean")
+print(f"without any cancelling  {(x_test @ error.abs().T).mean():.4f}")
+print(f"size of the sums        {model[0](x_test).abs().mean():.4f}")
+
+# %% [markdown]
+# Most of the error cancels, and what is left is small beside the sums themselves.
 #
 # ## 3. What does one line of PyTorch do?
 #
 # Here is the line. It calls PyTorch's own `quantize_dynamic`, which replaces every `nn.Linear` (recurrent layers,
 # too) and leaves all else alone. Section 7 says why we do not call PyTorch directly.
 
-# %%
+# %% tags=["nbval-ignore-output"]
 int8_model = dynamic.quantize_dynamic(model)
 
 # %% [markdown]
@@ -201,9 +210,9 @@ print("FP32", *contents(model), "", sep="\n")
 print(f"INT8, made by {int8_model.quantized_by}", *contents(int8_model), sep="\n")
 
 # %% [markdown]
-# The weights are 8-bit integers now (`qint8`: integers and their scale in one tensor). The biases are still FP32:
-# there are few of them. Entries called `scale` and `zero_point` beside them are empty seats, for networks whose
-# activations were measured beforehand. Here that happens anew in every call. Now look inside the first layer:
+# The weights are 8-bit integers now (`qint8` means integers and their scale in one tensor). The biases are still FP32:
+# there are few of them. Where PyTorch's own layers list a `scale` and a `zero_point`, these are empty seats: other
+# kinds of quantization store there what they measured beforehand. Now look inside the first layer:
 
 
 # %% tags=["nbval-ignore-output"]
