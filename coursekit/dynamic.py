@@ -1,6 +1,7 @@
 """Dynamic INT8 quantization: PyTorch's own where it exists, and the same five steps written in integers."""
 
 import copy
+import functools
 import io
 import os
 import warnings
@@ -44,11 +45,16 @@ def quantize_dynamic(model: nn.Module) -> nn.Module:
         quantized, how = _by_torch(copy.deepcopy(wrapped)), f"PyTorch ({_engine()})"
     except (ImportError, AttributeError, NotImplementedError) as error:
         quantized, how = _by_hand(copy.deepcopy(wrapped)), "coursekit.DynamicLinear"
-        reason = str(error).partition("\n")[0]
-        print(f"PyTorch {torch.__version__} cannot quantize dynamically here ({reason}).\n{BY_HAND}")
+        _say_by_hand(str(error).partition("\n")[0])
     result = quantized[0]
     result.quantized_by = how
     return result
+
+
+@functools.cache
+def _say_by_hand(reason: str) -> None:
+    """Print the notice once per process and reason, however many models follow."""
+    print(f"PyTorch {torch.__version__} cannot quantize dynamically here ({reason}).\n{BY_HAND}")
 
 
 class DynamicLinear(nn.Module):

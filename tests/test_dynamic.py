@@ -230,8 +230,11 @@ def test_without_the_library_the_hand_written_path_takes_over_and_says_so(monkey
     expected = theirs(x)
     assert capsys.readouterr() == ("", "")
     _gone(monkeypatch, how)
+    dynamic._say_by_hand.cache_clear()
     ours = quantize_dynamic(model)
     out, err = capsys.readouterr()
+    quantize_dynamic(model)
+    assert capsys.readouterr() == ("", "")
     assert err == ""
     assert f"PyTorch {torch.__version__} cannot quantize dynamically here" in out
     assert "DynamicLinear" in out

@@ -1,9 +1,11 @@
+import contextlib
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from coursekit import data, models
+from coursekit import data, models, runtime
 
 
 def test_mlp_has_the_lectures_parameter_count_and_keeps_the_global_seed():
@@ -20,6 +22,22 @@ def test_same_seed_same_network_other_seed_another():
     same = [models.mlp(seed=1)(torch.from_numpy(x)) for _ in range(2)]
     assert torch.equal(*same)
     assert not torch.equal(same[0], models.mlp(seed=2)(torch.from_numpy(x)))
+
+
+@pytest.mark.parametrize("epochs", [1, 0])
+def test_training_takes_one_thread_and_gives_the_others_back(monkeypatch, epochs):
+    before, seen = torch.get_num_threads(), []
+    real = models._pair
+    monkeypatch.setattr(models, "_pair", lambda *a: seen.append(torch.get_num_threads()) or real(*a))
+    with runtime.threads(before + 1):
+        for train in (
+            lambda: models.fit(models.mlp((4, 2)), [[0] * 4], [0], epochs=epochs),
+            lambda: models.fit_many((4, 2), [[0] * 4], [0], seeds=[0], epochs=epochs),
+        ):
+            with contextlib.suppress(ValueError):
+                train()
+            assert torch.get_num_threads() == before + 1
+    assert seen == [1, 1]
 
 
 def test_fit_learns_the_digits():
