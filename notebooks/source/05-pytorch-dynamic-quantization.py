@@ -378,8 +378,7 @@ claims.show("05-lectures-file", measured=int8_file)
 # But you may measure an empty box: quantize a network with three layers and next to no weights.
 
 # %% tags=["exercise"]
-predicted_bytes = ...
-# solution
+# solution: predicted_bytes = ...
 n_int8 = 64 * 96 + 96 * 48 + 48 * 10  # one byte each
 n_fp32 = 96 + 48 + 10  # the biases, four bytes each
 box = dynamic.state_dict_size(dynamic.quantize_dynamic(models.mlp((1, 1, 1, 1))))
