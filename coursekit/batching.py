@@ -1,0 +1,81 @@
+"""More examples per call: measured curves, Hockney's line, and batches made of requests that come singly.
+
+``sweep`` measures a Curve, ``fit`` finds its overhead a and marginal cost b; ``simulate`` and ``serve``
+answer the same arrivals in batches, one on paper, the other for real.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from coursekit import _arguments, runtime, timing
+from coursekit._curves import JUDGES, Curve, Hockney, Judge, ascending, fit
+from coursekit._micro_batcher import Request, Requests, serve, work
+from coursekit._queueing import Served, arrivals, capacity, flush, side_by_side, simulate
+
+__all__ = [
+    "BATCHES",
+    "JUDGES",
+    "Curve",
+    "Hockney",
+    "Judge",
+    "Request",
+    "Requests",
+    "Served",
+    "arrivals",
+    "capacity",
+    "fit",
+    "flush",
+    "serve",
+    "side_by_side",
+    "simulate",
+    "sweep",
+    "work",
+]
+
+BATCHES = {"cpu": tuple(2**k for k in range(13)), "cuda": tuple(2**k for k in range(17))}
+
+
+def sweep(
+    fn: Callable[[Any], Any],
+    examples: Any,
+    batches: Sequence[int] | None = None,
+    *,
+    name: str = "",
+    min_time: float = 0.1,
+    threads: int | None = None,
+    device: Any = None,
+) -> Curve:
+    """Time ``fn(examples[:batch])`` at each batch, ``min_time`` seconds and at least six samples each.
+
+    batches: ascending; default 1, 2, 4, … 4,096, on CUDA to 65,536. examples: anything that can be sliced
+    and holds as many as the largest batch. threads, device: as ``timing.measure``.
+    Errors: TypeError or ValueError for bad arguments, RuntimeError for "cuda" where there is none, and
+    whatever ``fn`` raises.
+    """
+    if not callable(fn):
+        raise TypeError(f"fn must be callable with a batch of examples; got {type(fn).__name__}")
+    kind = runtime.device(device if device is None else str(device).partition(":")[0]).type
+    sizes = ascending(BATCHES[kind] if batches is None else batches)
+    if len(examples) < sizes[-1]:
+        raise ValueError(f"examples must hold at least {sizes[-1]}, the largest batch; got {len(examples)}")
+    quartiles = [
+        np.quantile(_samples(fn, examples[:size], min_time, threads, device), (0.25, 0.5, 0.75))
+        for size in sizes
+    ]
+    low, median, high = np.array(quartiles).T
+    return Curve(sizes, median, low, high, name, _place(kind, threads))
+
+
+def _samples(fn: Callable[[Any], Any], batch: Any, min_time: float, threads: Any, device: Any) -> Any:
+    return timing.measure(lambda: fn(batch), min_time=min_time, threads=threads, device=device).samples
+
+
+def _place(kind: str, threads: int | None) -> str:
+    import torch
+
+    if kind == "cuda":
+        return torch.cuda.get_device_name(0)
+    count = torch.get_num_threads() if threads is None else _arguments.integer("threads", threads, 1)
+    return f"{runtime.describe().cpu}, {count} thread{'s' * (count != 1)}"

@@ -1,0 +1,598 @@
+import _thread
+import ast
+import asyncio
+import math
+import threading
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import optimize, stats
+
+from coursekit import batching, roofline, runtime
+from coursekit.batching import Curve, Hockney, Served
+
+MASTER = Path(__file__).parents[1] / "notebooks" / "source" / "04-batching-benchmark.py"
+SIZES = (1, 2, 4, 8, 16)
+TIMES = np.array([10.0, 12.0, 16.0, 24.0, 60.0]) * 1e-3
+
+
+def curve(batches=SIZES, median=TIMES, low=0.9, high=1.2, **names):
+    return Curve(batches, median, np.multiply(low, median), np.multiply(high, median), **names)
+
+
+# Curves
+
+
+def test_a_curve_knows_time_per_example_and_throughput():
+    made = curve()
+    assert made.per_example * made.batches == pytest.approx(TIMES)
+    assert made.throughput == pytest.approx([100, 1 / 6e-3, 250, 1 / 3e-3, 16 / 60e-3])
+    assert made.at(4) == pytest.approx((16e-3, 0.9 * 16e-3, 1.2 * 16e-3))
+
+
+@given(st.floats(1, 16))
+def test_between_measured_batches_time_runs_straight(batch):
+    left = max(i for i in range(len(SIZES) - 1) if SIZES[i] <= batch)
+    weight = (batch - SIZES[left]) / (SIZES[left + 1] - SIZES[left])
+    straight = (1 - weight) * TIMES[left] + weight * TIMES[left + 1]
+    assert curve().seconds(batch) == pytest.approx(straight)
+
+
+def test_seconds_takes_numbers_lists_and_tensors():
+    assert isinstance(curve().seconds(3), float)
+    assert curve().seconds([1, 3]).tolist() == pytest.approx([10e-3, 14e-3])
+    assert curve().seconds(torch.tensor([2.0])).tolist() == pytest.approx([12e-3])
+
+
+@pytest.mark.parametrize(("budget", "best"), [(1, 8), (24e-3, 8), (23e-3, 4), (10e-3, 1), (9.9e-3, None)])
+def test_the_best_batch_is_the_one_with_the_highest_throughput_that_fits(budget, best):
+    assert curve().best_batch(budget) == best
+
+
+@given(
+    st.lists(st.floats(0.1, 10), min_size=5, max_size=5),
+    st.floats(0, 20),
+    st.sampled_from(batching.JUDGES),
+)
+def test_no_fitting_batch_beats_the_best(median, budget, judge):
+    made = curve(median=np.array(median))
+    taken = dict(zip(SIZES, made.median if judge == "median" else made.high, strict=True))
+    rates = dict(zip(SIZES, made.throughput, strict=True))
+    best = made.best_batch(budget, judge)
+    fitting = [size for size in SIZES if taken[size] <= budget]
+    assert (best is None) == (not fitting)
+    assert best is None or (best in fitting and rates[best] == max(rates[size] for size in fitting))
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "says"),
+    [
+        (lambda: curve(batches=(2, 1, 4, 8, 16)), ValueError, "batches must ascend"),
+        (lambda: curve(batches=()), ValueError, "batches must ascend"),
+        (lambda: curve(batches=(1, 2, 4, 8, 16.5)), TypeError, "batches must be a whole number"),
+        (lambda: curve(batches=(1, 2)), ValueError, "median must hold 2 numbers"),
+        (lambda: curve(median=-TIMES), ValueError, "above 0 seconds"),
+        (lambda: curve(median=TIMES * np.nan), ValueError, "finite"),
+        (lambda: curve(low=1.1), ValueError, "low <= median <= high"),
+        (lambda: curve(high=0.9), ValueError, "low <= median <= high"),
+        (lambda: curve().seconds(17), ValueError, "from 1 to 16, as measured; got 17"),
+        (lambda: curve().seconds(0.5), ValueError, "from 1 to 16"),
+        (lambda: curve().at(3), ValueError, "batch must be one of 1, 2, 4, 8, 16; got 3"),
+        (lambda: curve().best_batch(-1), ValueError, "budget must be at least 0"),
+        (lambda: curve().best_batch("5"), TypeError, "budget must be a number"),
+        (lambda: curve().best_batch(1, "mean"), ValueError, "judge must be one of median, upper quartile"),
+    ],
+)
+def test_bad_curves_and_questions_are_refused(make, error, says):
+    with pytest.raises(error, match=says):
+        make()
+
+
+def test_a_curve_prints_as_a_table():
+    made = curve(name="a <network>", machine="a machine")
+    assert str(made).splitlines()[2].split() == ["1", "10.0", "ms", "3.00", "ms", "10.0", "ms", "100", "/s"]
+    assert repr(made) == str(made)
+    assert "a &lt;network&gt;, a machine" in made._repr_html_()
+
+
+# Measuring
+
+
+@pytest.fixture
+def measured(monkeypatch):
+    """Replace the clock: five samples around 1 ms per example; note what was asked for."""
+    asked = []
+
+    def measure(fn, **options):
+        asked.append((fn(), options))
+        return SimpleNamespace(samples=asked[-1][0] * 1e-3 * np.array([0.8, 0.9, 1.0, 1.2, 1.4]))
+
+    monkeypatch.setattr(batching.timing, "measure", measure)
+    return asked
+
+
+def test_a_sweep_times_the_function_on_slices_and_keeps_the_quartiles(measured):
+    made = batching.sweep(len, list(range(8)), [1, 4, 8], threads=1, min_time=0.3, device="cpu", name="x")
+    assert [count for count, _ in measured] == [1, 4, 8]
+    assert made.median == pytest.approx([1e-3, 4e-3, 8e-3])
+    assert (made.low / made.median, made.high / made.median) == (
+        pytest.approx([0.9] * 3),
+        pytest.approx([1.2] * 3),
+    )
+    assert all(options == {"min_time": 0.3, "threads": 1, "device": "cpu"} for _, options in measured)
+    assert made.name == "x"
+    assert made.machine == f"{runtime.describe().cpu}, 1 thread"
+
+
+def test_a_sweep_goes_to_4096_on_the_cpu_and_to_65536_on_a_gpu(measured, monkeypatch):
+    assert batching.sweep(len, torch.zeros(4096, 1), device="cpu").batches == tuple(2**k for k in range(13))
+    monkeypatch.setattr(runtime, "device", lambda choice=None: SimpleNamespace(type="cuda"))
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda index: "a made-up GPU")
+    made = batching.sweep(len, torch.zeros(65_536, 1), device=torch.device("cuda", 0))
+    assert (made.batches[-1], made.machine) == (65_536, "a made-up GPU")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "error", "says"),
+    [
+        ((None, [1]), {}, TypeError, "fn must be callable"),
+        ((len, [1, 2]), {"batches": [4]}, ValueError, "examples must hold at least 4"),
+        ((len, [1, 2]), {"batches": [2, 1]}, ValueError, "batches must ascend"),
+        ((len, [1, 2]), {"batches": [0]}, ValueError, "batches must be at least 1"),
+        ((len, [1, 2]), {"batches": [1], "device": "tpu"}, ValueError, "choice must be one of"),
+        ((len, [1, 2]), {"batches": [1], "min_time": 0}, ValueError, "min_time"),
+        ((len, [1, 2]), {"batches": [1], "threads": 0}, ValueError, "threads"),
+    ],
+)
+def test_bad_sweeps_are_refused(arguments, options, error, says):
+    with pytest.raises(error, match=says):
+        batching.sweep(*arguments, **options)
+
+
+def test_a_real_sweep_times_a_real_network():
+    made = batching.sweep(torch.nn.Linear(8, 4), torch.zeros(64, 8), [1, 64], min_time=0.01, threads=1)
+    assert (made.low > 0).all()
+    assert made.seconds(64) < 64  # seconds, not microseconds
+
+
+# Hockney's line
+
+lines = st.tuples(st.floats(1e-6, 1e-2), st.floats(1e-7, 1e-3))
+some_batches = st.lists(st.integers(1, 5000), min_size=2, max_size=15, unique=True)
+
+
+@given(lines, some_batches)
+def test_points_on_a_line_give_the_line_back(line, batches):
+    a, b = line
+    seconds = a + b * np.array(batches)
+    found = batching.fit(batches, seconds)
+    assert found.seconds(batches) == pytest.approx(seconds, rel=1e-6)
+    span = max(batches) / min(batches) - 1
+    if span > 0.5 and 0.01 < a / (b * min(batches)) < 100:
+        assert (found.a, found.b) == pytest.approx((a, b), rel=1e-4)
+
+
+@settings(max_examples=60)
+@given(lines, some_batches, st.integers(0, 10**6))
+def test_the_fit_is_scipys_non_negative_least_squares_of_relative_errors(line, batches, seed):
+    a, b = line
+    batches = np.array(batches)
+    seconds = (a + b * batches) * np.random.default_rng(seed).uniform(0.3, 2.0, len(batches))
+    found = batching.fit(batches, seconds)
+    columns = np.column_stack([1 / seconds, batches / seconds])
+    _, norm = optimize.nnls(columns, np.ones(len(batches)))
+    mine = np.linalg.norm(columns @ [found.a, found.b] - 1)
+    assert found.a >= 0
+    assert found.b >= 0
+    assert mine == pytest.approx(norm, rel=1e-6, abs=1e-9)
+
+
+def test_the_fit_is_scipys_curve_fit_with_errors_that_grow_with_the_time():
+    batches = np.array([2**k for k in range(13)])
+    seconds = (40e-6 + 9e-6 * batches) * np.random.default_rng(0).normal(1, 0.05, 13)
+    (a, b), _ = optimize.curve_fit(
+        lambda x, a, b: a + b * x, batches, seconds, p0=(1e-5, 1e-5), sigma=seconds
+    )
+    found = batching.fit(batches, seconds)
+    assert (found.a, found.b) == pytest.approx((a, b), rel=1e-4)
+
+
+def test_overhead_and_cost_are_never_negative():
+    assert batching.fit([1, 10], [1.0, 20.0]).a == 0
+    assert batching.fit([1, 10], [20.0, 1.0]).b == 0
+    assert batching.fit([1, 10], [20.0, 1.0]).half_batch == math.inf
+
+
+def test_half_of_the_highest_throughput_is_reached_at_the_half_performance_batch():
+    line = Hockney(40e-6, 8e-6)
+    assert line.half_batch == pytest.approx(5)
+    assert line.half_batch / line.seconds(line.half_batch) == pytest.approx(line.most / 2)
+    assert str(line) == repr(line) == "a = 40.0 µs, b = 8.00 µs, a/b = 5.00"
+
+
+def test_residuals_say_by_which_part_of_the_time_the_line_misses():
+    line = Hockney(1.0, 1.0)
+    assert line.residuals([1, 3], [4.0, 2.0]).tolist() == [0.5, -1.0]
+
+
+@pytest.mark.parametrize(
+    ("batches", "seconds", "error", "says"),
+    [
+        ([1], [1.0], ValueError, "at least two different ones"),
+        ([4, 4], [1.0, 2.0], ValueError, "at least two different ones"),
+        ([1, 2], [1.0], ValueError, "batches must hold 1 numbers"),
+        ([1, 2], [1.0, 0.0], ValueError, "seconds must be above 0"),
+        ([0, 2], [1.0, 1.0], ValueError, "batches must be at least 1"),
+        ([1, 2], [1.0, np.inf], ValueError, "seconds must be finite"),
+        ([1, 2], "ab", TypeError, "seconds must be an array of numbers"),
+        ([], [], ValueError, "seconds is empty"),
+    ],
+)
+def test_bad_fits_are_refused(batches, seconds, error, says):
+    with pytest.raises(error, match=says):
+        batching.fit(batches, seconds)
+
+
+# The rule and its simulation
+
+counts = st.integers(0, 50)
+ages = st.floats(0, 1)
+
+
+@given(counts, ages, st.integers(1, 40), ages)
+def test_the_rule_takes_full_or_overdue_batches_and_nothing_else(waiting, age, max_batch, max_wait):
+    taken = batching.flush(waiting, age, max_batch, max_wait)
+    assert 0 <= taken <= min(waiting, max_batch)
+    if waiting >= max_batch:
+        assert taken == max_batch
+    elif waiting and age >= max_wait:
+        assert taken == waiting
+    else:
+        assert taken == 0
+
+
+def tick_by_tick(arrivals, seconds, max_batch, max_wait):
+    """Simulate in whole ticks: at each, let requests in and ask the rule whenever the server is free."""
+    queue, finished, batches, free = [], {}, [], 0
+    for now in range(10_000):
+        queue += [i for i, arrival in enumerate(arrivals) if arrival == now]
+        if now >= free:
+            taken = batching.flush(len(queue), now - arrivals[queue[0]] if queue else 0, max_batch, max_wait)
+            if taken:
+                free = now + seconds(taken)
+                batches.append(taken)
+                finished.update(dict.fromkeys(queue[:taken], free))
+                queue = queue[taken:]
+        if len(finished) == len(arrivals):
+            return [finished[i] - arrivals[i] for i in range(len(arrivals))], batches
+    raise AssertionError("not done")
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(st.integers(0, 60), min_size=1, max_size=25).map(sorted),
+    st.integers(1, 6),
+    st.integers(0, 3),
+    st.integers(1, 6),
+    st.integers(0, 12),
+)
+def test_the_simulation_is_what_a_clock_would_see(arrivals, a, b, max_batch, max_wait):
+    def seconds(batch):
+        return a + b * batch
+
+    served = batching.simulate(arrivals, seconds, max_batch=max_batch, max_wait=max_wait)
+    latencies, batches = tick_by_tick(arrivals, seconds, max_batch, max_wait)
+    assert served.latencies.tolist() == latencies
+    assert served.batches.tolist() == batches
+
+
+@given(st.lists(st.floats(0, 2), min_size=1, max_size=40), st.floats(0.1, 2))
+def test_one_by_one_is_lindleys_recursion(gaps, service):
+    arrivals = np.cumsum(gaps)
+    served = batching.simulate(arrivals, lambda batch: service, max_batch=1, max_wait=0)
+    waits = [0.0]
+    for gap in np.diff(arrivals):
+        waits.append(max(0.0, waits[-1] + service - gap))
+    assert served.latencies == pytest.approx(np.array(waits) + service, abs=1e-9)
+
+
+@pytest.mark.parametrize("load", [0.3, 0.6])
+def test_one_by_one_waits_as_queueing_theory_says(load):
+    arrivals = batching.arrivals(load, 200_000, seed=1)
+    served = batching.simulate(arrivals, lambda batch: 1.0, max_batch=1, max_wait=0)
+    expected = load / (2 * (1 - load))  # Pollaczek and Khinchine, M/D/1
+    assert served.latencies.mean() - 1 == pytest.approx(expected, rel=0.04)
+
+
+def test_a_curve_serves_as_a_function_of_the_batch():
+    arrivals = batching.arrivals(300, 500)
+    options = {"max_batch": 16, "max_wait": 5e-3}
+    by_curve = batching.simulate(arrivals, curve(), **options)
+    by_function = batching.simulate(arrivals, curve().seconds, **options)
+    assert np.array_equal(by_curve.latencies, by_function.latencies)
+
+
+def test_capacity_is_the_best_rate_of_any_batch_up_to_the_largest():
+    assert batching.capacity(curve(), 1) == pytest.approx(100)
+    assert batching.capacity(curve(), 16) == pytest.approx(1 / 3e-3)
+    assert batching.capacity(lambda batch: 0.5, 7) == 14
+
+
+@pytest.mark.parametrize("rate", [0.5, 80.0])
+def test_arrivals_are_a_poisson_process(rate):
+    when = batching.arrivals(rate, 20_000, seed=5)
+    assert when[0] == 0
+    assert stats.kstest(np.diff(when), stats.expon(scale=1 / rate).cdf).pvalue > 0.001
+    assert np.array_equal(when * rate, batching.arrivals(1.0, 20_000, seed=5)) or np.allclose(
+        when * rate, batching.arrivals(1.0, 20_000, seed=5)
+    )
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "says"),
+    [
+        (lambda: batching.arrivals(0, 5), ValueError, "rate must be more than 0"),
+        (lambda: batching.arrivals(5, 0), ValueError, "count must be at least 1"),
+        (lambda: batching.arrivals(math.inf, 5), ValueError, "rate must be finite"),
+        (
+            lambda: batching.simulate([1, 0], curve(), max_batch=1, max_wait=0),
+            ValueError,
+            "arrivals must be in ascending order",
+        ),
+        (lambda: batching.simulate([], curve(), max_batch=1, max_wait=0), ValueError, "arrivals is empty"),
+        (
+            lambda: batching.simulate([0], curve(), max_batch=17, max_wait=0),
+            ValueError,
+            "from 1 to 16, as measured",
+        ),
+        (lambda: batching.simulate([0], curve(), max_batch=0, max_wait=0), ValueError, "max_batch"),
+        (lambda: batching.simulate([0], curve(), max_batch=1, max_wait=-1), ValueError, "max_wait"),
+        (lambda: batching.simulate([0], 0.5, max_batch=1, max_wait=0), TypeError, "seconds must be a Curve"),
+        (
+            lambda: batching.simulate([0], lambda b: math.nan, max_batch=1, max_wait=0),
+            ValueError,
+            r"seconds\(1\) must be finite",
+        ),
+        (lambda: batching.capacity(curve(), 17), ValueError, "from 1 to 16"),
+    ],
+)
+def test_bad_simulations_are_refused(make, error, says):
+    with pytest.raises(error, match=says):
+        make()
+
+
+# What was served
+
+
+def served_of(arrivals, latencies, batches=None):
+    batches = np.array([1] * len(arrivals) if batches is None else batches)
+    return Served("x", np.array(arrivals, float), np.array(latencies, float), batches)
+
+
+@given(st.lists(st.tuples(st.integers(0, 30), st.integers(1, 30)), min_size=1, max_size=20))
+def test_in_flight_counts_who_has_come_and_not_gone(pairs):
+    arrivals, latencies = zip(*sorted(pairs), strict=True)
+    served = served_of(arrivals, latencies)
+    # Whoever comes in the moment another goes is counted with it, so look at the moment itself.
+    most = max(
+        sum(a <= now <= a + latency for a, latency in zip(arrivals, latencies, strict=True))
+        for now in range(61)
+    )
+    assert served.most_in_flight == most
+    assert served.in_flight[1][-1] == 0
+
+
+def test_quantiles_throughput_and_mean_batch():
+    served = served_of(range(100), np.arange(100) / 10, [10] * 10)
+    assert served.p50 == pytest.approx(np.median(served.latencies))
+    assert served.p99 == pytest.approx(np.percentile(served.latencies, 99))
+    assert served.throughput == pytest.approx(100 / (99 + 9.9))
+    assert served.mean_batch == 10
+    table = batching.side_by_side({"one": served, "two": served}).splitlines()
+    assert [line.split()[0] for line in table[2:]] == ["one", "two"]
+    assert repr(served) == str(served)
+    assert "100 requests" in served._repr_html_()
+
+
+def test_requests_and_batches_must_add_up():
+    with pytest.raises(ValueError, match="every request needs"):
+        served_of([0, 1], [1, 1], [3])
+    with pytest.raises(ValueError, match="share must be from 0 to 1"):
+        served_of([0], [1]).quantile(2)
+
+
+# The real micro-batcher
+
+
+def doubled(examples):
+    return [2 * example for example in examples]
+
+
+def running():
+    return {thread for thread in threading.enumerate() if thread.is_alive()}
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left_running():
+    before = running()
+    yield
+    assert running() <= before
+
+
+def test_every_request_gets_its_own_answer():
+    examples = list(range(300))
+    served, answers = batching.serve(
+        examples, np.linspace(0, 0.1, 300), doubled, max_batch=16, max_wait=0.002
+    )
+    assert answers == doubled(examples)
+    assert served.batches.sum() == 300
+    assert served.batches.max() <= 16
+    assert (served.latencies > 0).all()
+
+
+def test_requests_that_arrive_together_leave_together_and_do_not_wait():
+    batches = []
+
+    def noted(examples):
+        batches.append(list(examples))
+        return examples
+
+    # With a wait of ten minutes the test would time out if a full batch did not leave at once.
+    served, _ = batching.serve(list(range(512)), np.zeros(512), noted, max_batch=256, max_wait=600)
+    assert batches == [list(range(256)), list(range(256, 512))]
+    assert served.most_in_flight >= 256
+
+
+def test_an_overdue_batch_leaves_although_it_is_not_full():
+    _, answers = batching.serve([1, 2, 3], [0, 0, 0], doubled, max_batch=64, max_wait=0.01)
+    assert answers == [2, 4, 6]
+
+
+def test_while_a_batch_is_answered_others_may_queue():
+    def slow(examples):
+        time.sleep(0.05)
+        return examples
+
+    arrivals = [0, *np.linspace(0.005, 0.01, 40)]
+    served, _ = batching.serve(list(range(41)), arrivals, slow, max_batch=64, max_wait=0)
+    assert served.batches.tolist()[0] < 41
+    assert served.batches.max() > 1
+
+
+class Broken(Exception):
+    pass
+
+
+def failing(examples):
+    raise Broken("no answer")
+
+
+async def gives_up(requests, answer, max_batch, max_wait):
+    return
+
+
+async def fails(requests, answer, max_batch, max_wait):
+    raise Broken("no worker")
+
+
+async def without_a_net(requests, answer, max_batch, max_wait):
+    """Work as the notebook's version does: whatever the answer raises ends the worker."""
+    while True:
+        await requests.arrival(None if not len(requests) else 0.001)
+        batch = requests.take(len(requests))
+        await asyncio.to_thread(answer, [request.example for request in batch])
+
+
+@pytest.mark.parametrize(
+    ("answer", "options", "error", "says"),
+    [
+        (failing, {}, Broken, "no answer"),
+        (lambda examples: [], {}, ValueError, "zip"),
+        (lambda examples: None, {}, TypeError, "not iterable"),
+        (doubled, {"worker": gives_up}, RuntimeError, "the worker ended"),
+        (doubled, {"worker": fails}, Broken, "no worker"),
+        (failing, {"worker": without_a_net}, Broken, "no answer"),
+    ],
+)
+def test_what_goes_wrong_in_the_thread_is_raised_here(answer, options, error, says):
+    with pytest.raises(error, match=says):
+        batching.serve([1, 2, 3], [0, 0, 0.01], answer, max_batch=2, max_wait=0.001, **options)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "says"),
+    [
+        ({"arrivals": [0]}, ValueError, "arrivals must hold 2 times"),
+        ({"arrivals": [1, 0]}, ValueError, "ascending"),
+        ({"answer": 5}, TypeError, "answer must be callable"),
+        ({"max_batch": 0}, ValueError, "max_batch"),
+        ({"max_wait": math.nan}, ValueError, "max_wait"),
+    ],
+)
+def test_bad_requests_are_refused_before_anything_runs(change, error, says):
+    options = {"examples": [1, 2], "arrivals": [0, 0], "answer": doubled, "max_batch": 2, "max_wait": 0}
+    with pytest.raises(error, match=says):
+        batching.serve(**{**options, **change})
+
+
+def test_it_works_where_an_event_loop_already_runs():
+    async def cell():
+        return batching.serve([1, 2], [0, 0], doubled, max_batch=2, max_wait=0)[1]
+
+    assert asyncio.run(cell()) == [2, 4]
+
+
+def test_an_interrupt_ends_everything():
+    started, calls = threading.Event(), []
+
+    def answer(examples):
+        calls.append(len(examples))
+        started.set()
+        time.sleep(0.02)
+        return examples
+
+    def interrupt():
+        started.wait()
+        _thread.interrupt_main()
+
+    before = running()
+    helper = threading.Thread(target=interrupt)
+    helper.start()
+    with pytest.raises(KeyboardInterrupt):
+        batching.serve(list(range(10_000)), np.zeros(10_000), answer, max_batch=1, max_wait=0)
+    helper.join()
+    assert running() <= before
+    answered = len(calls)
+    time.sleep(0.1)
+    assert len(calls) == answered < 10_000
+
+
+# What the notebook writes out itself
+
+
+def defined_in_the_notebook(*names, **given):
+    """Return the master's own functions, run with nothing but what their cells import."""
+    tree = ast.parse("\n".join(line for line in MASTER.read_text("utf-8").splitlines() if "%pip" not in line))
+    wanted = [node for node in tree.body if getattr(node, "name", None) in names]
+    assert len(wanted) == len(names)
+    space = {"np": np, "math": math, "bisect": __import__("bisect"), "asyncio": asyncio, **given}
+    exec(compile(ast.Module(wanted, []), str(MASTER), "exec"), space)
+    return [space[name] for name in names]
+
+
+def test_the_notebooks_simulation_is_ours():
+    (simulate,) = defined_in_the_notebook("simulate")
+    arrivals = batching.arrivals(2000, 700, seed=3)
+    for max_batch, max_wait in ((1, 0.0), (3, 1e-3), (16, 0.02)):
+        options = {"max_batch": max_batch, "max_wait": max_wait}
+        ours = batching.simulate(arrivals, curve(), **options).latencies
+        assert np.array_equal(simulate(arrivals, curve().seconds, **options), ours)
+
+
+def test_the_notebooks_rule_intensity_and_fit_are_ours():
+    flush, intensity, fit = defined_in_the_notebook("flush", "intensity", "fit")
+    for waiting in range(12):
+        for age in (0.0, 0.01, 0.02):
+            assert flush(waiting, age, 8, 0.01) == batching.flush(waiting, age, 8, 0.01)
+    for batch in (1, 7, 300):
+        assert intensity(64, 32, batch) == roofline.linear(64, 32, batch).intensity
+        assert intensity(64, 32, batch, 2) == roofline.linear(64, 32, batch, "fp16").intensity
+    a, b = fit(np.array(SIZES), TIMES)
+    ours = batching.fit(SIZES, TIMES)
+    assert (a, b) == pytest.approx((ours.a, ours.b))
+
+
+def test_the_notebooks_worker_answers_as_ours_does():
+    (work,) = defined_in_the_notebook("work", batching=batching)
+    examples = list(range(300))
+    served, answers = batching.serve(
+        examples, np.linspace(0, 0.05, 300), doubled, max_batch=32, max_wait=0.002, worker=work
+    )
+    assert answers == doubled(examples)
+    assert served.batches.max() <= 32
