@@ -24,8 +24,8 @@ COUNT = 200
 QUICK_COUNT = 20
 # What every contender may spend on one comparison.
 SECONDS = 0.4
-# Medians are set side by side in every so many-th comparison.
-MEDIAN_EVERY = 2
+# Medians are set side by side twice per comparison, in runs of so many seconds.
+MEDIAN_SECONDS = 0.05
 # torch's blocks of several milliseconds span time slices, coursekit's short samples slip between them: where
 # others take the core, torch's median holds their time too. The two are the same thing on a free core only.
 WHOLE_CORE = 0.98
@@ -54,21 +54,22 @@ class Tally:
 
 @dataclass
 class Medians:
-    """Seconds per call by ``timing.measure`` and, right before, by torch; and our share of a core."""
+    """Seconds per call by ``timing.measure`` and, next to it, by torch; and our share of a core meanwhile."""
 
     ours: list[float] = field(default_factory=list)
     torch: list[float] = field(default_factory=list)
     share: list[float] = field(default_factory=list)
 
-    def add(self, fn: Function, seconds: float) -> None:
-        """Time ``fn`` with both, one after the other."""
-        start = time.perf_counter(), time.process_time()
-        theirs = Timer("fn()", globals={"fn": fn}).blocked_autorange(min_run_time=seconds)
-        ours = timing.measure(fn, min_time=seconds)
-        wall, cpu = time.perf_counter() - start[0], time.process_time() - start[1]
-        self.ours.append(ours.median)
-        self.torch.append(theirs.median)
-        self.share.append(cpu / wall)
+    def add(self, fn: Function) -> None:
+        """Time ``fn`` with both, in either order: the machine's speed may change at any moment."""
+        ask_ours = (self.ours, lambda: timing.measure(fn, min_time=MEDIAN_SECONDS).median)
+        timer = Timer("fn()", globals={"fn": fn})
+        ask_torch = (self.torch, lambda: timer.blocked_autorange(min_run_time=MEDIAN_SECONDS).median)
+        for both in ((ask_ours, ask_torch), (ask_torch, ask_ours)):
+            wall, cpu = time.perf_counter(), time.process_time()
+            for found, ask in both:
+                found.append(ask())
+            self.share.append((time.process_time() - cpu) / (time.perf_counter() - wall))
 
 
 def main(count: int = COUNT, seconds: float = SECONDS) -> None:
@@ -79,12 +80,11 @@ def main(count: int = COUNT, seconds: float = SECONDS) -> None:
     torch_threads = torch.get_num_threads()
     torch.set_num_threads(THREADS)
     try:
-        for i in range(count):
+        for _ in range(count):
             rng.shuffle(order)
             for contender in order:
                 _ask(contender, tallies, a, same, slower, seconds)
-            if i % MEDIAN_EVERY == 0:
-                medians.add(a, seconds / 2)
+            medians.add(a)
     finally:
         torch.set_num_threads(torch_threads)
     _print(tallies, medians, true_ratio(a, slower), count, seconds)
@@ -101,11 +101,19 @@ def work(repeats: int) -> Function:
     return run
 
 
-def true_ratio(a: Function, b: Function, rounds: int = 40, calls: int = 100) -> float:
-    """Return how many times as long ``b`` takes undisturbed: median over rounds of quickest b / quickest."""
-    times = [[[timeit.timeit(fn, number=1) for fn in (a, b)] for _ in range(calls)] for _ in range(rounds)]
-    quickest = np.min(times, axis=1)  # [rounds, 2]
-    return float(np.median(quickest[:, 1] / quickest[:, 0]))
+def true_ratio(a: Function, b: Function, pairs: int = 3000) -> float:
+    """Return how many times as long ``b`` takes: the median over pairs of single calls, in either order."""
+    ratios = []
+    for _ in range(pairs):
+        first, second, third = map(_once, (a, b, a))
+        ratios += [second / first, second / third]
+    return float(np.median(ratios))
+
+
+def _once(fn: Function) -> float:
+    start = time.perf_counter()
+    fn()
+    return time.perf_counter() - start
 
 
 def by_coursekit(a: Function, b: Function, seconds: float) -> tuple[Call, ...]:
@@ -179,7 +187,7 @@ def _called(first: float, second: float) -> Call:
 def _print(tallies: dict[str, Tally], medians: Medians, ratio: float, count: int, seconds: float) -> None:
     print(f"{count} comparisons of each kind, {seconds:g} s per comparison and contender, {THREADS} thread.")
     quick = _display.seconds(min(medians.ours))
-    print(f"A takes {quick}; undisturbed, the slower one takes {ratio:.3f} times as long.\n")
+    print(f"A takes {quick}; pair by pair, the slower one takes {ratio:.3f} times as long.\n")
     headers = ("contender", "equal, called different", "10 % slower, called slower")
     print(_display.table_text(headers, [tally.row(name) for name, tally in tallies.items()]), "\n")
     relative = np.array(medians.ours) / np.array(medians.torch) - 1
