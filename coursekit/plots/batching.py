@@ -1,0 +1,125 @@
+"""Pictures of batching: latency and throughput against the batch, a line's residuals, requests' latencies."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
+
+from coursekit import _display
+from coursekit.batching import Curve, Hockney, Served
+from coursekit.plots import style
+from coursekit.plots.comparison import describe, end_labels, line_with_band
+
+MOST_TICKS = 5
+HALF, MOST = 50, 99  # the percentiles that are marked
+
+
+@style.look()
+def latency(
+    ax: Axes, curves: Mapping[str, Curve], line: Hockney | None = None, title: str = ""
+) -> list[Artist]:
+    """Draw the time of a call against the batch, with the middle half of the samples as a band.
+
+    ``line`` adds Hockney's t(B) = a + b·B, dashed.
+    """
+    made = _curves(ax, curves, "median")
+    if line is not None:
+        batches = next(iter(curves.values())).batches
+        (dashed,) = ax.plot(batches, line.seconds(batches), "--", color=style.INK, linewidth=1.4, zorder=4)
+        dashed.set_label(f"{_display.seconds(line.a)} + {_display.seconds(line.b)} · B")
+        ax.legend(handles=[dashed], loc="upper left")
+        made.append(dashed)
+    describe(ax, "batch (examples per call)", "time per call", title)
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _tidy(_display.seconds(value))))
+    return made
+
+
+@style.look()
+def throughput(ax: Axes, curves: Mapping[str, Curve], title: str = "") -> list[Artist]:
+    """Draw the examples per second against the batch, with the band that the times' quartiles make.
+
+    One curve stands on an axis from zero; several, which may be far apart, on a logarithmic one.
+    """
+    made = _curves(ax, curves, "throughput")
+    if len(curves) == 1:
+        ax.set_yscale("linear")
+        (curve,) = curves.values()
+        ax.set_ylim(0, 1.08 * (np.array(curve.batches) / curve.low).max())
+    describe(ax, "batch (examples per call)", "examples per second", title)
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    return made
+
+
+@style.look()
+def residuals(ax: Axes, curve: Curve, line: Hockney, title: str = "") -> list[Artist]:
+    """Draw how far each measured time lies above (+) or below (-) the line, in per cent of the time."""
+    errors = 100 * line.residuals(curve.batches, curve.median)
+    _batch_axis(ax, curve.batches)
+    stems = ax.vlines(curve.batches, 0, errors, color=style.BLUE, linewidth=3, alpha=0.6)
+    (dots,) = ax.plot(curve.batches, errors, "o", color=style.BLUE, markersize=7)
+    zero = ax.axhline(0, color=style.INK, linestyle="--", linewidth=1.4)
+    reach = max(10.0, 1.25 * np.abs(errors).max())
+    ax.set_ylim(-reach, reach)
+    describe(ax, "batch (examples per call)", "measured minus line (%)", title)
+    return [stems, dots, zero]
+
+
+@style.look()
+def answered(ax: Axes, served: Mapping[str, Served], title: str = "") -> list[Artist]:
+    """Draw which share of the requests was answered within which time; dots mark p50 and p99.
+
+    Pairs of simulated and real results read best as neighbours: every second line is dashed.
+    """
+    ax.set_xscale("log")
+    made: list[Artist] = []
+    for number, (name, each) in enumerate(served.items()):
+        colour = style.SERIES[number // 2 % len(style.SERIES)]
+        dash = style.DASHES[number % 2]
+        made += ax.step(*share_within(each), where="post", color=colour, linestyle=dash, label=name)
+        made += ax.plot([1e3 * each.p50, 1e3 * each.p99], [HALF, MOST], "o", color=colour, markersize=6)
+    ax.set_ylim(0, 102)
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    lines = [line for line in made if line.get_label() in served]
+    ax.legend(handles=lines, loc="upper left", bbox_to_anchor=(1.01, 1.0))
+    describe(ax, "latency (ms)", "requests answered (%)", title)
+    return made
+
+
+def share_within(served: Served) -> tuple[np.ndarray, np.ndarray]:
+    """Return latencies in ms, ascending, and the per cent of requests that took at most so long."""
+    count = len(served.latencies)
+    return 1e3 * np.sort(served.latencies), 100 * np.arange(1, count + 1) / count
+
+
+def _curves(ax: Axes, curves: Mapping[str, Curve], what: str) -> list[Artist]:
+    """Draw up to four curves on logarithmic axes; two or more get their names at their ends."""
+    if not 1 <= len(curves) <= len(style.SERIES):
+        raise ValueError(f"curves must hold 1 to {len(style.SERIES)}; got {len(curves)}")
+    _batch_axis(ax, max((curve.batches for curve in curves.values()), key=len))
+    ax.set_yscale("log")
+    ax.yaxis.set_minor_formatter(NullFormatter())
+    made: list[Artist] = []
+    for number, (name, curve) in enumerate(curves.items()):
+        center, band = getattr(curve, what), (curve.low, curve.high)
+        if what == "throughput":
+            band = tuple(np.array(curve.batches) / edge for edge in reversed(band))
+        made += line_with_band(ax, curve.batches, center, *band, series=number, label=name)
+    if len(curves) > 1:
+        made += end_labels(ax, [artist for artist in made if isinstance(artist, Line2D)])
+    return made
+
+
+def _batch_axis(ax: Axes, batches: Sequence[int]) -> None:
+    ax.set_xscale("log", base=2)
+    ax.set_xticks(batches[:: -(-len(batches) // MOST_TICKS)])
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda batch, _: f"{batch:,.0f}"))
+    ax.xaxis.set_minor_locator(NullLocator())
+
+
+def _tidy(text: str) -> str:
+    """Return "1 ms" for "1.00 ms": a tick label needs no zeros."""
+    number, _, unit = text.partition(" ")
+    return f"{float(number):g} {unit}"

@@ -1,0 +1,96 @@
+"""The roofline: attainable arithmetic against intensity, and a layer's points below it."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.text import Text
+from matplotlib.ticker import FuncFormatter, NullFormatter
+from numpy.typing import NDArray
+
+from coursekit.plots import style
+from coursekit.plots.comparison import describe, end_labels
+from coursekit.roofline import CACHE, MEMORY, Point, Roof, rate
+
+GIGA = 1e9
+ROOM = 2.5  # the factor by which the axes reach beyond what is drawn
+ABOVE = 0.24  # of the height stays free above the highest roof, for words
+
+
+class Roofline(NamedTuple):
+    """The artists of ``roofline``: the roof, the other source's slope, flat parts with labels, points."""
+
+    roof: Line2D
+    other: Line2D
+    flats: dict[str, Line2D]
+    labels: dict[str, Text]
+    points: Line2D
+
+
+@style.look()
+def roofline(
+    ax: Axes, roof: Roof, points: Sequence[Point], precision: str | None = None, source: str = MEMORY
+) -> Roofline:
+    """Draw the roof for one precision and source, the flat parts of the others, and the layer's points.
+
+    precision: default the roof's first. Both axes are logarithmic; above the roof nothing can be.
+    """
+    _frame(ax, roof, points)
+    ends = np.array(ax.get_xlim())
+    flats = {
+        name: ax.plot(ends, [peak / GIGA] * 2, color=style.PALE, linewidth=1.2, zorder=1)[0]
+        for name, peak in roof.peaks.items()
+    }
+    for name, line in flats.items():
+        line.set_label(f"{name.upper()} {rate(roof.peaks[name], 'FLOP/s')}")
+    made = Roofline(
+        roof=ax.plot([], [], color=style.INK, linewidth=2.4, zorder=3)[0],
+        other=ax.plot([], [], "--", color=style.GREY, linewidth=1.4, zorder=2.6)[0],
+        flats=flats,
+        labels=dict(zip(flats, end_labels(ax, list(flats.values())), strict=True)),
+        points=ax.plot([], [], "o-", color=style.BLUE, linewidth=1, markersize=7, zorder=4)[0],
+    )
+    show(made, roof, points, precision or next(iter(roof.peaks)), source)
+    describe(ax, "arithmetic intensity (FLOP per byte)", "GFLOP per second")
+    return made
+
+
+def show(made: Roofline, roof: Roof, points: Sequence[Point], precision: str, source: str) -> None:
+    """Let the artists show another precision and source."""
+    intensities = np.geomspace(*made.roof.axes.get_xlim(), 200)
+    made.roof.set_data(intensities, bounds(roof, intensities, precision, source))
+    other = {MEMORY: CACHE, CACHE: MEMORY}[source]
+    has_other = roof.cache_bandwidth is not None
+    made.other.set_data(intensities, bounds(roof, intensities, precision, other if has_other else source))
+    chosen = of(points, precision, source)
+    made.points.set_data([point.work.intensity for point in chosen], [point.rate / GIGA for point in chosen])
+    for name, text in made.labels.items():
+        text.set(color=style.INK if name == precision else style.GREY)
+
+
+def bounds(roof: Roof, intensities: NDArray[np.float64], precision: str, source: str) -> NDArray[np.float64]:
+    """Return the attainable GFLOP/s at each intensity."""
+    return np.array([roof.bound(each, precision, source) for each in intensities]) / GIGA
+
+
+def of(points: Sequence[Point], precision: str, source: str) -> list[Point]:
+    """Return the points of one precision and source, by batch."""
+    chosen = [point for point in points if (point.precision, point.source) == (precision, source)]
+    return sorted(chosen, key=lambda point: point.batch)
+
+
+def _frame(ax: Axes, roof: Roof, points: Sequence[Point]) -> None:
+    """Set logarithmic axes that hold every ridge, peak and point."""
+    reach = [point.work.intensity for point in points] + [roof.ridge(name) for name in roof.peaks]
+    low, high = min(reach) / ROOM, max(reach) * ROOM
+    bottom = min([roof.bandwidth * low, *(point.rate for point in points)]) / ROOM / GIGA
+    top = bottom * (max(roof.peaks.values()) / GIGA / bottom) ** (1 / (1 - ABOVE))
+    ax.set_xscale("log")
+    ax.set_yscale("log")
+    ax.set_xlim(low, high)
+    ax.set_ylim(bottom, top)
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axis.set_minor_formatter(NullFormatter())
