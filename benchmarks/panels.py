@@ -40,7 +40,9 @@ def _timed(panel: Panel, control: str, value: Any) -> tuple[float, float]:
 
 def _stops(control: ipywidgets.Widget) -> list[Any]:
     """Return the values to drag through, there and back, so that each one is a change."""
-    if hasattr(control, "options"):
+    if isinstance(control, ipywidgets.FloatLogSlider):
+        values = (control.base ** np.linspace(control.min, control.max, STOPS)).tolist()
+    elif hasattr(control, "options"):
         values = [option[1] if isinstance(option, tuple) else option for option in control.options]
     elif hasattr(control, "min"):
         kind = int if isinstance(control.min, int) else float
@@ -55,13 +57,32 @@ def _stops(control: ipywidgets.Widget) -> list[Any]:
 
 
 def _arguments(name: str) -> tuple[Any, ...]:
-    """Return what a panel cannot do without: the crossover needs a grid, and any grid will do here."""
-    if name != "crossover":
-        return ()
+    """Return what a panel cannot do without: measurements, and any made-up ones will do here."""
+    made = {"crossover": _grid, "slo": _curve, "dynamic_batching": _curve, "roofline_chart": _roof}
+    return made[name]() if name in made else ()
+
+
+def _grid() -> tuple[Any, ...]:
     from coursekit.plots.crossover import CrossoverGrid
 
     ratio = np.geomspace(0.3, 16, 12).reshape(4, 3)
     return (CrossoverGrid((128, 512, 1024, 2048), (1, 32, 256), ratio, ratio * 0.9, ratio * 1.1, "made up"),)
+
+
+def _curve() -> tuple[Any, ...]:
+    from coursekit.batching import Curve
+
+    batches = tuple(2**k for k in range(8))
+    seconds = 3e-3 + 2e-4 * np.array(batches)
+    return (Curve(batches, seconds, 0.9 * seconds, 1.2 * seconds, "made up"),)
+
+
+def _roof() -> tuple[Any, ...]:
+    from coursekit.roofline import BATCHES, SOURCES, Point, Roof, linear
+
+    roof = Roof(35e9, {"fp32": 2e11, "bf16": 4e11, "int8": 8e11}, cache_bandwidth=1e11)
+    keys = [(batch, precision, source) for precision in roof.peaks for source in SOURCES for batch in BATCHES]
+    return roof, [Point(*key, linear(1024, 1024, *key[:2]), 1e-3) for key in keys]
 
 
 def _ms(seconds: float) -> str:

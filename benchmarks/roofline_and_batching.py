@@ -1,0 +1,155 @@
+"""Roofline and batching: are the roofs stable and true, do line and simulation describe the machine.
+
+On an idle machine: five roofs within 15 %, a large product at 85 % of the drawn peak or more, no point more
+than 10 % above its roof, a and b within 15 % of scipy's on fresh data, and the simulated p50 and p99 within
+25 % of the real micro-batcher's under at least 200 requests in flight.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import psutil
+import torch
+from scipy import optimize
+
+from coursekit import _display, _roofs, batching, models, roofline, runtime
+
+RUNS = 5
+PRODUCT = 2048
+SMALL, WIDE = (256, 512, 512, 10), (256, 4096, 4096, 10)
+REQUESTS = 400
+MOST_PER_SECOND = 3000
+# (max batch, max wait in s): one by one and with small batches hundreds queue up; the last gathers hundreds.
+SETTINGS = ((1, 0.01), (8, 0.01), (64, 0.01), (256, 0.1))
+REPEATS = 3
+
+
+def main() -> None:
+    """Print four tables, each with the share of the machine that others used meanwhile."""
+    with _watched("Roofs"):
+        roofs = [roofline.measure(device="cpu") for _ in range(RUNS)]
+        _print_roofs(roofs)
+    with _watched("Below the roof"):
+        _print_points(roofs[-1])
+    with _watched("Hockney's line"), torch.inference_mode():
+        _print_line()
+    with _watched("Simulation and micro-batcher"), runtime.threads(1):
+        _print_served()
+
+
+def _print_roofs(roofs: list[roofline.Roof]) -> None:
+    readings = {"bandwidth, memory": [roof.bandwidth for roof in roofs]}
+    readings["bandwidth, cache"] = [roof.cache_bandwidth or np.nan for roof in roofs]
+    units = dict.fromkeys(readings, "B/s")
+    for name in roofs[0].peaks:
+        readings[f"peak, {name}"] = [roof.peaks[name] for roof in roofs]
+    rows = [
+        (name, *(roofline.rate(v, units.get(name, "FLOP/s")) for v in values), f"{_spread(values):.1%}")
+        for name, values in readings.items()
+    ]
+    print(_display.table_text(("", *(f"run {i + 1}" for i in range(RUNS)), "spread"), rows))
+    a, b = (_roofs.matrix(PRODUCT, PRODUCT, "fp32", "cpu") for _ in range(2))
+    took, threads = _roofs.quickest_of_all(lambda: torch.mm(a, b), 1.0, "cpu")
+    reached = 2 * PRODUCT**3 / took
+    share = reached / np.median([roof.peaks["fp32"] for roof in roofs])
+    print(
+        f"\nFP32 product {PRODUCT} × {PRODUCT} on {threads} threads: {roofline.rate(reached, 'FLOP/s')}, ",
+        end="",
+    )
+    print(f"{share:.1%} of the drawn peak")
+
+
+def _print_points(roof: roofline.Roof) -> None:
+    points = roofline.measure_layer(precisions=tuple(roof.peaks), device="cpu", threads=roof.threads)
+    shares = {point: point.share(roof) for point in points}
+    rows = []
+    for precision in roof.peaks:
+        for source in roofline.SOURCES:
+            mine = [p for p in points if (p.precision, p.source) == (precision, source)]
+            highest = max(mine, key=lambda point: shares[point])
+            rows.append((precision, source, len(mine), f"{shares[highest]:.1%}", f"at batch {highest.batch}"))
+    print(_display.table_text(("", "weights from", "points", "highest share of its roof", ""), rows, left=2))
+
+
+def _print_line() -> None:
+    model, inputs = models.mlp(SMALL).eval(), torch.randn(4096, SMALL[0])
+    first, fresh = (batching.sweep(model, inputs, threads=1, device="cpu") for _ in range(2))
+    ours = batching.fit(first.batches, first.median)
+    (a, b), _ = optimize.curve_fit(
+        lambda batch, a, b: a + b * batch,
+        fresh.batches,
+        fresh.median,
+        p0=(ours.a, ours.b),
+        sigma=fresh.median,
+    )
+    rows = [
+        (name, _display.seconds(mine), _display.seconds(theirs), f"{mine / theirs - 1:+.1%}")
+        for name, mine, theirs in (("a", ours.a, a), ("b", ours.b, b))
+    ]
+    print(_display.table_text(("", "batching.fit", "scipy, fresh data", "difference"), rows))
+    worst = np.abs(ours.residuals(first.batches, first.median)).max()
+    print(f"\nlargest residual {worst:.1%}, most examples per second {first.throughput.max():,.0f}")
+
+
+def _print_served() -> None:
+    wide, examples = models.mlp(WIDE).eval(), list(torch.randn(REQUESTS, WIDE[0]))
+
+    def answer(batch: list[Any]) -> list[Any]:
+        with torch.inference_mode():
+            return list(wide(torch.stack(batch)))
+
+    curve = batching.sweep(answer, examples, [2**k for k in range(9)], threads=1, device="cpu")
+    rate = min(8 * batching.capacity(curve, 1), MOST_PER_SECOND)
+    rows = [
+        _served_row(answer, examples, curve, batching.arrivals(rate, REQUESTS, seed), most, wait)
+        for most, wait in SETTINGS
+        for seed in range(REPEATS)
+    ]
+    print(f"{REQUESTS} requests at {rate:,.0f} per second, network {'-'.join(map(str, WIDE))}")
+    headers = (
+        "max batch",
+        "max wait",
+        "simulated p50",
+        "real / sim.",
+        "simulated p99",
+        "real / sim.",
+        "in flight",
+    )
+    print(_display.table_text(headers, rows))
+
+
+def _served_row(
+    answer: Any, examples: list[Any], curve: batching.Curve, arrivals: Any, most: int, wait: float
+) -> tuple[str, ...]:
+    simulated = batching.simulate(arrivals, curve, max_batch=most, max_wait=wait)
+    real, _ = batching.serve(examples, arrivals, answer, max_batch=most, max_wait=wait)
+    pairs = [(simulated.p50, real.p50), (simulated.p99, real.p99)]
+    cells = [text for mine, theirs in pairs for text in (_display.seconds(mine), f"{theirs / mine:.2f}")]
+    return str(most), _display.seconds(wait), *cells, str(real.most_in_flight)
+
+
+@contextmanager
+def _watched(title: str) -> Iterator[None]:
+    """Print a title, and after the block which share of the machine's time others took."""
+    print(f"{title}\n", flush=True)
+    wall, mine, busy = time.perf_counter(), time.process_time(), _busy()
+    yield
+    total = (time.perf_counter() - wall) * runtime.describe().cores
+    others = max(0.0, _busy() - busy - (time.process_time() - mine)) / total
+    print(f"\n(others took {others:.0%} of the machine meanwhile)\n", flush=True)
+
+
+def _busy() -> float:
+    times = psutil.cpu_times()
+    return sum(times) - times.idle - getattr(times, "iowait", 0.0) - getattr(times, "guest", 0.0)
+
+
+def _spread(values: list[float]) -> float:
+    return (max(values) - min(values)) / float(np.median(values))
+
+
+if __name__ == "__main__":
+    main()

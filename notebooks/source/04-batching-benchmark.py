@@ -1,0 +1,546 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 04 Batching benchmark
+#
+# The same network, the same inputs, the same answers, and yet several times as many of them per second: all it takes
+# is to ask for many at once. After this notebook you can
+#
+# - read a latency and throughput curve, and describe it by two numbers,
+# - choose a batch under a latency budget, and say when memory is the limit,
+# - tell from a roofline whether arithmetic or memory holds a layer back,
+# - turn requests that arrive one by one into batches, and predict how long they will wait.
+#
+# Time: about 60 minutes with the exercises, 15 minutes as a demonstration.
+#
+# {{badges}}
+
+# %% tags=["nbval-ignore-output"]
+import sys
+
+if "google.colab" in sys.modules:
+    # %pip install -q "{{install}}"
+    pass
+
+import asyncio
+import bisect
+import math
+
+import numpy as np
+import torch
+
+from coursekit import batching, claims, exercises, models, plots, roofline, runtime, timing, widgets
+
+runtime.start()
+
+# %% [markdown]
+# ## 1. One thousand calls, or one?
+#
+# A network with 256 inputs, two hidden layers of 512 neurons and 10 outputs has to answer 1,000 inputs. You can hand
+# them over one by one, or all in one call. The arithmetic is the same. Is the time?
+#
+# We use one thread of the processor throughout, unless we say otherwise. Threads that wait for each other would
+# blur the picture.
+
+# %%
+exercises.predict("04-one-call", ..., unit="× as fast")  # how many times as fast is the one call?
+
+# %%
+WIDTHS = (256, 512, 512, 10)
+model = models.mlp(WIDTHS).eval()
+inputs = torch.randn(4096, 256)
+thousand = inputs[:1000]
+
+
+def one_by_one():
+    return torch.cat([model(x) for x in thousand.split(1)])
+
+
+def one_call():
+    return model(thousand)
+
+
+# %% [markdown]
+# First make sure that both give the same answers. An output is a sum of 512 products, and a sum in another order
+# ends in other digits. So ask how far apart the outputs are, and whether any decision differs.
+
+# %% tags=["nbval-ignore-output"]
+with torch.inference_mode():
+    singly, together = one_by_one(), one_call()
+print(f"decisions that differ: {(singly.argmax(1) != together.argmax(1)).sum()} of {len(thousand)}")
+claims.show("04-same-answers", measured=(singly - together).abs().max())
+
+# %% tags=["nbval-ignore-output"]
+with torch.inference_mode():
+    thousand_inputs = timing.compare({"one by one": one_by_one, "one call": one_call}, threads=1)
+thousand_inputs
+
+# %% tags=["nbval-ignore-output"]
+claims.show("04-one-call", measured=thousand_inputs.ratio("one call"))
+
+# %% [markdown]
+# Think of a dishwasher. It takes its 90 minutes, its water and its soap for one plate or for thirty. So you fill it
+# first. A call, too, has costs that do not depend on how much is in it: Python walks through the layers, PyTorch
+# checks shapes and picks a kernel, results get their memory. One call pays that once, 1,000 calls pay it 1,000 times.
+#
+# ## 2. How large should a batch be?
+#
+# Measure it. `batching.sweep` doubles the batch from 1 to 4,096. At each size it takes many samples, and keeps the
+# median and the quartiles. Three quantities matter:
+#
+# - **latency**: how long a call takes,
+# - **time per example**: latency divided by the batch,
+# - **throughput**: examples per second, the batch divided by latency.
+
+# %%
+exercises.predict(
+    "04-more-per-second", ..., unit="times as many"
+)  # throughput of the best batch over batch 1
+
+# %% tags=["nbval-ignore-output"]
+with torch.inference_mode():
+    curve = batching.sweep(model, inputs, threads=1, device="cpu", name="256-512-512-10")
+curve
+
+# %% [markdown]
+# Where there is a GPU, the same network is measured on it as well, up to a batch of 65,536.
+
+# %% tags=["nbval-ignore-output"]
+device = runtime.device()
+curves = {"CPU": curve}
+if device.type == "cuda":
+    on_gpu, many = models.mlp(WIDTHS).eval().to(device), torch.randn(65_536, 256, device=device)
+    with torch.inference_mode():
+        curves["GPU"] = batching.sweep(on_gpu, many, device=device, name="256-512-512-10")
+    print(curves["GPU"])
+else:
+    print("No GPU here, so the CPU's curve stands alone.")
+
+# %% tags=["nbval-ignore-output"]
+picture, (left, right) = plots.style.axes(
+    1,
+    2,
+    alt="Left, the time of a call grows with the batch. Right, the examples per second grow and level off.",
+)
+plots.batching.latency(left, curves, title="A larger batch takes longer")
+plots.batching.throughput(right, curves, title="and answers more")
+picture
+
+# %% [markdown]
+# The band around each line is the middle half of the samples. Read both pictures together. Where the left line is
+# flat, doubling the batch costs next to nothing, and the right line doubles. Where the left line climbs as fast as the
+# batch, doubling the batch doubles the time, and the right line gains nothing any more.
+
+# %% tags=["nbval-ignore-output"]
+claims.show("04-more-per-second", measured=curve.throughput.max() / curve.throughput[0])
+
+# %% [markdown]
+# Now hold two sayings against your curve. The dishwasher takes as long for thirty plates as for one. Does a call?
+
+# %% tags=["nbval-ignore-output"]
+claims.show("04-dishwasher", measured=curve.seconds(30) / curve.seconds(1))
+
+# %% [markdown]
+# And does the time per example fall until memory runs out? Compare the largest batch with the best of all smaller ones:
+
+# %% tags=["nbval-ignore-output"]
+fell = 100 * (1 - curve.per_example[-1] / curve.per_example[:-1].min())
+print(f"least time per example: batch {curve.batches[np.argmin(curve.per_example)]:,}")
+claims.show("04-until-memory", measured=fell)
+
+# %% [markdown]
+# ## 3. Which two numbers describe the curve?
+#
+# If a call costs $a$ however full it is, and each example adds $b$, then a batch of $B$ takes
+#
+# $$t(B) = a + b \cdot B.$$
+#
+# This is Hockney's model, made for vector computers in 1981. Two things follow. Throughput $B / t(B)$ never exceeds
+# $1/b$. And half of that is reached at $B = a/b$, the **half-performance batch**: there, as much time goes into
+# the overhead as into the examples.
+#
+# **Exercise 1.** Find $a$ and $b$. Write a function that gets batches and seconds as arrays and returns `a, b` of a
+# straight line through them (least squares).
+
+
+# %% tags=["exercise"]
+def fit(batches, seconds):
+    # solution
+    b, a = np.polyfit(batches, seconds, 1, w=1 / seconds)  # the highest power comes first
+    return a, b
+    # end solution
+
+
+exercises.check("04-fit", fit)
+
+# %% [markdown]
+# There is a trap in "least squares". The batches run from 1 to 4,096, so the times differ by a factor of hundreds. An
+# error of 1 % at the largest batch weighs more than an error of 100 % at the smallest. The cure is to divide every
+# error by the time it belongs to, so that *relative* errors count. Compare what both fits say about a call with one
+# example:
+
+# %% tags=["nbval-ignore-output"]
+b_plain, a_plain = np.polyfit(curve.batches, curve.median, 1)
+line = batching.fit(curve.batches, curve.median)  # relative errors
+print(f"measured at batch 1:  {1e6 * curve.median[0]:8.1f} µs")
+print(f"plain least squares:  {1e6 * (a_plain + b_plain):8.1f} µs")
+print(f"relative errors:      {1e6 * line.seconds(1):8.1f} µs")
+print(line)
+
+# %% [markdown]
+# Does the line deserve your trust? Never look at a fit without its **residuals**, what it leaves unexplained:
+
+# %% tags=["nbval-ignore-output"]
+picture, (left, right) = plots.style.axes(
+    1,
+    2,
+    alt="Left, measured times and the line. Right, by how many per cent each time lies above or below it.",
+)
+plots.batching.latency(left, {"CPU": curve}, line, title="Two numbers, one line")
+plots.batching.residuals(right, curve, line, title="What the line misses")
+picture
+
+# %% tags=["nbval-ignore-output"]
+claims.show("04-line", measured=100 * np.abs(line.residuals(curve.batches, curve.median)).max())
+
+# %% tags=["nbval-ignore-output"]
+claims.show("04-setup-share", measured=100 * line.a / (line.a + line.b))
+
+# %% [markdown]
+# Dots in disorder are noise. Dots that form a slope or a step are something that the model does not know. Three
+# suspects. Batch 1 multiplies a vector, and larger batches a matrix: other code. Large batches need room: at 4,096
+# examples one hidden layer holds 4,096 · 512 · 4 bytes = 8.4 MB, more than the inner caches. And on a busy machine
+# long calls are interrupted, while short ones slip through between two interruptions.
+#
+# The line was fitted to batches 1, 2, 4 and so on. Section 1 measured something else. Do $a$ and $b$ predict it?
+
+# %% tags=["nbval-ignore-output"]
+predicted = 1000 * (line.a + line.b) / (line.a + 1000 * line.b)
+measured = thousand_inputs.ratio("one call").value
+print(f"predicted {predicted:.1f}× as fast, measured {measured:.1f}×")
+claims.show("04-line-predicts", measured=100 * abs(predicted / measured - 1))
+
+# %% [markdown]
+# ## 4. Which batch can you afford?
+#
+# Nobody waits for ever. A service has a **latency budget**, say 5 ms per call. Of all batches that fit into it, take
+# the one that answers most examples per second. That need not be the largest one.
+#
+# **Exercise 2.** Which batch is the best under 5 ms for this (made-up) machine?
+
+# %% tags=["exercise"]
+table_batches = np.array([1, 8, 32, 64, 96, 128, 160, 512])
+table_ms = np.array([0.9, 1.1, 1.5, 1.9, 2.2, 3.6, 4.8, 9.3])
+# solution: best_batch = ...
+fits = table_ms <= 5
+best_batch = table_batches[fits][np.argmax((table_batches / table_ms)[fits])]
+# end solution
+exercises.check("04-budget", best_batch)
+
+# %% [markdown]
+# Now on your own curve. Slide the budget: the best batch that fits lights up. Then judge by the upper quartile. If the
+# *median* just fits, half of the calls are late. If the *upper quartile* fits, at most a quarter is.
+
+# %% tags=["nbval-ignore-output"]
+widgets.slo(curve)
+
+# %% [markdown]
+# Memory is a budget, too. Every example brings its own activations, the numbers that flow through the network. The
+# weights are there once, however large the batch.
+#
+# **Exercise 3.** The network 256-512-512-10 in FP32 (4 bytes a number) has 100 MB for weights, biases and a batch.
+# Suppose that all of an example's numbers are kept at the same time: its 256 inputs and the outputs of the three
+# Linear layers. How many bytes is that per example, and what is the largest batch that fits? (1 MB is $10^6$ bytes.)
+
+# %% tags=["exercise"]
+bytes_per_example, largest_batch = ..., ...
+# solution
+bytes_per_example = 4 * (256 + 512 + 512 + 10)
+weights_and_biases = (256 * 512 + 512) + (512 * 512 + 512) + (512 * 10 + 10)
+largest_batch = (100_000_000 - 4 * weights_and_biases) // bytes_per_example
+# end solution
+exercises.check("04-memory", (bytes_per_example, largest_batch))
+
+# %% [markdown]
+# So memory ends much later than the gain: look again at the batch where your throughput levels off. With language
+# models it is the other way round. An example keeps a cache of many megabytes, and memory is the first limit.
+#
+# ## 5. What holds the layer back?
+#
+# Sharing the overhead is half of the story. The other half is traffic. Remember the kitchen of notebook 03: the chef
+# cooks (arithmetic), the waiter brings the ingredients (memory). A Linear layer with $n$ inputs and $m$ outputs
+# multiplies and adds $n \cdot m$ times per example, so a batch takes $2 \cdot B \cdot n \cdot m$ operations (FLOP). The
+# weights have to be brought once per call. Operations per byte brought are the **arithmetic intensity**:
+
+
+# %%
+def intensity(n, m, batch, bytes_per_number=4):
+    flop = 2 * batch * n * m
+    moved = bytes_per_number * (n * m + batch * n + batch * m)  # weights, inputs, outputs
+    return flop / moved
+
+
+for batch in (1, 8, 64, 512):
+    print(f"batch {batch:3}: {intensity(1024, 1024, batch):6.1f} FLOP per byte")
+claims.show("04-intensity", measured=intensity(4096, 4096, 1, bytes_per_number=2))
+
+# %% [markdown]
+# The batch is what the waiter brings the weights for. With one example, each weight travels from memory to be used
+# for two operations. With 64, it is used for 128.
+#
+# How much can chef and waiter do at most? Measure both: the quickest stream through memory, and the quickest matrix
+# product in each precision. This once, all threads may help.
+
+# %% tags=["nbval-ignore-output"]
+roof = roofline.measure()
+roof
+
+# %% [markdown]
+# Two limits make a **roofline**. At an intensity of $I$, no program does more operations per second than the peak, and
+# none more than $I$ times the bandwidth. The two limits meet at the **ridge**, peak divided by bandwidth. Left of it the
+# chef waits for the waiter (memory-bound), right of it the waiter for the chef (compute-bound).
+
+# %% tags=["nbval-ignore-output"]
+peak, bandwidth = roof.peaks["fp32"], roof.bandwidth
+for batch in (1, 8, 64, 512):
+    i = intensity(1024, 1024, batch)
+    limit = "memory" if i < peak / bandwidth else "arithmetic"
+    print(f"batch {batch:3}: at most {min(peak, i * bandwidth) / 1e9:6.1f} GFLOP/s, because of {limit}")
+
+# %% [markdown]
+# And where is a real layer? A layer 1024 × 1024 is measured at nine batches and in every precision, in two ways. From
+# *memory*: each call takes other weights, 128 MB of them or more in turn, so that no cache still has them. From the
+# *cache*: each call takes the same weights. The cache is a faster waiter, so it has a roof of its own (dashed).
+
+# %% tags=["nbval-ignore-output"]
+points = roofline.measure_layer(1024, 1024, precisions=tuple(roof.peaks), threads=roof.threads)
+widgets.roofline_chart(roof, points)
+
+# %% [markdown]
+# Move the batch: the point walks to the right, and up along the slope until arithmetic is the limit. Change the
+# precision: half the bytes per number, twice the intensity, and a higher peak where the processor has one. The
+# orange line is what the layer leaves unused.
+
+# %% tags=["nbval-ignore-output"]
+claims.show("04-below-the-roof", measured=100 * max(point.share(roof) for point in points))
+
+# %% [markdown]
+# **Language models.** The same two divisions say why chat is slow. A model with 7 billion parameters (32 layers, width
+# 4096) in FP16 is 14 GB. Writing one token reads all of it, and takes about $24 \cdot 4096^2$ operations per layer. The
+# machine is an A100 by its data sheet: 312 TFLOP/s, 2 TB/s.
+
+# %%
+flop_per_token, weight_bytes = 24 * 4096**2 * 32, 7e9 * 2
+a100 = roofline.Roof(bandwidth=2e12, peaks={"fp16": 312e12}, machine="A100 (data sheet)")
+computing, reading = flop_per_token / a100.peaks["fp16"], weight_bytes / a100.bandwidth
+print(f"computing {1e3 * computing:.3f} ms, reading {1e3 * reading:.0f} ms per token")
+claims.show("04-decode-flop", measured=flop_per_token / 1e9)
+
+# %%
+per_byte = flop_per_token / weight_bytes
+claims.show("04-decode-intensity", measured=per_byte)
+
+# %%
+claims.show("04-decode-ratio", measured=reading / computing)
+
+# %%
+claims.show("04-decode-share", measured=100 * a100.bound(per_byte, "fp16") / a100.peaks["fp16"])
+
+# %%
+claims.show("04-ridge", measured=a100.ridge("fp16"))
+
+# %% [markdown]
+# So one user's chat leaves the chef idle: memory-bound. Two ways out. Bring fewer bytes, which is why quantization
+# makes chat faster. Or let more users share each weight: a batch.
+
+# %%
+four_bits = 7e9 * (4 + 16 / 128) / 8  # bytes, with a 16-bit scale for every 128 weights
+claims.show("04-int4", measured=weight_bytes / four_bits)
+
+# %%
+claims.show("04-batch-64", measured=100 * a100.bound(64 * per_byte, "fp16") / a100.peaks["fp16"])
+
+# %%
+claims.show("04-ten-tflop", measured=a100.verdict(10e12 / 5e9, "fp16"))
+
+# %% [markdown]
+# ## 6. What if requests come one by one?
+#
+# Users do not arrive in batches. So somebody has to collect them: a **micro-batcher**. It lets requests wait, and sends
+# them off together as soon as either so many wait that the batch is full (`max_batch`), or the oldest has waited long
+# enough (`max_wait`). While a batch is being answered, the next one gathers.
+#
+# **Exercise 4.** Write that rule. Given how many requests wait and the age of the oldest (seconds), return how many to
+# take now; 0 means wait.
+
+
+# %% tags=["exercise"]
+def flush(waiting, oldest_age, max_batch, max_wait):
+    # solution
+    if waiting >= max_batch or (waiting > 0 and oldest_age >= max_wait):
+        return min(waiting, max_batch)
+    return 0
+    # end solution
+
+
+exercises.check("04-flush", flush)
+
+# %% [markdown]
+# Will it help? Before you build it, simulate it. All that is needed is when requests arrive, and how long a batch
+# takes. A **discrete-event simulation** jumps from one departure to the next. A batch starts once the server is free
+# *and* the rule says go. It takes whoever is there by then.
+
+
+# %%
+def simulate(arrivals, seconds, max_batch, max_wait):
+    """Return each request's latency; arrivals in seconds, ascending; seconds(batch) is measured."""
+    finished, free, first = [], -math.inf, 0
+    while first < len(arrivals):
+        is_last = first + max_batch > len(arrivals)
+        full = math.inf if is_last else arrivals[first + max_batch - 1]
+        start = max(free, min(arrivals[first] + max_wait, full))
+        size = min(max_batch, bisect.bisect_right(arrivals, start) - first)
+        free = start + seconds(size)
+        finished += [free] * size
+        first += size
+    return np.array(finished) - arrivals
+
+
+# %% [markdown]
+# Try it where you can follow by hand. Three requests arrive at 0, 1 and 5 seconds, a batch takes 2 seconds, however
+# large, and nobody waits longer than 1. The first waits until 1, when the second comes along; both leave at 3. The
+# third starts at 6 and leaves at 8.
+
+# %%
+arrivals = np.array([0.0, 1.0, 5.0])
+latencies = simulate(arrivals, lambda size: 2.0, max_batch=4, max_wait=1.0)
+same = batching.simulate(arrivals, lambda size: 2.0, max_batch=4, max_wait=1.0).latencies
+print(latencies, "as in coursekit:", np.array_equal(latencies, same))
+
+# %% [markdown]
+# Now for real numbers. Queueing a request is work for Python, too. In front of a network that hardly needs longer than
+# that, a queue cannot pay off, so take one that is eight times as wide. Our server gets a list of examples, stacks
+# them, asks the network, and hands out the rows. Measure how long it takes for a batch. The queue lives on the CPU,
+# also where there is a GPU.
+
+# %% tags=["nbval-ignore-output"]
+wide = models.mlp((256, 4096, 4096, 10)).eval()
+
+
+def answer(examples):
+    with torch.inference_mode():
+        return list(wide(torch.stack(examples)))
+
+
+examples = list(inputs[:400])
+served_curve = batching.sweep(
+    answer, examples, [1, 2, 4, 8, 16, 32, 64], threads=1, device="cpu", name="256-4096-4096-10"
+)
+served_curve
+
+# %% [markdown]
+# The panel simulates 2,000 requests on this curve. They arrive at random (a Poisson process), at first four times as
+# many per second as one by one could answer. Grey is what happens one by one: the queue grows without end. Raise the
+# rate until the batches are overloaded as well. Then drag `max wait` at a low rate, and see what waiting for company
+# costs when nobody comes.
+
+# %% tags=["nbval-ignore-output"]
+widgets.dynamic_batching(served_curve)
+
+# %% [markdown]
+# A simulation knows only what you told it. So build the real thing. Here is the heart of a micro-batcher in `asyncio`.
+# Requests gather in `requests`. While the network computes in a thread, the loop accepts new ones.
+
+
+# %%
+async def work(requests, answer, max_batch, max_wait):
+    while True:
+        size = batching.flush(len(requests), requests.age, max_batch, max_wait)
+        if size == 0:
+            await requests.arrival(max_wait - requests.age if len(requests) else None)
+            continue
+        batch = requests.take(size)
+        answers = await asyncio.to_thread(answer, [request.example for request in batch])
+        for request, result in zip(batch, answers, strict=True):
+            request.future.set_result(result)
+
+
+# %% [markdown]
+# `batching.serve` sends 400 requests to it, each at its own time, without waiting for the answers of those before. They
+# come eight times as fast as one by one could answer (but at most 3,000 per second, for Python's sake). Every request
+# is a task of its own, in an event loop that ends with the last answer. Each setting meets the same arrivals, once in
+# the simulation and once for real.
+
+# %% tags=["nbval-ignore-output"]
+rate = min(8 * batching.capacity(served_curve, 1), 3000)
+arrivals = batching.arrivals(rate, count=len(examples), seed=4)
+served = {}
+with runtime.threads(1):
+    for max_batch in (1, 8, 64):
+        options = {"max_batch": max_batch, "max_wait": 0.01}
+        served[f"{max_batch}, simulated"] = batching.simulate(arrivals, served_curve, **options)
+        served[f"{max_batch}, real"], answers = batching.serve(
+            examples, arrivals, answer, worker=work, **options
+        )
+print(f"{rate:,.0f} requests per second, max wait 10 ms; rows: max batch")
+print(batching.side_by_side(served))
+
+# %% [markdown]
+# Look at the last column. One by one, hundreds of requests are in flight at the same time, because they come faster
+# than they leave. In large batches they leave as fast as they come. First of all: are the answers right?
+
+# %% tags=["nbval-ignore-output"]
+direct = torch.stack(answer(examples))
+torch.testing.assert_close(torch.stack(answers), direct, rtol=1e-3, atol=1e-4)
+print(f"all {len(answers)} answers are those of one direct call")
+
+# %% tags=["nbval-ignore-output"]
+picture, ax = plots.style.axes(
+    alt="The share of requests answered within a time, simulated and real, one by one and in batches."
+)
+plots.batching.answered(ax, served, title="The simulation beside the real thing, by max batch")
+picture
+
+# %% tags=["nbval-ignore-output"]
+simulated, real = served["64, simulated"], served["64, real"]
+claims.show("04-simulated-p50", measured=real.p50 / simulated.p50)
+
+# %% tags=["nbval-ignore-output"]
+claims.show("04-simulated-p99", measured=real.p99 / simulated.p99)
+
+# %% tags=["nbval-ignore-output"]
+claims.show("04-batcher-saves", measured=served["1, real"].p99 / real.p99)
+
+# %% [markdown]
+# If the real latencies lie above the simulated ones, that is the price of what the simulation leaves out: Python's own
+# work per request, threads that hand over to each other, timers that wake a little late, and whatever else runs on
+# your machine. On an idle machine the two lie close together. On a busy one the simulation is an optimist.
+#
+# ## Quiz
+
+# %%
+exercises.quiz("04")
+
+# %% [markdown]
+# ## What you should remember
+#
+# 1. A call costs $a + b \cdot B$. Batching shares the overhead $a$; half of the highest throughput comes at $B = a/b$.
+# 2. Throughput levels off and latency does not. Choose the batch by a latency budget, not by throughput alone.
+# 3. Intensity below the ridge: memory is the limit, fewer bytes help. Above it: arithmetic is, fewer operations help.
+# 4. Decoding one token reads every weight for two operations, so a single chat is memory-bound and a batch is cheap.
+# 5. A micro-batcher trades a short wait for throughput. Under load the wait hardly counts, because batches fill up.
+#
+# ## Where to go next
+#
+# Notebook 05 makes the bytes fewer: 8-bit weights, in one line and by hand. Notebook 02 tells what a batch of chats
+# keeps in memory.
