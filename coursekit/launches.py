@@ -92,6 +92,8 @@ def recorded() -> Launches | None:
     if not found:
         return None
     table = _texts.fields(RECORDED, _texts.load(found[0]), _REQUIRED, {})
+    if len(table["launched"]) != len(table["finished"]):
+        raise ValueError(f"{RECORDED}: launched and finished must hold equally many seconds")
     times = zip(table["launched"], table["finished"], strict=True)
     return Launches.of(times, size=table["size"], machine=table["machine"], day=table["day"])
 

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from coursekit import _arguments, _display
 from coursekit.plots import style
 from coursekit.plots.comparison import describe, end_labels
-from coursekit.plots.page import brief, tint
+from coursekit.plots.page import tint
 from coursekit.profiles import Call, amdahl
 
 DEEPEST = 9  # levels of an icicle that can still be read
@@ -104,7 +104,7 @@ def amdahl_curve(ax: Axes, share: float) -> AmdahlCurve:
     factors, speedups, limit = amdahl_points(share)
     (curve,) = ax.plot(factors, speedups, color=style.BLUE, linewidth=2.5, zorder=3)
     (line,) = ax.plot(
-        [1, LARGEST_FACTOR], [limit, limit], "--", color=style.VERMILLION, linewidth=1.6, zorder=2
+        [1, LARGEST_FACTOR], [limit, limit], "--", color=style.VERMILLION, linewidth=1.6, zorder=2.8
     )
     describe(ax, "the part: how many times as fast", "the whole: how many times")
     return AmdahlCurve(curve, line)
@@ -151,7 +151,8 @@ def _label(ax: Axes, depth: int, left: float, call: Call, whole: float) -> Text 
     if characters < FEWEST_CHARACTERS:
         return None
     full = f"{call.name}  {_display.seconds(call.seconds)}"
-    text = full if len(full) <= characters else brief(call.name, characters)
+    short = call.name if len(call.name) <= characters else f"{call.name[: characters - 1]}…"
+    text = full if len(full) <= characters else short
     return ax.text(
         left + call.seconds / 2, depth + (1 + GAP) / 2, text, ha="center", va="center", clip_on=True
     )

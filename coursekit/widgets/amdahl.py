@@ -29,10 +29,10 @@ def amdahl(share: float = 90.0, factor: float = 10.0) -> Panel:
     """
     share = _arguments.real("share", share, 0, LARGEST_SHARE)
     factor = _arguments.real("factor", factor, 1, LARGEST_FACTOR)
-    look = {"readout_format": ".1f", "style": {"description_width": "8em"}}
+    look = {"readout_format": ".2f", "style": {"description_width": "8em"}}
     controls = {
         "share": ipywidgets.FloatSlider(
-            round(share, 1), min=0, max=LARGEST_SHARE, step=0.1, description="the part (%)", **look
+            round(share, 2), min=0, max=LARGEST_SHARE, step=0.01, description="the part (%)", **look
         ),
         "factor": ipywidgets.FloatLogSlider(
             factor, base=10, min=0, max=math.log10(LARGEST_FACTOR), step=0.05, description="faster by", **look
@@ -113,8 +113,8 @@ def fits(text: str, width: float) -> bool:
 
 
 def percent(share: float) -> str:
-    """Return a share of 1 as per cent with one decimal, or none where that is 0."""
-    return f"{100 * share:.1f}".removesuffix(".0") + " %"
+    """Return a share of 1 as per cent with at most two decimals."""
+    return f"{100 * share:.2f}".rstrip("0").rstrip(".") + " %"
 
 
 def times(factor: float) -> str:

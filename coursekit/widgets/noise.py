@@ -69,22 +69,21 @@ class NoiseView(View):
         low, high = self._heights()
         ax.set_ylim(low, high)
         hidden = np.count_nonzero(self.times > high * self.factor)
-        if hidden:
-            ax.text(0.99, 0.97, f"{hidden} slower than shown", transform=ax.transAxes, ha="right", va="top")
+        words = f"{hidden} slower than shown" if hidden else ""
+        above = ax.text(0.99, 0.97, words, ha="right", va="top", transform=ax.transAxes, zorder=6)
         describe(ax, "runs", f"time ({unit})")
         self.title = ax.set_title(" ", pad=1.9 * mpl.rcParams["font.size"], zorder=6)
         self.reading = ax.text(0, 1.02, "", va="bottom", transform=ax.transAxes, zorder=6)
         self.stripe = ax.add_patch(
-            Rectangle((0, 0), len(self.times) + 1, 0, color=style.ORANGE, alpha=0.3, linewidth=0, zorder=1)
+            Rectangle((0, 0), len(self.times) + 1, 0, color=style.ORANGE, alpha=0.3, linewidth=0, zorder=2.6)
         )
-        (self.later,) = ax.plot([], [], "o", color=style.PALE, markersize=4, zorder=2)
-        (self.counted,) = ax.plot([], [], "o", color=style.GREY, markersize=4, zorder=2.1)
+        (self.later,) = ax.plot([], [], "o", color=style.PALE, markersize=4, zorder=2.7)
+        (self.counted,) = ax.plot([], [], "o", color=style.GREY, markersize=4, zorder=2.8)
         self.band = ax.fill_between([0, 1], [0, 0], color=style.BLUE, alpha=0.25, linewidth=0, zorder=3)
         (self.median,) = ax.plot([], [], color=style.BLUE, linewidth=2.5, zorder=4)
         self.here = ax.axvline(1, color=style.INK, linewidth=1.2, zorder=3.5)
-        self.moving = [
-            self.title, self.reading, self.stripe, self.later, self.counted, self.band, self.median, self.here
-        ]  # fmt: skip
+        dots = [self.later, self.counted]
+        self.moving = [above, self.title, self.reading, self.stripe, *dots, self.band, self.median, self.here]
 
     def _heights(self) -> tuple[float, float]:
         low, high = self.times.min() / self.factor, np.quantile(self.times, SHOWN) / self.factor

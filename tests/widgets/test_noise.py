@@ -1,0 +1,235 @@
+import statistics
+
+import numpy as np
+import pytest
+from helpers import (
+    assert_errors_surface,
+    assert_no_pyplot_figures,
+    assert_shows_itself,
+    counted,
+    move,
+    pixels,
+    redrawn,
+    span,
+    sweep,
+    texts_collide,
+)
+from scipy.stats import binom
+
+from coursekit.widgets.noise import interval_rank, noise, running_medians, settling, shuffled
+
+
+def some_runs(count=80, seed=3):
+    rng = np.random.default_rng(seed)
+    times = 4e-4 * (1 + rng.gamma(1.2, 0.12, count))
+    times[rng.integers(0, count, count // 16)] *= rng.uniform(2, 9, count // 16)
+    times.flags.writeable = False
+    return times
+
+
+@pytest.fixture(scope="module")
+def shared():
+    return noise(some_runs())
+
+
+@pytest.fixture
+def panel(shared):
+    with shared.hold():
+        for name, value in (("runs", 30), ("tolerance", 5), ("order", 0)):
+            shared.controls[name].value = value
+    return shared
+
+
+@pytest.mark.parametrize("name", ["runs", "tolerance", "order"])
+def test_every_control_moves_numbers_and_picture(panel, name):
+    sweep(panel, name)
+
+
+@pytest.mark.parametrize("runs", [1, 2, 5, 6, 30, 80])
+def test_the_numbers_are_those_of_the_first_runs(panel, runs):
+    shown = panel.view.update(runs, 5, 0)
+    first = some_runs()[:runs].tolist()
+    assert shown["median"] == pytest.approx(statistics.median(first))
+    assert shown["mean"] == pytest.approx(statistics.fmean(first))
+    assert shown["slowest"] == max(first)
+
+
+@pytest.mark.parametrize("runs", range(1, 81, 7))
+def test_the_interval_is_the_sign_tests(panel, runs):
+    shown = panel.view.update(runs, 5, 0)
+    first = np.sort(some_runs()[:runs])
+    # How likely is it that the true median lies outside [first[k], first[-1-k]]?
+    outside = [2 * binom.cdf(k, runs, 0.5) for k in range(runs // 2)]
+    allowed = [k for k, risk in enumerate(outside) if risk <= 0.05]
+    if not allowed:
+        assert np.isnan(shown["low"])
+        assert np.isnan(shown["high"])
+        return
+    assert (shown["low"], shown["high"]) == (first[allowed[-1]], first[-1 - allowed[-1]])
+
+
+def test_the_interval_holds_the_median_as_often_as_it_says():
+    rng = np.random.default_rng(8)
+    for count in (6, 15, 40):
+        runs = rng.lognormal(size=(4000, count))
+        ordered = np.sort(runs, axis=1)
+        rank = interval_rank(count)
+        inside = (ordered[:, rank - 1] <= 1) & (ordered[:, count - rank] >= 1)  # the true median is 1
+        assert inside.mean() >= 0.94
+
+
+@pytest.mark.parametrize("order", [0, 4])
+@pytest.mark.parametrize("tolerance", [1, 5, 20])
+def test_from_the_run_it_names_on_the_median_stays_and_not_earlier(panel, tolerance, order):
+    settled = panel.view.update(10, tolerance, order)["settled"]
+    times = shuffled(some_runs(), order).tolist()
+    final = statistics.median(times)
+    off = [abs(statistics.median(times[:count]) / final - 1) > tolerance / 100 for count in range(1, 81)]
+    assert not any(off[settled - 1 :])
+    assert settled == 1 or off[settled - 2]
+
+
+def test_settling_of_steady_runs_is_at_once():
+    assert settling(np.array([2.0, 2.0, 2.0]), 5) == 1
+    assert settling(np.array([3.0, 2.05, 2.0]), 5) == 2
+
+
+def test_other_orders_are_the_same_runs_and_the_same_every_time():
+    times = some_runs()
+    for order in range(1, 10):
+        again = shuffled(times, order)
+        assert sorted(again) == sorted(times)
+        assert not np.array_equal(again, times)
+        assert np.array_equal(again, shuffled(times, order))
+    assert np.array_equal(shuffled(times, 0), times)
+
+
+def test_a_looser_tolerance_never_settles_later(panel):
+    for order in (0, 5):
+        settled = [panel.view.update(30, tolerance, order)["settled"] for tolerance in (1, 2, 5, 10, 20)]
+        assert settled == sorted(settled, reverse=True)
+
+
+def test_dots_median_and_stripe_show_what_counts(panel):
+    shown = panel.view.update(30, 5, 0)
+    view, factor = panel.view, panel.view.factor
+    assert len(view.counted.get_xdata()) == 30
+    assert len(view.later.get_xdata()) == 50
+    assert view.median.get_ydata()[-1] * factor == pytest.approx(shown["median"])
+    low, high = view.stripe.get_y(), view.stripe.get_y() + view.stripe.get_height()
+    final = statistics.median(some_runs().tolist()) / factor
+    assert (low, high) == pytest.approx((0.95 * final, 1.05 * final))
+    bottom, top = view.figure.axes[0].get_ylim()
+    assert bottom < low < high < top
+
+
+def test_runs_above_the_picture_are_counted_in_words(panel):
+    ax = panel.view.figure.axes[0]
+    hidden = (some_runs() / panel.view.factor > ax.get_ylim()[1]).sum()
+    assert hidden > 0
+    assert any(text.get_text() == f"{hidden} slower than shown" for text in ax.texts)
+
+
+def test_the_axes_have_names_and_units(panel):
+    ax = panel.view.figure.axes[0]
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("runs", "time (µs)")
+    assert noise(some_runs() * 1e3).view.figure.axes[0].get_ylabel() == "time (ms)"
+
+
+def test_the_title_and_the_reading_say_what_is_shown(panel):
+    settled = panel.values["settled"]
+    assert panel.view.title.get_text().startswith(f"From run {settled} on, the median stays within ±5 %")
+    assert panel.view.reading.get_text().startswith("30 runs: median 4")
+
+
+@pytest.mark.parametrize("present", ["0", "1"])
+def test_no_text_lies_on_another(monkeypatch, present):
+    monkeypatch.setenv("COURSEKIT_PRESENT", present)
+    for factor in (1, 1e-3, 1e4):
+        panel = noise(some_runs() * factor)
+        for runs in span(panel.controls["runs"], 5):
+            panel.view.update(runs, 20, 3)
+            assert texts_collide(panel.view) == []
+
+
+def test_a_fast_redraw_equals_a_full_one(panel):
+    for name, value in (("runs", 1), ("runs", 80), ("tolerance", 20), ("order", 5)):
+        move(panel, name, value)
+        assert np.array_equal(pixels(panel), redrawn(panel))
+
+
+def test_one_move_sends_one_picture(panel):
+    with counted(panel) as sent:
+        move(panel, "runs", 42)
+    assert len(sent) == 1
+
+
+def test_it_shows_itself(panel, monkeypatch):
+    assert_shows_itself(panel, monkeypatch)
+    assert_no_pyplot_figures()
+    assert not any(character.isdigit() for character in panel.view.alt)
+
+
+def test_errors_surface(panel, monkeypatch):
+    assert_errors_surface(panel, "runs", 33, monkeypatch)
+
+
+def test_measuring_again_draws_the_new_runs_on_axes_that_fit():
+    shares = []
+
+    def measure(progress):
+        progress(0.5)
+        shares.append(panel.progress.value)
+        return some_runs(seed=9) * 100
+
+    panel = noise(some_runs(), measure=measure)
+    before = pixels(panel)
+    panel.controls["runs"].value = 50
+    panel.buttons["Measure again"].click()
+    assert shares == [0.5]
+    assert panel.values["runs"] == 50
+    assert panel.values["median"] == pytest.approx(np.median(some_runs(seed=9)[:50]) * 100)
+    assert not np.array_equal(before, pixels(panel))
+    assert np.array_equal(pixels(panel), redrawn(panel))
+    bottom, top = panel.view.figure.axes[0].get_ylim()
+    assert bottom < panel.values["median"] / panel.view.factor < top
+
+
+@pytest.mark.parametrize(
+    ("again", "says"), [(some_runs(79), "80 runs; got 79"), ([1.0] * 79 + [0], "above zero")]
+)
+def test_new_runs_that_do_not_fit_are_refused(again, says):
+    panel = noise(some_runs(), measure=lambda progress: again)
+    with pytest.raises(ValueError, match=says):
+        panel.view.adopt(again)
+
+
+def test_without_runs_it_times_something_here():
+    panel = noise()
+    assert panel.values["median"] > 0
+    assert len(panel.view.times) == 200
+
+
+def test_few_runs_are_all_shown():
+    assert noise([1e-3 + i * 1e-5 for i in range(12)]).values["runs"] == 12
+
+
+@pytest.mark.parametrize(
+    ("seconds", "error", "says"),
+    [
+        ([1.0] * 9, ValueError, "at least 10 runs; got 9"),
+        ([1.0] * 9 + [0.0], ValueError, "above zero"),
+        ([1.0] * 9 + [np.nan], ValueError, "finite"),
+        ("1.0", TypeError, "seconds"),
+        (np.ones((5, 5)), ValueError, "dimension"),
+    ],
+)
+def test_bad_input_is_named(seconds, error, says):
+    with pytest.raises(error, match=says):
+        noise(seconds)
+
+
+def test_equal_runs_can_be_drawn():
+    panel = noise([2e-3] * 20)
+    assert panel.values["settled"] == 1
+    assert running_medians(np.full(20, 2e-3).tobytes())[0].tolist() == [2e-3] * 20
