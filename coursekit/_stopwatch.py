@@ -80,23 +80,18 @@ class Sampler:
         return best
 
 
+@dataclass(frozen=True)
 class Stopwatch:
     """Times calls by the CPU's clock; with ``wait`` (CUDA's synchronise) also what they left running."""
 
-    def __init__(self, wait: Callable[[], Any] | None = None) -> None:
-        self.wait = wait
-        self.seconds, self.first_look, self.enough = (
-            (SAMPLE_SECONDS, FIRST_LOOK, 1.0) if wait is None else (GPU_SAMPLE_SECONDS, *ONE_LOOK)
-        )
+    wait: Callable[[], Any] = lambda: None
+    seconds: float = SAMPLE_SECONDS
+    first_look: float = FIRST_LOOK
+    enough: float = 1.0
 
     def time(self, fn: Function, calls: int) -> float:
         """Return the seconds that ``calls`` calls of ``fn`` take together."""
         repeat = itertools.repeat(None, calls)
-        if self.wait is None:
-            start = now()
-            for _ in repeat:
-                fn()
-            return now() - start
         self.wait()
         start = now()
         for _ in repeat:
@@ -137,7 +132,7 @@ def stopwatch(device: Any) -> Stopwatch | EventStopwatch:
     if device is None:
         torch = sys.modules.get("torch")
         busy = torch is not None and torch.cuda.is_initialized()
-        return Stopwatch(torch.cuda.synchronize if busy else None)
+        return Stopwatch(torch.cuda.synchronize, GPU_SAMPLE_SECONDS, *ONE_LOOK) if busy else Stopwatch()
     kind, _, index = str(device).partition(":")
     chosen = runtime.device(_arguments.choice("device", kind, runtime.DEVICES))
     if chosen.type != "cuda":
