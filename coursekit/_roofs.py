@@ -52,9 +52,9 @@ def shares(device: str) -> dict[int, float]:
     )
 
 
-def quickest_of_all(fn: Callable[[], Any], seconds: float, device: str) -> tuple[float, int]:
-    """Return the least seconds per call on one thread or on all, and how many threads that took."""
-    return min((quickest(fn, share * seconds, device, n), n) for n, share in shares(device).items())
+def quickest_of_all(fn: Callable[[], Any], seconds: float, device: str) -> float:
+    """Return the least seconds per call on one thread or on all."""
+    return min(quickest(fn, share * seconds, device, n) for n, share in shares(device).items())
 
 
 def last_cache(device: str) -> int:
@@ -89,7 +89,7 @@ def streams(device: str, seconds: float) -> dict[str, float]:
         "triad": (3, lambda x, y, z: torch.sub(x, y, out=z)),
     }
     return {
-        name: count * piece / quickest_of_all(_in_turn(kernel, _grouped(pieces, count)), seconds, device)[0]
+        name: count * piece / quickest_of_all(_in_turn(kernel, _grouped(pieces, count)), seconds, device)
         for name, (count, kernel) in patterns.items()
     }
 
@@ -100,22 +100,17 @@ def cached(device: str, seconds: float) -> float:
 
     arrays = [torch.ones(nbytes // 4, device=device) for nbytes in CACHED_SETS]
     share = seconds / len(arrays)
-    return max(
-        4 * len(x) / quickest_of_all(functools.partial(torch.sum, x), share, device)[0] for x in arrays
-    )
+    return max(4 * len(x) / quickest_of_all(functools.partial(torch.sum, x), share, device) for x in arrays)
 
 
-def peak(precision: str, device: str, seconds: float) -> tuple[float, int]:
-    """Return FLOP per second of the best square product, and on how many threads.
-
-    A larger product is tried as long as the one before was quick.
-    """
-    best = (0.0, 1)
+def peak(precision: str, device: str, seconds: float) -> float:
+    """Return FLOP per second of the best square product; larger ones are tried while they are quick."""
+    best = 0.0
     with matmul_mode(precision, device):
         for size in PRODUCT_SIZES[device]:
             a, b = (matrix(size, size, precision, device) for _ in range(2))
-            took, threads = quickest_of_all(functools.partial(product, a, b), seconds / 2, device)
-            best = max(best, (2 * size**3 / took, threads))
+            took = quickest_of_all(functools.partial(product, a, b), seconds / 2, device)
+            best = max(best, 2 * size**3 / took)
             if took > LONGEST_PRODUCT:
                 break
     return best
@@ -128,7 +123,6 @@ def layer_times(
     device: str,
     *,
     warm: bool,
-    threads: int,
     seconds: float,
 ) -> Iterator[float]:
     """Yield the least seconds per call of a Linear layer (inputs, outputs) at each batch, ``seconds`` each.
@@ -144,7 +138,7 @@ def layer_times(
     with matmul_mode(precision, device):
         for batch in batches:
             x = matrix(rows(batch, precision, device), inputs, precision, device)
-            yield quickest(lambda x=x: product(x, next(turns).t()), seconds, device, threads)
+            yield quickest_of_all(lambda x=x: product(x, next(turns).t()), seconds, device)
 
 
 def rows(batch: int, precision: str, device: str) -> int:

@@ -48,8 +48,7 @@ class Roof:
     """What a machine can do at most: ``bandwidth`` in bytes/s, ``peaks`` in FLOP/s by precision.
 
     ``cache_bandwidth`` holds for data that stays in a cache (None: unknown); ``patterns`` are the bandwidths
-    of which ``bandwidth`` is the largest; ``threads`` is how many reached the peak of the first precision.
-    Errors: TypeError or ValueError for a bandwidth or peak that is not above 0.
+    of which ``bandwidth`` is the largest. Errors: TypeError or ValueError for anything that is not above 0.
     """
 
     bandwidth: float
@@ -57,7 +56,6 @@ class Roof:
     cache_bandwidth: float | None = None
     patterns: Mapping[str, float] = field(default_factory=dict)
     machine: str = ""
-    threads: int | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "bandwidth", _positive("bandwidth", self.bandwidth))
@@ -174,11 +172,10 @@ def measure(precisions: Sequence[str] | None = None, *, device: Any = None, max_
     peaks = {name: _roofs.peak(name, kind, share) for name in chosen}
     return Roof(
         bandwidth=max(patterns.values()),
-        peaks={name: peak for name, (peak, _) in peaks.items()},
+        peaks=peaks,
         cache_bandwidth=cached,
         patterns=patterns,
         machine=_place(kind),
-        threads=peaks[chosen[0]][1],
     )
 
 
@@ -190,29 +187,26 @@ def measure_layer(
     precisions: Sequence[str] = ("fp32",),
     sources: Sequence[str] = SOURCES,
     device: Any = None,
-    threads: int | None = None,
     min_time: float = 0.03,
 ) -> tuple[Point, ...]:
     """Measure a Linear layer at several batches, precisions and sources, ``min_time`` seconds each.
 
     From "memory" every call takes other weights, so that no cache holds them; from "cache" always the same.
-    The quickest call counts, as for the roofs. threads: what torch may use, default all that it has.
-    Errors: as ``measure`` and ``linear``.
+    The quickest call counts, on one thread or on all, as for the roofs. Errors: as ``measure``, ``linear``.
     """
-    import torch
-
     kind = runtime.device(device if device is None else str(device)).type
     there = _roofs.available(kind)
-    options = {"threads": threads or torch.get_num_threads(), "seconds": _positive("min_time", min_time)}
+    seconds = _positive("min_time", min_time)
     points: list[Point] = []
     for precision in [_arguments.choice("precisions", name, there) for name in precisions]:
         work = [linear(inputs, outputs, batch, precision) for batch in batches]
         for source in [_arguments.choice("sources", name, SOURCES) for name in sources]:
             warm = source == CACHE
-            times = _roofs.layer_times((inputs, outputs), batches, precision, kind, warm=warm, **options)
+            shape = (inputs, outputs)
+            times = _roofs.layer_times(shape, batches, precision, kind, warm=warm, seconds=seconds)
             points += [
-                Point(batch, precision, source, each, seconds)
-                for batch, each, seconds in zip(batches, work, times, strict=True)
+                Point(batch, precision, source, each, took)
+                for batch, each, took in zip(batches, work, times, strict=True)
             ]
     return tuple(points)
 
@@ -229,7 +223,7 @@ def _place(kind: str) -> str:
     machine = runtime.describe()
     if kind == "cuda":
         return torch.cuda.get_device_name(0)
-    return f"{machine.cpu}, {torch.get_num_threads()} threads"
+    return f"{machine.cpu}, up to {torch.get_num_threads()} threads"
 
 
 def _precision(name: Any) -> str:

@@ -2,6 +2,7 @@ import _thread
 import ast
 import asyncio
 import math
+import sys
 import threading
 import time
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jupyter_client import KernelManager
 from scipy import optimize, stats
 
 from coursekit import batching, roofline, runtime
@@ -415,7 +417,8 @@ def doubled(examples):
 
 
 def running():
-    return {thread for thread in threading.enumerate() if thread.is_alive()}
+    """Return the threads that would keep Python alive; ours and asyncio's workers are of that kind."""
+    return {thread for thread in threading.enumerate() if not thread.daemon}
 
 
 @pytest.fixture(autouse=True)
@@ -596,3 +599,51 @@ def test_the_notebooks_worker_answers_as_ours_does():
     )
     assert answers == doubled(examples)
     assert served.batches.max() <= 32
+
+
+def test_interrupting_the_kernel_in_the_middle_leaves_nothing_running(kernel):
+    said = run(kernel, "import threading, time, numpy as np\nfrom coursekit import batching\n")
+    serving = """
+def answer(examples):
+    time.sleep(0.05)
+    print("answering", flush=True)
+    return examples
+batching.serve(list(range(1000)), np.zeros(1000), answer, max_batch=1, max_wait=0)
+"""
+    said = run(kernel, serving, until="answering", then=kernel[0].interrupt_kernel)
+    assert "KeyboardInterrupt" in said
+    # The kernel's own threads are daemons; ours are not.
+    said = run(kernel, "time.sleep(0.2); print([t.name for t in threading.enumerate() if not t.daemon])")
+    assert "MainThread" in said
+    assert "micro-batcher" not in said
+    assert "asyncio" not in said
+    assert "answering" not in said
+
+
+@pytest.fixture
+def kernel():
+    manager = KernelManager(kernel_name="python3")
+    manager.kernel_spec.argv[0] = sys.executable
+    manager.start_kernel()
+    client = manager.blocking_client()
+    client.start_channels()
+    client.wait_for_ready(timeout=60)
+    yield manager, client
+    client.stop_channels()
+    manager.shutdown_kernel(now=True)
+
+
+def run(kernel, code, until=None, then=None):
+    """Run code in the kernel and return everything it says; call ``then`` once it has said ``until``."""
+    said = []
+
+    def hear(message):
+        content = message["content"]
+        said.append(content.get("text") or "".join(content.get("traceback", [])))
+        if until and until in said[-1] and not waited.is_set():
+            waited.set()
+            then()
+
+    waited = threading.Event()
+    kernel[1].execute_interactive(code, output_hook=hear, timeout=60)
+    return "".join(said)

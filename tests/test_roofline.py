@@ -158,18 +158,17 @@ def small(monkeypatch):
     monkeypatch.setattr(_roofs, "PRODUCT_SIZES", {"cpu": (16, 32, 64), "cuda": (16, 32)})
 
 
-def timed_as(monkeypatch, seconds, threads=1):
+def timed_as(monkeypatch, seconds):
     """Let every candidate take the time that ``seconds(calls so far)`` says; it is really called twice."""
     calls = []
 
-    def quickest(fn, share, device, wanted=None):
+    def quickest(fn, share, device):
         fn()
         fn()
         calls.append(share)
         return seconds(len(calls))
 
-    monkeypatch.setattr(_roofs, "quickest", quickest)
-    monkeypatch.setattr(_roofs, "quickest_of_all", lambda *args: (quickest(*args), threads))
+    monkeypatch.setattr(_roofs, "quickest_of_all", quickest)
     return calls
 
 
@@ -194,7 +193,7 @@ def test_streams_come_back_to_a_piece_only_after_the_caches_have_forgotten_it(mo
     monkeypatch.setattr(
         _roofs,
         "quickest_of_all",
-        lambda fn, *rest: (touched.append([]), [fn() for _ in range(99)]) and (1, 1),
+        lambda fn, *rest: (touched.append([]), [fn() for _ in range(99)]) and 1,
     )
     _roofs.streams("cpu", 0.1)
     assert len(touched) == 3
@@ -211,8 +210,8 @@ def test_cached_reading_counts_its_bytes(monkeypatch, small):
 
 def test_a_peak_is_the_best_of_several_sizes(monkeypatch, small):
     times = {1: 2 * 16**3 / 5e9, 2: 2 * 32**3 / 9e9, 3: 2 * 64**3 / 7e9}
-    timed_as(monkeypatch, times.get, threads=2)
-    assert _roofs.peak("fp32", "cpu", 0.1) == (pytest.approx(9e9), 2)
+    timed_as(monkeypatch, times.get)
+    assert _roofs.peak("fp32", "cpu", 0.1) == pytest.approx(9e9)
 
 
 def test_no_larger_product_is_tried_after_a_slow_one(monkeypatch, small):
@@ -221,13 +220,13 @@ def test_no_larger_product_is_tried_after_a_slow_one(monkeypatch, small):
     assert len(calls) == 1
 
 
-def test_a_roof_is_the_maximum_over_patterns_and_remembers_its_threads(monkeypatch):
+def test_a_roof_is_the_maximum_over_patterns(monkeypatch):
     monkeypatch.setattr(_roofs, "available", lambda device: ("fp32", "bf16"))
     monkeypatch.setattr(_roofs, "streams", lambda device, s: {"read": 3e9, "copy": 5e9, "triad": 4e9})
     monkeypatch.setattr(_roofs, "cached", lambda device, s: 9e9)
-    monkeypatch.setattr(_roofs, "peak", lambda name, device, s: {"fp32": (1e9, 2), "bf16": (2e9, 1)}[name])
+    monkeypatch.setattr(_roofs, "peak", lambda name, device, s: {"fp32": 1e9, "bf16": 2e9}[name])
     roof = roofline.measure()
-    assert (roof.bandwidth, roof.cache_bandwidth, roof.threads) == (5e9, 9e9, 2)
+    assert (roof.bandwidth, roof.cache_bandwidth) == (5e9, 9e9)
     assert dict(roof.peaks) == {"fp32": 1e9, "bf16": 2e9}
     assert list(roofline.measure(["bf16"]).peaks) == ["bf16"]
     with pytest.raises(ValueError, match="precisions must be one of fp32, bf16; got 'int8'"):
@@ -238,8 +237,8 @@ def test_a_roof_is_the_maximum_over_patterns_and_remembers_its_threads(monkeypat
 def test_weights_come_from_memory_or_stay_in_the_cache(monkeypatch, small, warm):
     seen = []
     monkeypatch.setattr(_roofs, "product", lambda x, weight: seen.append((weight.data_ptr(), len(x))))
-    monkeypatch.setattr(_roofs, "quickest", lambda fn, *args: [fn() for _ in range(200)] and 1e-3)
-    times = list(_roofs.layer_times((100, 80), (1, 7), "fp32", "cpu", warm=warm, threads=1, seconds=0.1))
+    monkeypatch.setattr(_roofs, "quickest_of_all", lambda fn, *args: [fn() for _ in range(200)] and 1e-3)
+    times = list(_roofs.layer_times((100, 80), (1, 7), "fp32", "cpu", warm=warm, seconds=0.1))
     assert times == [1e-3, 1e-3]
     assert {rows for _, rows in seen} == {1, 7}
     addresses = {address for address, _ in seen}
@@ -289,7 +288,7 @@ def test_quickest_keeps_the_threads_as_they_were(monkeypatch):
 def test_the_quickest_of_both_thread_counts_wins(monkeypatch):
     monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
     monkeypatch.setattr(_roofs, "quickest", lambda fn, seconds, device, threads: {4: 3.0, 1: 2.0}[threads])
-    assert _roofs.quickest_of_all(print, 1.0, "cpu") == (2.0, 1)
+    assert _roofs.quickest_of_all(print, 1.0, "cpu") == 2.0
     assert sum(_roofs.shares("cpu").values()) == pytest.approx(1)
     assert _roofs.shares("cuda") == {1: 1.0}
 
@@ -386,7 +385,6 @@ def test_a_gpu_is_measured_in_all_its_precisions(gpu):
     roof = roofline.measure(device="cuda", max_time=0.02)
     assert tuple(roof.peaks) == ("fp32", "tf32", "fp16", "bf16", "int8")
     assert roof.machine == "a made-up GPU"
-    assert roof.threads == 1
     assert set(gpu) == {"cuda"}
 
 
@@ -427,5 +425,4 @@ def test_this_machine_has_roofs(monkeypatch):
     assert set(roof.patterns) == {"read", "copy", "triad"}
     assert roof.bandwidth == max(roof.patterns.values())
     assert all(math.isfinite(peak) and peak > 0 for peak in (*roof.peaks.values(), roof.cache_bandwidth))
-    assert roof.threads in (1, before[0])
     assert (torch.get_num_threads(), torch.get_float32_matmul_precision()) == before
