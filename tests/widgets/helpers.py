@@ -5,6 +5,7 @@ Use it from a test in this folder: ``from helpers import sweep, texts_collide``.
 
 import contextlib
 import io
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -20,6 +21,7 @@ from coursekit.plots.lettering import Lettering
 from coursekit.widgets.panel import Panel, View
 
 STEPS = 9
+FORMAT_NAME = re.compile(r"\b(?:INT|FP|BF|TF)\d+\b")
 
 
 def span(control: ipywidgets.Widget, steps: int = STEPS) -> list[Any]:
@@ -104,6 +106,22 @@ def counted(panel: Panel) -> Iterator[list[bytes]]:
         yield sent
     finally:
         panel.picture.unobserve(collect, names="value")
+
+
+def assert_keeps_the_rules(
+    panel: Panel, moves: Iterable[tuple[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each move sends one picture, as if drawn afresh; the panel shows itself and hides no error."""
+    resting = {name: control.value for name, control in panel.controls.items()}
+    for name, value in moves:
+        with counted(panel) as sent:
+            move(panel, name, value)
+        assert len(sent) == 1, f"{name} = {value!r} sent {len(sent)} pictures"
+        assert np.array_equal(pixels(panel), redrawn(panel)), f"{name} = {value!r}: the fast redraw is wrong"
+    assert_shows_itself(panel, monkeypatch)
+    assert_no_pyplot_figures()
+    assert not any(character.isdigit() for character in FORMAT_NAME.sub("", panel.view.alt))
+    assert_errors_surface(panel, name, resting[name], monkeypatch)
 
 
 def assert_errors_surface(panel: Panel, name: str, value: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,13 +4,7 @@ import math
 import numpy as np
 import pytest
 from helpers import (
-    assert_errors_surface,
-    assert_no_pyplot_figures,
-    assert_shows_itself,
-    counted,
-    move,
-    pixels,
-    redrawn,
+    assert_keeps_the_rules,
     span,
     sweep,
     texts_collide,
@@ -99,26 +93,8 @@ def test_no_text_lies_on_another(monkeypatch, present):
         assert texts_collide(panel.view) == [], (share, factor)
 
 
-def test_a_fast_redraw_equals_a_full_one(panel):
-    for name, value in (("share", 0.0), ("share", 99.9), ("factor", 1000.0)):
-        move(panel, name, value)
-        assert np.array_equal(pixels(panel), redrawn(panel))
-
-
-def test_one_move_sends_one_picture(panel):
-    with counted(panel) as sent:
-        move(panel, "share", 42.0)
-    assert len(sent) == 1
-
-
-def test_it_shows_itself(panel, monkeypatch):
-    assert_shows_itself(panel, monkeypatch)
-    assert_no_pyplot_figures()
-    assert not any(character.isdigit() for character in panel.view.alt)
-
-
-def test_errors_surface(panel, monkeypatch):
-    assert_errors_surface(panel, "share", 33.0, monkeypatch)
+def test_it_keeps_the_rules_of_panels(panel, monkeypatch):
+    assert_keeps_the_rules(panel, (("share", 0.0), ("share", 99.9), ("factor", 1000.0)), monkeypatch)
 
 
 def test_a_measured_share_is_taken_as_it_is():

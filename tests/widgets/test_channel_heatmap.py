@@ -3,13 +3,8 @@ import itertools
 import numpy as np
 import pytest
 from helpers import (
-    assert_errors_surface,
-    assert_no_pyplot_figures,
-    assert_shows_itself,
-    counted,
+    assert_keeps_the_rules,
     move,
-    pixels,
-    redrawn,
     sweep,
     texts_collide,
 )
@@ -109,26 +104,8 @@ def test_no_text_lies_on_another(monkeypatch, present):
         assert texts_collide(panel.view) == []
 
 
-def test_a_fast_redraw_equals_a_full_one(panel):
-    for name, value in (("bits", 2), ("outlier", 12.0), ("bits", 8)):
-        move(panel, name, value)
-        assert np.array_equal(pixels(panel), redrawn(panel))
-
-
-def test_one_move_sends_one_picture(panel):
-    with counted(panel) as sent:
-        move(panel, "bits", 5)
-    assert len(sent) == 1
-
-
-def test_it_shows_itself(panel, monkeypatch):
-    assert_shows_itself(panel, monkeypatch)
-    assert_no_pyplot_figures()
-    assert not any(character.isdigit() for character in panel.view.alt)
-
-
-def test_errors_surface(panel, monkeypatch):
-    assert_errors_surface(panel, "bits", 6, monkeypatch)
+def test_it_keeps_the_rules_of_panels(panel, monkeypatch):
+    assert_keeps_the_rules(panel, (("bits", 2), ("outlier", 12.0), ("bits", 8)), monkeypatch)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (2, 3), (16, 4), (17, 40), (128, 64)])

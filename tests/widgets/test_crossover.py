@@ -5,10 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from helpers import (
-    assert_errors_surface,
-    assert_no_pyplot_figures,
-    assert_shows_itself,
-    counted,
+    assert_keeps_the_rules,
     move,
     pixels,
     redrawn,
@@ -211,28 +208,8 @@ def test_any_grid_can_be_drawn(rows, columns, seed):
     assert max(1, 1.3 * ratio.max()) < high
 
 
-def test_a_fast_redraw_equals_a_full_one(panel):
-    for name, value in (("width", 64), ("batch", 128), ("width", 2048)):
-        move(panel, name, value)
-        assert np.array_equal(pixels(panel), redrawn(panel))
-
-
-def test_one_move_sends_one_picture(panel):
-    with counted(panel) as sent:
-        move(panel, "width", 64)
-    assert len(sent) == 1
-
-
-def test_it_shows_itself(panel, monkeypatch):
-    assert_shows_itself(panel, monkeypatch)
-    assert_no_pyplot_figures()
-    assert not any(
-        character.isdigit() for character in panel.view.alt.replace("INT8", "").replace("FP32", "")
-    )
-
-
-def test_errors_surface(panel, monkeypatch):
-    assert_errors_surface(panel, "width", 64, monkeypatch)
+def test_it_keeps_the_rules_of_panels(panel, monkeypatch):
+    assert_keeps_the_rules(panel, (("width", 64), ("batch", 128), ("width", 2048)), monkeypatch)
 
 
 def test_without_a_measurement_there_is_no_button(panel):

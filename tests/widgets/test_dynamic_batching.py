@@ -3,13 +3,8 @@ import itertools
 import numpy as np
 import pytest
 from helpers import (
-    assert_errors_surface,
-    assert_no_pyplot_figures,
-    assert_shows_itself,
-    counted,
+    assert_keeps_the_rules,
     move,
-    pixels,
-    redrawn,
     sweep,
     texts_collide,
 )
@@ -112,23 +107,8 @@ def test_everything_drawn_is_inside_the_axes(panel):
             assert ys.max() <= top
 
 
-def test_a_fast_redraw_equals_a_full_one(panel):
-    for name, value in (("rate", 400.0), ("max_batch", 4), ("max_wait", 50)):
-        move(panel, name, value)
-        assert np.array_equal(pixels(panel), redrawn(panel))
-
-
-def test_one_move_sends_one_picture_and_shows_itself(panel, monkeypatch):
-    with counted(panel) as sent:
-        move(panel, "max_batch", 4)
-    assert len(sent) == 1
-    assert_shows_itself(panel, monkeypatch)
-    assert_no_pyplot_figures()
-    assert not any(character.isdigit() for character in panel.view.alt)
-
-
-def test_errors_surface(panel, monkeypatch):
-    assert_errors_surface(panel, "max_batch", 4, monkeypatch)
+def test_it_keeps_the_rules_of_panels(panel, monkeypatch):
+    assert_keeps_the_rules(panel, (("rate", 400.0), ("max_batch", 4), ("max_wait", 50)), monkeypatch)
 
 
 @pytest.mark.parametrize(

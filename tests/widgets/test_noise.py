@@ -3,11 +3,7 @@ import statistics
 import numpy as np
 import pytest
 from helpers import (
-    assert_errors_surface,
-    assert_no_pyplot_figures,
-    assert_shows_itself,
-    counted,
-    move,
+    assert_keeps_the_rules,
     pixels,
     redrawn,
     span,
@@ -152,26 +148,8 @@ def test_no_text_lies_on_another(monkeypatch, present):
             assert texts_collide(panel.view) == []
 
 
-def test_a_fast_redraw_equals_a_full_one(panel):
-    for name, value in (("runs", 1), ("runs", 80), ("tolerance", 20), ("order", 5)):
-        move(panel, name, value)
-        assert np.array_equal(pixels(panel), redrawn(panel))
-
-
-def test_one_move_sends_one_picture(panel):
-    with counted(panel) as sent:
-        move(panel, "runs", 42)
-    assert len(sent) == 1
-
-
-def test_it_shows_itself(panel, monkeypatch):
-    assert_shows_itself(panel, monkeypatch)
-    assert_no_pyplot_figures()
-    assert not any(character.isdigit() for character in panel.view.alt)
-
-
-def test_errors_surface(panel, monkeypatch):
-    assert_errors_surface(panel, "runs", 33, monkeypatch)
+def test_it_keeps_the_rules_of_panels(panel, monkeypatch):
+    assert_keeps_the_rules(panel, (("runs", 1), ("runs", 80), ("tolerance", 20), ("order", 5)), monkeypatch)
 
 
 def test_measuring_again_draws_the_new_runs_on_axes_that_fit():

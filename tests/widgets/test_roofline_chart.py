@@ -3,13 +3,8 @@ import itertools
 import numpy as np
 import pytest
 from helpers import (
-    assert_errors_surface,
-    assert_no_pyplot_figures,
-    assert_shows_itself,
-    counted,
+    assert_keeps_the_rules,
     move,
-    pixels,
-    redrawn,
     sweep,
     texts_collide,
 )
@@ -129,23 +124,8 @@ def test_any_roof_can_be_drawn(bandwidth, peaks, share):
     assert texts_collide(panel.view) == []
 
 
-def test_a_fast_redraw_equals_a_full_one(panel):
-    for name, value in (("batch", 64), ("precision", "int8"), ("source", "cache")):
-        move(panel, name, value)
-        assert np.array_equal(pixels(panel), redrawn(panel))
-
-
-def test_one_move_sends_one_picture_and_shows_itself(panel, monkeypatch):
-    with counted(panel) as sent:
-        move(panel, "batch", 256)
-    assert len(sent) == 1
-    assert_shows_itself(panel, monkeypatch)
-    assert_no_pyplot_figures()
-    assert not any(character.isdigit() for character in panel.view.alt)
-
-
-def test_errors_surface(panel, monkeypatch):
-    assert_errors_surface(panel, "batch", 256, monkeypatch)
+def test_it_keeps_the_rules_of_panels(panel, monkeypatch):
+    assert_keeps_the_rules(panel, (("batch", 64), ("precision", "int8"), ("source", "cache")), monkeypatch)
 
 
 @pytest.mark.parametrize(

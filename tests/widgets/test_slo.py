@@ -3,13 +3,8 @@ import itertools
 import numpy as np
 import pytest
 from helpers import (
-    assert_errors_surface,
-    assert_no_pyplot_figures,
-    assert_shows_itself,
-    counted,
+    assert_keeps_the_rules,
     move,
-    pixels,
-    redrawn,
     sweep,
     texts_collide,
 )
@@ -101,23 +96,10 @@ def test_any_curve_can_be_drawn(count, seed):
     assert texts_collide(slo(curve(1.0, batches, median)).view) == []
 
 
-def test_a_fast_redraw_equals_a_full_one(panel):
-    for name, value in (("budget", 0.7), ("judge", "upper quartile"), ("budget", 10.0)):
-        move(panel, name, value)
-        assert np.array_equal(pixels(panel), redrawn(panel))
-
-
-def test_one_move_sends_one_picture_and_shows_itself(panel, monkeypatch):
-    with counted(panel) as sent:
-        move(panel, "budget", 2.0)
-    assert len(sent) == 1
-    assert_shows_itself(panel, monkeypatch)
-    assert_no_pyplot_figures()
-    assert not any(character.isdigit() for character in panel.view.alt)
-
-
-def test_errors_surface(panel, monkeypatch):
-    assert_errors_surface(panel, "budget", 2.0, monkeypatch)
+def test_it_keeps_the_rules_of_panels(panel, monkeypatch):
+    assert_keeps_the_rules(
+        panel, (("budget", 3.0), ("judge", "upper quartile"), ("budget", 10.0)), monkeypatch
+    )
 
 
 @pytest.mark.parametrize(

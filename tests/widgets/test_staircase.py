@@ -3,13 +3,8 @@ import itertools
 import numpy as np
 import pytest
 from helpers import (
-    assert_errors_surface,
-    assert_no_pyplot_figures,
-    assert_shows_itself,
-    counted,
+    assert_keeps_the_rules,
     move,
-    pixels,
-    redrawn,
     span,
     sweep,
     texts_collide,
@@ -102,26 +97,8 @@ def test_the_chosen_point_does_not_lie_on_the_numbers(panel):
         assert not box.overlaps(panel.view.chosen.get_window_extent(renderer))
 
 
-def test_a_fast_redraw_equals_a_full_one(panel):
-    for name, value in (("bits", 1), ("bits", 10), ("frequency", 7.5)):
-        move(panel, name, value)
-        assert np.array_equal(pixels(panel), redrawn(panel))
-
-
-def test_one_move_sends_one_picture(panel):
-    with counted(panel) as sent:
-        move(panel, "frequency", 5.0)
-    assert len(sent) == 1
-
-
-def test_it_shows_itself(panel, monkeypatch):
-    assert_shows_itself(panel, monkeypatch)
-    assert_no_pyplot_figures()
-    assert not any(character.isdigit() for character in panel.view.alt)
-
-
-def test_errors_surface(panel, monkeypatch):
-    assert_errors_surface(panel, "bits", 6, monkeypatch)
+def test_it_keeps_the_rules_of_panels(panel, monkeypatch):
+    assert_keeps_the_rules(panel, (("bits", 1), ("bits", 10), ("frequency", 7.5)), monkeypatch)
 
 
 @pytest.mark.parametrize(
