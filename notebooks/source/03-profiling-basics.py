@@ -148,12 +148,11 @@ def call(client, path, text):
 
 text = "Win a phone now, reply YES to claim before Friday"
 with serving.serve(slow_app) as server, server.client() as client:
-    slow_answers = [call(client, "/slow", text) for _ in range(2)]
+    answer = call(client, "/slow", text)
 
 # %% tags=["nbval-ignore-output"]
-for answer in slow_answers:
-    print(f"spam {answer['spam']:.3f}   the client waited {1000 * answer['client']:,.0f} ms")
-claims.show("03-request", measured=median(answer["client"] for answer in slow_answers))
+print(f"probably spam: {answer['spam']:.1%}; the client waited {1000 * answer['client']:,.0f} ms")
+claims.show("03-request", measured=answer["client"])
 
 # %% [markdown]
 # Whatever the clock says here, for one short message it is far too much. What would you do? A smaller model, a faster
@@ -546,7 +545,7 @@ profilers = {
     "torch.profiler": under(lambda: torch.profiler.profile(activities=[activity.CPU])),
 }
 price = timing.compare(
-    {"none": lambda: one_by_one(small, few), **profilers}, baseline="none", max_time=1.5, threads=1
+    {"none": lambda: one_by_one(small, few), **profilers}, baseline="none", max_time=1, threads=1
 )
 
 # %% tags=["nbval-ignore-output"]
@@ -594,7 +593,7 @@ kitchen = {  # what to do, bytes that have to move, additions and multiplication
 speed = {}
 print("                   time      GB/s   GFLOP/s   FLOP per byte")
 for name, (fn, moved, flops) in kitchen.items():
-    seconds = timing.measure(fn, threads=1).median
+    seconds = timing.measure(fn, threads=1, min_time=0.1).median
     speed[name] = flops / seconds / 1e9
     print(
         f"{name} {1e3 * seconds:6.2f} ms {moved / seconds / 1e9:8.1f} {speed[name]:9.1f} {flops / moved:15.2f}"
