@@ -464,11 +464,18 @@ operators = profiles.operators(watched, most=6)
 operators
 
 # %% tags=["nbval-ignore-output"]
+place = "GPU" if operators.on_gpu else "CPU"
+own = {row.name: 1000 * (row.gpu if operators.on_gpu else row.cpu) for row in operators.rows}
 picture, ax = plots.style.axes(
-    height=2.8, alt="The operators' own time on the CPU as bars, the matrix product first."
+    height=2.8, alt="The operators' own time as bars, the matrix product far ahead."
 )
-names, own = zip(*[(row.name, 1000 * row.cpu) for row in operators.rows], strict=True)
-plots.comparison.bars(ax, names, own, unit="own time on the CPU (ms)", title=f"{names[0]} takes the most")
+plots.comparison.bars(
+    ax,
+    list(own),
+    list(own.values()),
+    unit=f"own time on the {place} (ms)",
+    title=f"{max(own, key=own.get)} takes the most",
+)
 picture
 
 # %% [markdown]
@@ -506,8 +513,7 @@ trap or print("No GPU here, and none was recorded: this cell has nothing to show
 # result is there.
 
 # %% tags=["nbval-ignore-output"]
-if device.type == "cuda":
-    claims.show("03-asynchronous", measured=trap.ratio)
+claims.show("03-asynchronous", measured=trap.ratio) if device.type == "cuda" else None
 
 # %% [markdown]
 # **What does looking cost?** Every profiler does extra work for each call, line, operator or allocation, so it slows the
