@@ -26,6 +26,7 @@ class Server:
         import uvicorn
 
         self.failures: list[Exception] = []
+        self._refusals: list[Exception] = []
         self._app = app
         # asyncio sends small packets at once only where the protocol is said to be TCP; otherwise each answer
         # waits 40 ms for the receipt of the one before it.
@@ -71,7 +72,7 @@ class Server:
         deadline = time.monotonic() + START_SECONDS
         while not self._uvicorn.started:
             if not self._thread.is_alive():
-                raise self.failures[0] if self.failures else RuntimeError("the application did not start")
+                raise self._refusals[0] if self._refusals else RuntimeError("the application did not start")
             if time.monotonic() > deadline:
                 raise TimeoutError(f"the application did not start within {START_SECONDS:.0f} seconds")
             time.sleep(LOOK_SECONDS)
@@ -95,13 +96,19 @@ class Server:
         except Exception as error:
             # After ``stop`` has given up on a loop that is blocked, that loop finds its socket closed.
             if not self._uvicorn.should_exit:
-                self.failures.append(error)
+                self._refusals.append(error)
 
     async def _watched(self, scope: Any, receive: Any, send: Any) -> None:
         try:
             await self._app(scope, receive, send)
         except Exception as error:
-            self.failures.append(error)
+            if scope["type"] != "lifespan":
+                # Not raised again: uvicorn answers 500 if nothing was sent, and keeps the line for the next
+                # request. ``serve`` raises it at the end of its block.
+                self.failures.append(error)
+                return
+            # An application may say in this way that it has nothing to do at its start: that is no failure.
+            (self.failures if self._uvicorn.started else self._refusals).append(error)
             raise
 
     def __repr__(self) -> str:
@@ -123,6 +130,7 @@ def serve(app: Callable[..., Any]) -> Iterator[Server]:
         server.start()
         yield server
     except Exception as error:
+        server.stop()  # a handler that has answered may be about to fail
         for failure in server.failures:
             if failure is not error:
                 error.add_note(f"On the server: {type(failure).__name__}: {failure}")

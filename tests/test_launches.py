@@ -46,7 +46,7 @@ def test_what_was_recorded_comes_back(folder):
         (of().toml().replace("size = 4096", "size = 0"), "size"),
         (of().toml() + "guess = 1\n", "unknown key 'guess'"),
         (of().toml().replace("0.003", "-0.003"), "finished"),
-        (of().toml().replace("launched = [2e-05, ", "launched = ["), "recorded-launches.toml: .* equally many"),
+        (of().toml().replace("launched = [2e-05, ", "launched = ["), "toml: .* equally many"),
     ],
 )
 def test_a_damaged_recording_is_refused(folder, text, says):

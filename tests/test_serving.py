@@ -217,12 +217,13 @@ def test_what_a_handler_raises_is_raised_at_the_end_of_the_block():
 
     def ask():
         with serving.serve(an_app()) as server, server.client() as client:
-            answers.append(client.get("/broken").status_code)
-            answers.append(client.get("/double", params={"number": 1}).json())
+            for _ in range(5):
+                answers.append(client.get("/broken").status_code)
+                answers.append(client.get("/double", params={"number": 1}).json())
 
     with pytest.raises(KeyError, match="no model"):
         ask()
-    assert answers == [500, {"double": 2}]
+    assert answers == [500, {"double": 2}] * 5
 
 
 def test_an_error_in_the_block_says_what_happened_on_the_server():
@@ -249,6 +250,41 @@ def test_an_application_that_does_not_start_says_why():
 
     with pytest.raises(FileNotFoundError, match="model.pkl"), serving.serve(FastAPI(lifespan=lifespan)):
         pytest.fail("the block must not run")
+
+
+def test_an_application_without_a_start_of_its_own_is_fine():
+    async def plain(scope, receive, send):
+        assert scope["type"] == "http"
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"hello"})
+
+    with serving.serve(plain) as server, server.client() as client:
+        assert client.get("/").text == "hello"
+
+
+def test_a_plain_application_that_fails_answers_500_and_says_why():
+    async def plain(scope, receive, send):
+        raise KeyError(scope["type"])
+
+    codes = []
+
+    def ask():
+        with serving.serve(plain) as server, server.client() as client:
+            codes.append(client.get("/").status_code)
+
+    with pytest.raises(KeyError, match="http"):
+        ask()
+    assert codes == [500]
+
+
+def test_what_fails_at_the_end_is_raised_too():
+    @contextlib.asynccontextmanager
+    async def lifespan(app):
+        yield
+        raise OSError("cannot save")
+
+    with pytest.raises(OSError, match="cannot save"), serving.serve(FastAPI(lifespan=lifespan)):
+        pass
 
 
 def test_an_application_that_starts_for_ever_is_given_up(monkeypatch):
