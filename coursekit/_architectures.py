@@ -94,6 +94,8 @@ _MODELS = (
     Model("LLaMA-70B", 68_976_648_192, 80, 8192, 64, 8, 128, 32_000, 28_672, gated=True),
     Model("GPT-3 175B", 174_604_259_328, 96, 12_288, 96, 96, 128, 50_257, 49_152),
 )
+# A decoder to train and weigh in a second: LLaMA's parts, four heads to each pair of keys and values.
+SMALL = Model("small decoder", 949_376, 4, 128, 8, 2, 16, 1000, 344, gated=True)
 _DEVICES = (
     Device("Raspberry Pi 5", 8 * GB),
     Device("phone", 8 * GB),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from coursekit import _arguments
 from coursekit._architectures import DEVICES as DEVICES
 from coursekit._architectures import MODELS as MODELS
+from coursekit._architectures import SMALL as SMALL
 from coursekit._architectures import Device as Device
 from coursekit._architectures import Model as Model
 from coursekit._architectures import found_device, found_model
@@ -18,6 +19,7 @@ from coursekit._need import Fit as Fit
 from coursekit._need import Need as Need
 from coursekit._peak import Peak as Peak
 from coursekit._peak import peak as peak
+from coursekit._scratch import Scratch as Scratch
 from coursekit._tensors import Layer as Layer
 from coursekit._tensors import Layers as Layers
 from coursekit._tensors import by_layer as by_layer

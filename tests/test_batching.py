@@ -57,6 +57,12 @@ def test_the_best_batch_is_the_one_with_the_highest_throughput_that_fits(budget,
     assert curve().best_batch(budget) == best
 
 
+def test_judged_by_the_upper_quartile_three_calls_of_four_have_to_fit():
+    assert curve().best_batch(25e-3, "median") == 8
+    assert curve().best_batch(25e-3, "upper quartile") == 4
+    assert curve().best_batch(1.2 * 24e-3 + 1e-9, "upper quartile") == 8
+
+
 @given(
     st.lists(st.floats(0.1, 10), min_size=5, max_size=5),
     st.floats(0, 20),

@@ -146,6 +146,10 @@ def test_presets_have_the_parameters_that_their_sizes_make(name):
     assert model.parameters == numel(built) == memory.by_layer(built).parameters
 
 
+def test_the_small_decoder_is_counted_too():
+    assert memory.SMALL.parameters == numel(memory.build(memory.SMALL))
+
+
 def test_every_preset_is_tested_and_sorted_by_size():
     assert set(COUNTED) | set(LLAMAS) == set(MODELS)
     counts = [model.parameters for model in MODELS.values()]

@@ -1,4 +1,5 @@
 import contextlib
+import itertools
 import math
 from types import SimpleNamespace
 
@@ -220,12 +221,22 @@ def test_no_larger_product_is_tried_after_a_slow_one(monkeypatch, small):
     assert len(calls) == 1
 
 
-def test_a_roof_is_the_maximum_over_patterns(monkeypatch):
+def test_a_roof_is_the_maximum_over_patterns_and_rounds(monkeypatch):
     monkeypatch.setattr(_roofs, "available", lambda device: ("fp32", "bf16"))
-    monkeypatch.setattr(_roofs, "streams", lambda device, s: {"read": 3e9, "copy": 5e9, "triad": 4e9})
-    monkeypatch.setattr(_roofs, "cached", lambda device, s: 9e9)
-    monkeypatch.setattr(_roofs, "peak", lambda name, device, s: {"fp32": 1e9, "bf16": 2e9}[name])
+    calm = itertools.cycle([0.5, 1.0, 0.7])  # how much of the machine is ours, round by round
+    shares = []
+
+    def streams(device, seconds):
+        shares.append(next(calm))
+        return {name: shares[-1] * rate for name, rate in {"read": 3e9, "copy": 5e9, "triad": 4e9}.items()}
+
+    peaks = {"fp32": 1e9, "bf16": 2e9}
+    monkeypatch.setattr(_roofs, "streams", streams)
+    monkeypatch.setattr(_roofs, "cached", lambda device, s: shares[-1] * 9e9)
+    monkeypatch.setattr(_roofs, "peak", lambda name, device, s: shares[-1] * peaks[name])
     roof = roofline.measure()
+    assert len(shares) == 3
+    assert roof.patterns == {"read": 3e9, "copy": 5e9, "triad": 4e9}
     assert (roof.bandwidth, roof.cache_bandwidth) == (5e9, 9e9)
     assert dict(roof.peaks) == {"fp32": 1e9, "bf16": 2e9}
     assert list(roofline.measure(["bf16"]).peaks) == ["bf16"]

@@ -1,5 +1,6 @@
 """Pictures of memory: a need against many devices, growth with the input, predictions beside measurements."""
 
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -10,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from numpy.typing import ArrayLike, NDArray
 
 from coursekit import _arguments, _display
@@ -154,15 +155,17 @@ def weighed(
 def on_formula(
     ax: Axes, x: ArrayLike, predicted: ArrayLike, measured: ArrayLike, *, x_label: str, title: str = ""
 ) -> list[Artist]:
-    """Draw measured bytes as dots on the line that a formula predicts, both axes logarithmic (base 2)."""
+    """Draw measured bytes as dots on the line that a formula predicts, both axes logarithmic."""
     xs = _arguments.array("x", x, np.float64, ndim=1)
     ax.set_xscale("log", base=2)
-    ax.set_yscale("log", base=2)
+    ax.set_yscale("log", base=10)
     (line,) = ax.plot(xs, _sizes("predicted", predicted, len(xs)), color=style.ORANGE, label="formula")
     (dots,) = ax.plot(xs, _sizes("measured", measured, len(xs)), "o", color=style.BLUE, label="measured")
     ax.set_xticks(xs)
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _display.size(value)))
+    ax.yaxis.set_major_locator(LogLocator(base=10, subs=(1, 2, 5)))
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: round_size(value)))
+    ax.yaxis.set_minor_locator(NullLocator())
     ax.legend(loc="upper left")
     describe(ax, x_label, "", title)
     return [line, dots]
@@ -212,6 +215,11 @@ def boxes(left: ArrayLike, right: ArrayLike, low: ArrayLike, high: ArrayLike) ->
     left, right, low, high = (end.astype(float) for end in ends)
     corners = [(left, low), (right, low), (right, high), (left, high)]
     return np.stack([np.stack(corner, axis=-1) for corner in corners], axis=1)
+
+
+def round_size(nbytes: float) -> str:
+    """Return a size without the zeros behind the point: for the ticks of an axis."""
+    return re.sub(r"\.0+ ", " ", _display.size(nbytes))
 
 
 def _sizes(name: str, values: ArrayLike, count: int) -> NDArray[np.float64]:

@@ -13,6 +13,7 @@ from coursekit._display import size
 from coursekit.memory import DEVICES, MODELS, WIDTHS, Device, Model, kv_cache, longest_context, need
 from coursekit.plots import style
 from coursekit.plots.comparison import describe
+from coursekit.plots.memory import round_size
 from coursekit.widgets.panel import Panel, View
 
 TALKING = {name: model for name, model in MODELS.items() if model.generates}
@@ -81,7 +82,7 @@ class GrowthView(View):
         ax.set_ylim(LOWEST, HIGHEST)
         ax.set_xticks(CONTEXTS[::8])
         ax.xaxis.set_major_formatter(FuncFormatter(lambda tokens, _: f"{tokens:,.0f}"))
-        ax.yaxis.set_major_formatter(FuncFormatter(lambda nbytes, _: _ticks(nbytes)))
+        ax.yaxis.set_major_formatter(FuncFormatter(lambda nbytes, _: round_size(nbytes)))
         ax.xaxis.set_minor_locator(NullLocator())
         ax.yaxis.set_minor_locator(NullLocator())
         describe(ax, "context of each sequence (tokens)", "memory")
@@ -159,10 +160,6 @@ def _toggle(title: str, options: tuple[int, ...], value: int) -> ipywidgets.Togg
     made = ipywidgets.ToggleButtons(options=options, value=value, description=title)
     made.style.button_width = "3em"
     return made
-
-
-def _ticks(nbytes: float) -> str:
-    return size(nbytes).replace(".00", "").replace(".0 ", " ")
 
 
 def _with_article(name: str) -> str:

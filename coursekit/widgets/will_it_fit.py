@@ -22,8 +22,8 @@ NAMES = {"inference": "inference", "lora": "LoRA training", "full": "full traini
 
 
 def will_it_fit(
-    model: str = "LLaMA-13B",
-    bits: int = 4,
+    model: str = "LLaMA-7B",
+    bits: int = 8,
     kv_bits: int = 16,
     context: int = 8192,
     batch: int = 1,

@@ -66,6 +66,7 @@ def test_points_move_right_as_the_batch_grows(panel):
     assert places == sorted(places, reverse=True)
     xs, ys = panel.view.chosen.get_data()
     assert (xs[0], ys[0]) == (panel.values["intensity"], panel.values["rate"] / 1e9)
+    assert panel.view.gap.get_ydata() == [panel.values["rate"] / 1e9, panel.values["bound"] / 1e9]
 
 
 def test_the_drawn_roof_is_the_bound_and_no_point_lies_above(panel):

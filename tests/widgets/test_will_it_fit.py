@@ -24,7 +24,7 @@ START = {"model": "LLaMA-13B", "mode": "inference", "bits": 4, "kv_bits": 16, "c
 
 @pytest.fixture(scope="module")
 def shared():
-    return will_it_fit()
+    return will_it_fit("LLaMA-13B", 4)
 
 
 @pytest.fixture
@@ -52,7 +52,11 @@ def test_the_own_size_moves_with_its_slider(panel):
     assert counts[-1] == pytest.approx(1e12, rel=0.01)
 
 
-def test_it_starts_where_the_cache_is_as_large_as_the_weights(panel):
+def test_it_starts_where_some_devices_have_enough():
+    assert set(will_it_fit().values["verdicts"].values()) == {"fits", "does not fit"}
+
+
+def test_at_8192_tokens_the_cache_of_13b_is_as_large_as_its_weights(panel):
     assert panel.values["kv_cache"] == pytest.approx(panel.values["weights"], rel=0.01)
     assert panel.view.title.get_text() == "LLaMA-13B needs 13.5 GB and fits into 6 of 8 devices"
 
