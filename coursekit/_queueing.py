@@ -15,7 +15,7 @@ from coursekit._curves import Curve
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Served:
-    """When requests came and how long they took (``arrivals``, ``latencies`` in s), and the batches' sizes."""
+    """When requests came and how long each took (``arrivals``, ``latencies`` in s), and the batches."""
 
     name: str
     arrivals: NDArray[np.float64]

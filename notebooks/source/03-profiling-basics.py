@@ -30,7 +30,7 @@
 import sys
 
 if "google.colab" in sys.modules:
-    # %pip install -q "{{install}}"
+    # %pip install -q "{{install}}" fastapi httpx line_profiler uvicorn
     pass
 
 import cProfile

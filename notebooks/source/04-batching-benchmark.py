@@ -276,8 +276,7 @@ widgets.slo(curve)
 # Linear layers. How many bytes is that per example, and what is the largest batch that fits? (1 MB is $10^6$ bytes.)
 
 # %% tags=["exercise"]
-bytes_per_example, largest_batch = ..., ...
-# solution
+# solution: bytes_per_example, largest_batch = ..., ...
 bytes_per_example = 4 * (256 + 512 + 512 + 10)
 weights_and_biases = (256 * 512 + 512) + (512 * 512 + 512) + (512 * 10 + 10)
 largest_batch = (100_000_000 - 4 * weights_and_biases) // bytes_per_example
