@@ -239,6 +239,14 @@ def test_the_ranges_of_pyproject_admit_the_pins_and_every_dependency_is_pinned()
         assert wanted.specifier.contains(Version(version)), f"{text} does not admit {version}"
 
 
+def test_binder_pins_the_same_versions_and_the_cpu_build_of_torch():
+    lines = (ROOT / "binder" / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    binder = dict(line.split("==") for line in lines if "==" in line)
+    assert binder == {name: pins()[name] + "+cpu" * (name == "torch") for name in binder}
+    assert {"torch", "jupyterlab"} <= set(binder)
+    assert lines[-1] == "."
+
+
 def test_versions_agree():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     run = subprocess.run(
