@@ -12,6 +12,7 @@ __all__ = [
     "comparison",
     "crossover",
     "memory",
+    "needs",
     "numbers",
     "profiles",
     "quantized",

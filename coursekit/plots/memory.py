@@ -1,127 +1,20 @@
-"""Pictures of memory: a need against many devices, growth with the input, predictions beside measurements."""
+"""Pictures of memory: predictions beside measurements, growth with the input, a program step by step."""
 
 import re
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.collections import PolyCollection
-from matplotlib.lines import Line2D
-from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from numpy.typing import ArrayLike, NDArray
 
 from coursekit import _arguments, _display
-from coursekit.memory import Device, Need, fits
 from coursekit.plots import style
 from coursekit.plots.comparison import describe
-from coursekit.plots.page import tint
 
-# Blue grows with the model, orange with what it is given.
-PARTS = {
-    "weights": style.BLUE,
-    "gradients": tint(style.BLUE, 0.6),
-    "optimizer": tint(style.BLUE, 0.28),
-    "KV cache": style.ORANGE,
-    "activations": tint(style.ORANGE, 0.45),
-}
-MOST_SHARE = 150.0  # percent of a device's memory; what needs more runs out of the picture
 BAR = 0.6  # of a row's height
-SLOTS = 4  # parts that one setting has at most
-GB = 1e9
-
-
-class Shares(NamedTuple):
-    """The artists of ``device_shares``: bars per part, the limit, what runs out, verdicts."""
-
-    parts: dict[str, PolyCollection]
-    limit: Line2D
-    beyond: Line2D
-    verdicts: list[Text]
-
-
-class Split(NamedTuple):
-    """The artists of ``need_split``: a bar per part, and for each slot below a square and a text."""
-
-    parts: dict[str, PolyCollection]
-    squares: PolyCollection
-    texts: list[Text]
-
-
-@style.look()
-def device_shares(ax: Axes, devices: Sequence[Device], need: Need | None = None) -> Shares:
-    """Draw a row per device, the need as a stacked bar in percent of its memory, a verdict beside it.
-
-    Without a ``need`` the bars are empty, to be filled by ``show_shares``.
-    """
-    rows = range(len(devices))
-    ax.set_xlim(0, MOST_SHARE)
-    ax.set_ylim(len(devices) - 0.5, -0.5)
-    ax.set_yticks(rows, [str(device) for device in devices])
-    ax.tick_params(axis="y", length=0)
-    ax.set_xticks(range(0, 101, 25))
-    ax.set_xlabel("share of the device's memory (%)")
-    ax.spines[["left", "bottom"]].set_visible(False)
-    ax.axvspan(100, MOST_SHARE, color=style.PALE, alpha=0.5, linewidth=0, zorder=0)
-    limit = ax.axvline(100, color=style.INK, linewidth=1.6, zorder=4)
-    drawn = _empty_bars(ax)
-    (beyond,) = ax.plot([], [], ">", color=style.VERMILLION, markersize=8, zorder=5, clip_on=False)
-    verdicts = [ax.text(1.03, row, "", transform=ax.get_yaxis_transform(), va="center") for row in rows]
-    made = Shares(drawn, limit, beyond, verdicts)
-    if need is not None:
-        show_shares(made, devices, need)
-    return made
-
-
-def show_shares(artists: Shares, devices: Sequence[Device], need: Need) -> None:
-    """Move the bars and verdicts of ``device_shares`` to this ``need``."""
-    capacity = np.array([device.memory for device in devices], float)
-    rows, reached = np.arange(len(devices)), np.zeros(len(devices))
-    for name, nbytes in need.parts:
-        ends = np.minimum(reached + 100 * nbytes / capacity, MOST_SHARE)
-        artists.parts[name].set_verts(boxes(reached, ends, rows - BAR / 2, rows + BAR / 2))
-        reached = ends
-    out = rows[100 * need.total / capacity > MOST_SHARE]
-    artists.beyond.set_data(np.full(out.size, MOST_SHARE), out)
-    for text, device in zip(artists.verdicts, devices, strict=True):
-        fit = fits(need, device)
-        here = fit.verdict == "fits"
-        text.set_text(f"✓ {_display.size(fit.room)} left" if here else f"✗ {_excess(fit.share)}")
-        text.set(color=style.GREEN if here else style.VERMILLION, fontweight="normal" if here else "bold")
-
-
-@style.look()
-def need_split(ax: Axes, need: Need | None = None) -> Split:
-    """Draw the need as one stacked bar over the whole width, its parts named with their sizes below."""
-    ax.set_xlim(0, 1)
-    ax.set_ylim(0, 1)
-    ax.set_axis_off()
-    drawn = _empty_bars(ax)
-    squares = ax.add_collection(PolyCollection([], linewidth=0, zorder=3))
-    places = np.arange(SLOTS) / SLOTS
-    texts = [ax.text(place + 0.027, 0.22, "", va="center", zorder=4) for place in places]
-    made = Split(drawn, squares, texts)
-    if need is not None:
-        show_split(made, need)
-    return made
-
-
-def show_split(artists: Split, need: Need) -> None:
-    """Move the bar and the names of ``need_split`` to this ``need``."""
-    reached = 0.0
-    for name, nbytes in need.parts:
-        end = reached + nbytes / need.total
-        artists.parts[name].set_verts(boxes(reached, end, 0.55, 1.0))
-        reached = end
-    there = [(name, nbytes) for name, nbytes in need.parts if nbytes]
-    for number, text in enumerate(artists.texts):
-        text.set_text(f"{there[number][0]} {_display.size(there[number][1])}" if number < len(there) else "")
-    lefts = np.arange(len(there)) / SLOTS
-    artists.squares.set_verts(boxes(lefts, lefts + 0.016, 0.08, 0.36))
-    artists.squares.set_facecolor([PARTS[name] for name, _ in there])
 
 
 @style.look()
@@ -195,26 +88,6 @@ def steps(
     ax.legend(loc="upper right")
     describe(ax, "memory since the start (MB)", "", title)
     return [*bars, marks, *texts]
-
-
-def _excess(share: float) -> str:
-    return f"{share:,.0f}×" if share >= 100 else f"{_display.significant(share, 2)}× too big"
-
-
-def _empty_bars(ax: Axes) -> dict[str, PolyCollection]:
-    look = {"edgecolor": "white", "linewidth": 0.6, "zorder": 3}
-    parts = {name: PolyCollection([], facecolor=colour, **look) for name, colour in PARTS.items()}
-    for bars in parts.values():
-        ax.add_collection(bars)
-    return parts
-
-
-def boxes(left: ArrayLike, right: ArrayLike, low: ArrayLike, high: ArrayLike) -> NDArray[np.float64]:
-    """Return rectangles as polygons, [n, 4, 2]; empty ones stay, as lines without width."""
-    ends = np.broadcast_arrays(*map(np.atleast_1d, (left, right, low, high)))
-    left, right, low, high = (end.astype(float) for end in ends)
-    corners = [(left, low), (right, low), (right, high), (left, high)]
-    return np.stack([np.stack(corner, axis=-1) for corner in corners], axis=1)
 
 
 def round_size(nbytes: float) -> str:

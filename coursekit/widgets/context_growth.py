@@ -20,7 +20,8 @@ TALKING = {name: model for name, model in MODELS.items() if model.generates}
 KV_WIDTHS = WIDTHS[1:]
 BATCHES = tuple(2**power for power in range(9))
 CONTEXTS = np.unique(np.rint(2.0 ** np.arange(7, 20.1, 0.25)).astype(int))
-LOWEST, HIGHEST = 1.1e8, 3e13  # bytes that the picture reaches from and to
+RIGHT, ASIDE, CROWDED = 0.99, 0.6, 2**18  # where the device's name stands; tokens that push it aside
+LOWEST, HIGHEST = 1.1e8, 9e12  # bytes that the picture reaches from and to
 
 
 def context_growth(
@@ -73,7 +74,7 @@ class GrowthView(View):
             self.cache,
             self.sum,
         ]
-        self.moving += [self.even, self.drop, self.ring, self.legend, self.title, self.reading]
+        self.moving += [self.even, self.drop, self.ring, self.title, self.reading]
 
     def _frame(self, ax: Axes) -> None:
         ax.set_xscale("log", base=2)
@@ -91,7 +92,7 @@ class GrowthView(View):
         self.above = ax.axhspan(HIGHEST, HIGHEST, color=style.PALE, alpha=0.5, linewidth=0, zorder=2)
         self.ceiling = ax.axhline(HIGHEST, color=style.INK, linewidth=1.2, zorder=3)
         self.name = ax.text(
-            0.99, HIGHEST, "", ha="right", va="bottom", transform=ax.get_yaxis_transform(), zorder=6
+            RIGHT, HIGHEST, "", ha="right", va="bottom", transform=ax.get_yaxis_transform(), zorder=6
         )
         (self.sum,) = ax.plot(
             [], [], color=style.INK, linewidth=3.5, alpha=0.35, zorder=3.5, label="together"
@@ -104,7 +105,7 @@ class GrowthView(View):
         ring = {"markerfacecolor": "none", "markeredgecolor": style.VERMILLION, "markeredgewidth": 2.2}
         (self.ring,) = ax.plot([], [], "o", markersize=13, zorder=5, label="device full", **ring)
         (self.drop,) = ax.plot([], [], ":", color=style.VERMILLION, linewidth=1.5, zorder=3)
-        self.legend = ax.legend(loc="upper left", ncols=2)
+        self.figure.legend(loc="outside lower center", ncols=5, columnspacing=1.2, handletextpad=0.5)
 
     def update(self, model: str, device: str, bits: int, kv_bits: int, batch: int) -> dict[str, Any]:
         """Draw one setting; ``longest`` is in tokens, ``even`` where the cache outgrows the weights."""
@@ -135,7 +136,7 @@ class GrowthView(View):
         self.even.set_data([shown["even"]], [shown["weights"]])
         self.ceiling.set_ydata([memory, memory])
         self.above.set(y=memory, height=HIGHEST - memory)
-        self.name.set_y(1.1 * memory)
+        self.name.set(x=ASIDE if longest > CROWDED else RIGHT, y=1.1 * memory)
 
     def _say(self, model: Model, device: Device, shown: dict[str, Any], batch: int) -> None:
         longest, times = shown["longest"], "" if batch == 1 else f"{batch} × "

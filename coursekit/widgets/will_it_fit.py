@@ -8,8 +8,8 @@ import ipywidgets
 from coursekit import _arguments
 from coursekit._display import size
 from coursekit.memory import DEVICES, MODELS, MODES, WIDTHS, Device, Model, fits, need
-from coursekit.plots import style
-from coursekit.plots.memory import device_shares, need_split, show_shares, show_split
+from coursekit.plots.needs import need_page, show_need
+from coursekit.plots.page import page
 from coursekit.widgets.panel import Panel, View
 
 OWN = "own size"
@@ -58,15 +58,8 @@ class FitView(View):
     def __init__(self, devices: Sequence[Device]) -> None:
         super().__init__()
         self.devices = devices
-        with style.look():
-            parts = self.figure.subfigures(2, 1, height_ratios=(1.1, 0.42 * len(devices) + 0.5))
-            above, below = (part.subplots() for part in parts)
-            style.keep_type_size(below)
-            self.split, self.shares = need_split(above), device_shares(below, devices)
-            self.title = parts[0].suptitle(" ", x=0.01, ha="left", fontweight="bold", zorder=6)
-        self.moving = [self.title, *self.split.parts.values(), self.split.squares, *self.split.texts]
-        self.moving += [*self.shares.parts.values(), self.shares.limit, self.shares.beyond]
-        self.moving += self.shares.verdicts
+        self.page = need_page(page(self.figure), devices)
+        self.moving = self.page.artists
 
     def update(
         self, model: str, parameters: float, mode: str, bits: int, kv_bits: int, context: int, batch: int
@@ -74,12 +67,10 @@ class FitView(View):
         """Weigh one setting; ``verdicts`` and ``room`` (bytes left, negative if missing) are per device."""
         weighed = Model.like_llama(parameters) if model == OWN else MODELS[model]
         wanted = need(weighed, bits, kv_bits, context, batch, mode)
-        show_split(self.split, wanted)
-        show_shares(self.shares, self.devices, wanted)
         found = {device.name: fits(wanted, device) for device in self.devices}
         count = sum(fit.verdict == "fits" for fit in found.values())
         many = {0: "no device", len(found): "every device"}.get(count, f"{count} of {len(found)} devices")
-        self.title.set_text(f"{weighed.name} needs {size(wanted.total)} and fits into {many}")
+        show_need(self.page, wanted, f"{weighed.name} needs {size(wanted.total)} and fits into {many}")
         return {
             "parameters": weighed.parameters,
             **{name.replace(" ", "_").lower(): nbytes for name, nbytes in wanted.parts},

@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 
-from coursekit import memory
 from coursekit.plots import memory as plots
 from coursekit.plots import style
 
@@ -10,32 +9,6 @@ from coursekit.plots import style
 def ax():
     _, made = style.axes(alt="a test")
     return made
-
-
-def test_boxes_are_rectangles():
-    left, right = np.array([0.0, 2.0]), np.array([1.0, 2.0])
-    made = plots.boxes(left, right, 0.0, 3.0)
-    assert made.tolist() == [
-        [[0, 0], [1, 0], [1, 3], [0, 3]],
-        [[2, 0], [2, 0], [2, 3], [2, 3]],
-    ]
-    assert plots.boxes(0, 1, 2, 3).shape == (1, 4, 2)
-
-
-def test_a_need_fills_its_bar_exactly(ax):
-    need = memory.need("LLaMA-7B", 16, mode="full")
-    split = plots.need_split(ax, need)
-    drawn = {name: bars.get_paths()[0].vertices[:, 0] for name, bars in split.parts.items()}
-    widths = {name: ends.max() - ends.min() for name, ends in drawn.items()}
-    assert widths == pytest.approx({name: nbytes / need.total for name, nbytes in need.parts})
-    assert max(ends.max() for ends in drawn.values()) == pytest.approx(1)
-
-
-def test_device_shares_draw_a_need_at_once(ax):
-    devices = [memory.Device("small", 10**9), memory.Device("large", 10**12)]
-    shares = plots.device_shares(ax, devices, memory.need("LLaMA-7B", 4))
-    assert [text.get_text()[0] for text in shares.verdicts] == ["✗", "✓"]
-    assert [label.get_text() for label in ax.get_yticklabels()] == ["small (1 GB)", "large (1 TB)"]
 
 
 def test_weighed_draws_predictions_as_bars_and_measurements_as_marks(ax):

@@ -3,17 +3,7 @@ import itertools
 import ipywidgets
 import numpy as np
 import pytest
-from helpers import (
-    assert_errors_surface,
-    assert_no_pyplot_figures,
-    assert_shows_itself,
-    counted,
-    move,
-    pixels,
-    redrawn,
-    sweep,
-    texts_collide,
-)
+from helpers import assert_keeps_the_rules, move, sweep, texts_collide
 
 from coursekit.memory import DEVICES, fits, need
 from coursekit.widgets.context_growth import BATCHES, TALKING, context_growth
@@ -106,16 +96,9 @@ def test_no_text_lies_on_another(monkeypatch, present):
         assert texts_collide(panel.view) == [], (model, device, batch)
 
 
-def test_a_fast_redraw_equals_a_full_one(panel):
-    for name, value in (("batch", 64), ("device", "H200"), ("model", "LLaMA-70B")):
-        move(panel, name, value)
-        assert np.array_equal(pixels(panel), redrawn(panel))
-
-
-def test_one_move_sends_one_picture(panel):
-    with counted(panel) as sent:
-        move(panel, "kv_bits", 4)
-    assert len(sent) == 1
+def test_it_keeps_the_rules_of_panels(monkeypatch):
+    moves = (("batch", 64), ("device", "H200"), ("model", "LLaMA-70B"), ("kv_bits", 4))
+    assert_keeps_the_rules(context_growth(), moves, monkeypatch)
 
 
 def test_every_control_stands_above_the_picture(panel):
@@ -123,16 +106,6 @@ def test_every_control_stands_above_the_picture(panel):
         child for row in panel.root.children if isinstance(row, ipywidgets.HBox) for child in row.children
     ]
     assert set(shown) == set(panel.controls.values())
-
-
-def test_it_shows_itself(panel, monkeypatch):
-    assert_shows_itself(panel, monkeypatch)
-    assert_no_pyplot_figures()
-    assert not any(character.isdigit() for character in panel.view.alt)
-
-
-def test_errors_surface(monkeypatch):
-    assert_errors_surface(context_growth(), "bits", 16, monkeypatch)
 
 
 @pytest.mark.parametrize(
