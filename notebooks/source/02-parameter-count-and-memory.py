@@ -122,7 +122,8 @@ exercises.check("02-count", (convolution, attention))
 # ## 2. What does it weigh?
 #
 # Bytes = parameters × bits / 8. Here is a network with 17 million parameters in four formats. Before you believe the
-# product, look at three things: the bytes of the tensors, the file on disk, and how much the process grows.
+# product, look at three things: the bytes of the tensors, the file on disk, and how much the process grows. (Everything
+# in this notebook lies in the CPU's memory. On a GPU, the same tensors take the same bytes.)
 
 # %%
 model = nn.Sequential(nn.Linear(4096, 4096), nn.ReLU(), nn.Linear(4096, 10))
@@ -267,8 +268,9 @@ optimizer = torch.optim.Adam(decoder.parameters())
 
 def loss(batch):
     ids = torch.randint(small.vocab, (batch, 65))  # sequences of random tokens
-    logits, _ = decoder(ids[:, :-1].clone())  # [batch, 64, vocab]
-    return functional.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten())  # each predicts the next
+    inputs, next_ones = ids[:, :-1].clone(), ids[:, 1:].clone()  # [batch, 64]: each token predicts the next
+    logits, _ = decoder(inputs)  # [batch, 64, vocab]
+    return functional.cross_entropy(logits.flatten(0, 1), next_ones.flatten())
 
 
 loss(2).backward()
@@ -324,8 +326,9 @@ ax.text(32, 1.1 * sum(held.values()), "weights, gradients, Adam", ha="right", co
 picture
 
 # %% [markdown]
-# (The last four bytes belong to the loss itself.) The dashed line does not move with the batch. So for each model there is a batch from which on activations are the
-# larger part. The formulas scale up; this is LLaMA-7B, trained on one sequence of 2,048 tokens at a time:
+# (The four bytes belong to the loss itself.) The dashed line does not move with the batch. So for each model there is
+# a batch from which on activations are the larger part. The formulas scale up: this is LLaMA-7B, trained on one
+# sequence of 2,048 tokens at a time. Its 6.74 billion parameters take 108 GB, and the activations come on top.
 
 # %%
 memory.need("LLaMA-7B", bits=16, context=2048, batch=1, mode="full")
@@ -563,7 +566,7 @@ print("the array and the table share memory:", np.shares_memory(X, small_table["
 
 # %% [markdown]
 # **Exercise 4.** Here is the program as a function. Write `load` so that it returns the same numbers (`float32` is
-# fine) and its peak is **a third** or less. The type alone more than halves it; the rest is in the copies.
+# fine) and its peak is **a third** or less. The type alone does not get you there; the rest is in the copies.
 
 
 # %%
