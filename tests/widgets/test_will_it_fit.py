@@ -132,9 +132,11 @@ def test_bars_that_run_out_of_the_picture_are_marked(panel):
     assert len(panel.view.page.beyond.get_ydata()) == 5
 
 
-def test_verdicts_say_it_in_words_marks_and_colours(panel):
-    for device, phrase in zip(DEVICES, panel.view.page.verdicts, strict=True):
-        fits = panel.values["verdicts"][device] == "fits"
+@pytest.mark.parametrize("context", CONTEXTS)
+def test_verdicts_say_it_in_words_marks_and_colours(panel, context):
+    shown = panel.view.update("LLaMA-13B", 1e9, "inference", 4, 16, context, 1)
+    for device, phrase in zip(DEVICES.values(), panel.view.page.verdicts, strict=True):
+        fits = shown["total"] <= device.memory
         assert phrase.text.startswith("✓ " if fits else "✗ ")
         assert phrase.text.endswith(" left" if fits else " too big")
         assert set(phrase.colours) == {to_rgba(style.GREEN if fits else style.VERMILLION)}
