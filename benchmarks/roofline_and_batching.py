@@ -6,7 +6,9 @@ than 10 % above its roof, a and b within 15 % of scipy's on fresh data, and the 
 """
 
 import time
-from collections.abc import Iterator
+import timeit
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,20 +20,24 @@ from scipy import optimize
 from coursekit import _display, _roofs, batching, models, roofline, runtime
 
 RUNS = 5
+MOST_MEMORY, SUMS = 400_000_000, 20  # bytes, passes
 PRODUCT = 2048
 SMALL, WIDE = (256, 512, 512, 10), (256, 4096, 4096, 10)
 REQUESTS = 400
 MOST_PER_SECOND = 3000
 # (max batch, max wait in s): one by one and with small batches hundreds queue up; the last gathers hundreds.
-SETTINGS = ((1, 0.01), (4, 0.01), (64, 0.01), (256, 0.1))
+SETTINGS = ((1, 0.01), (4, 0.01), (64, 0.01), (256, 0.2))
+TIMES_ONE_BY_ONE = 4
 REPEATS = 3
 
 
 def main() -> None:
     """Print four tables, each with the share of the machine that others used meanwhile."""
     with _watched("Roofs"):
-        roofs = [roofline.measure(device="cpu") for _ in range(RUNS)]
-        _print_roofs(roofs)
+        roofs, plain = zip(
+            *((roofline.measure(device="cpu"), _plain_stream()) for _ in range(RUNS)), strict=True
+        )
+        _print_roofs(roofs, plain)
     with _watched("Below the roof"):
         _print_points(roofs[-1])
     with _watched("Hockney's line"), torch.inference_mode():
@@ -40,8 +46,15 @@ def main() -> None:
         _print_served()
 
 
-def _print_roofs(roofs: list[roofline.Roof]) -> None:
+def _plain_stream() -> float:
+    """Return bytes per second of a plain sum over a large array: how fast the memory itself is just now."""
+    numbers = torch.ones(MOST_MEMORY // 4)
+    return MOST_MEMORY / min(timeit.repeat(lambda: torch.sum(numbers), number=1, repeat=SUMS))
+
+
+def _print_roofs(roofs: Sequence[roofline.Roof], plain: Sequence[float]) -> None:
     readings = {"bandwidth, memory": [roof.bandwidth for roof in roofs]}
+    readings["a plain sum, right after"] = list(plain)
     readings["bandwidth, cache"] = [roof.cache_bandwidth or np.nan for roof in roofs]
     units = dict.fromkeys(readings, "B/s")
     for name in roofs[0].peaks:
@@ -52,14 +65,14 @@ def _print_roofs(roofs: list[roofline.Roof]) -> None:
     ]
     print(_display.table_text(("", *(f"run {i + 1}" for i in range(RUNS)), "spread"), rows))
     a, b = (_roofs.matrix(PRODUCT, PRODUCT, "fp32", "cpu") for _ in range(2))
-    reached = 2 * PRODUCT**3 / _roofs.quickest_of_all(lambda: torch.mm(a, b), 1.0, "cpu")
+    reached = 2 * PRODUCT**3 / _roofs.quickest(lambda: torch.mm(a, b), 1.0, "cpu", roofs[-1].threads or 1)
     share = reached / np.median([roof.peaks["fp32"] for roof in roofs])
     product = f"FP32 product {PRODUCT} × {PRODUCT}: {roofline.rate(reached, 'FLOP/s')}"
     print(f"\n{product}, {share:.1%} of the drawn peak")
 
 
 def _print_points(roof: roofline.Roof) -> None:
-    points = roofline.measure_layer(precisions=tuple(roof.peaks), device="cpu")
+    points = roofline.measure_layer(precisions=tuple(roof.peaks), device="cpu", threads=roof.threads)
     shares = {point: point.share(roof) for point in points}
     rows = []
     for precision in roof.peaks:
@@ -97,8 +110,15 @@ def _print_served() -> None:
         with torch.inference_mode():
             return list(wide(torch.stack(batch)))
 
-    curve = batching.sweep(answer, examples, [2**k for k in range(9)], threads=1, device="cpu")
-    rate = min(8 * batching.capacity(curve, 1), MOST_PER_SECOND)
+    with ThreadPoolExecutor(1) as pool:
+        curve = batching.sweep(
+            lambda batch: pool.submit(answer, batch).result(),
+            examples,
+            [2**k for k in range(9)],
+            threads=1,
+            device="cpu",
+        )
+    rate = min(TIMES_ONE_BY_ONE * batching.capacity(curve, 1), MOST_PER_SECOND)
     rows = [
         _served_row(answer, examples, curve, batching.arrivals(rate, REQUESTS, seed), most, wait)
         for most, wait in SETTINGS

@@ -1,8 +1,8 @@
 """What a roofline is measured with: streams through memory, products of matrices, the quickest of many runs.
 
-A roof is a maximum. So patterns, sizes and numbers of threads are several and the quickest run counts; each
-is short enough to fit between two disturbances. One thread is tried as well as all of them: on a busy
-machine threads that wait for each other are slower than one that need not wait.
+A roof is a maximum. So patterns and sizes are several and the quickest runs count; each is short enough to
+fit between two disturbances. On a busy machine threads wait for each other and are slower than a single one;
+then everything is measured on one.
 """
 
 import functools
@@ -14,12 +14,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from coursekit import _stopwatch
 from coursekit._stopwatch import Sampler
 
 # STREAM's rule (McCalpin 1995): what is read has to be at least four times as large as the last cache.
 TIMES_THE_CACHE = 4
-LEAST_STREAM, MOST_STREAM = 128_000_000, 384_000_000  # bytes; the most keeps a notebook below 900 MB
+LEAST_STREAM, MOST_STREAM = 256_000_000, 384_000_000  # bytes; the most keeps a notebook below 900 MB
 GPU_STREAM = 1_024_000_000
 LINUX_CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
 ASSUMED_CACHE = 32_000_000  # bytes, where the system does not say
@@ -27,34 +29,49 @@ PIECE = 4_000_000  # bytes per array, thread and run: a fraction of a millisecon
 CACHED_SETS = (1_000_000, 4_000_000)  # bytes that stay in the cache of one or two cores
 PRODUCT_SIZES = {"cpu": (512, 1024, 2048, 4096), "cuda": (2048, 4096, 8192)}
 LONGEST_PRODUCT = 5e-3  # seconds: no larger product is tried after one that took this long
-ONE_THREADS_SHARE = 0.4  # of the time: threads that need not wait for others take fewer tries
+QUICK = 0.05  # the quantile of the samples that counts
+WARM_UP_SHARE = 0.1
+DECIDING = 0.1  # seconds each for all threads and for one, to see which are quicker
 GPU_INT8_ROWS = 32  # cuBLAS multiplies INT8 with more than 16 rows only: fewer are padded
 DTYPES = {"fp32": "float32", "tf32": "float32", "fp16": "float16", "bf16": "bfloat16", "int8": "int8"}
 ON = {"cpu": ("fp32", "bf16", "int8"), "cuda": ("fp32", "tf32", "fp16", "bf16", "int8")}
 
 
 def quickest(fn: Callable[[], Any], seconds: float, device: str, threads: int) -> float:
-    """Return the least seconds per call on so many threads in ``seconds`` of trying, at least two samples."""
-    watch = _stopwatch.stopwatch(device)
-    with _stopwatch.quiet(threads) as pin:
-        return Sampler(fn, watch, _stopwatch.sample_seconds(watch), pin).warm_up(seconds)
+    """Return the seconds per call that a twentieth of the samples stays below, in ``seconds`` of trying.
+
+    Not the very least: a cache may by chance still have held what one run read.
+    """
+    return float(np.quantile(_samples(fn, seconds, device, threads), QUICK))
 
 
-def shares(device: str) -> dict[int, float]:
-    """Return the numbers of threads to try, each with its share of the time; a GPU's program needs one."""
+def free_threads(device: str) -> int:
+    """Return how many threads to measure on: all that torch has, or one where that is quicker.
+
+    A GPU's program needs one.
+    """
     import torch
 
     threads = torch.get_num_threads()
-    return (
-        {1: 1.0}
-        if device == "cuda" or threads == 1
-        else {threads: 1 - ONE_THREADS_SHARE, 1: ONE_THREADS_SHARE}
+    if device == "cuda" or threads == 1:
+        return 1
+    a = matrix(PRODUCT_SIZES[device][0], PRODUCT_SIZES[device][0], "fp32", device)
+    all_of_them, one = (
+        np.median(_samples(lambda: product(a, a), DECIDING, device, count)) for count in (threads, 1)
     )
+    return threads if all_of_them <= one else 1
 
 
-def quickest_of_all(fn: Callable[[], Any], seconds: float, device: str) -> float:
-    """Return the least seconds per call on one thread or on all."""
-    return min(quickest(fn, share * seconds, device, n) for n, share in shares(device).items())
+def _samples(fn: Callable[[], Any], seconds: float, device: str, threads: int) -> list[float]:
+    """Return samples in seconds per call, taken for ``seconds`` after a short warm-up."""
+    watch = _stopwatch.stopwatch(device)
+    with _stopwatch.quiet(threads) as pin:
+        sampler = Sampler(fn, watch, _stopwatch.sample_seconds(watch), pin)
+        sampler.warm_up(WARM_UP_SHARE * seconds)
+        samples, end = [sampler.sample()], _stopwatch.now() + (1 - WARM_UP_SHARE) * seconds
+        while _stopwatch.now() < end:
+            samples.append(sampler.sample())
+    return samples
 
 
 def last_cache(device: str) -> int:
@@ -72,44 +89,50 @@ def stream_bytes(device: str) -> int:
     return max(GPU_STREAM, wanted) if device == "cuda" else min(max(LEAST_STREAM, wanted), MOST_STREAM)
 
 
-def streams(device: str, seconds: float) -> dict[str, float]:
-    """Return bytes per second from memory for three patterns, ``seconds`` each.
-
-    read: a sum; copy: y = x; triad: z = x - y. Counted as STREAM does: what the program reads and writes.
-    Each run takes the next pieces of a buffer that no cache can hold.
-    """
+def stream(device: str) -> tuple[Any, ...]:
+    """Return a buffer that no cache can hold, in pieces that take a fraction of a millisecond each."""
     import torch
 
     total = stream_bytes(device)
     piece = total // 3 if device == "cuda" else min(total // 3, PIECE * torch.get_num_threads())
-    pieces = torch.ones(total // 4, device=device).split(piece // 4)
-    patterns: dict[str, tuple[int, Callable[..., Any]]] = {
+    return torch.ones(total // 4, device=device).split(piece // 4)
+
+
+def patterns(pieces: Sequence[Any], device: str, threads: int, seconds: float) -> dict[str, float]:
+    """Return bytes per second from memory for three patterns, ``seconds`` each; every run takes other pieces.
+
+    read: a sum; copy: y = x; triad: z = x - y. Counted as STREAM does: what the program reads and writes.
+    """
+    import torch
+
+    kernels: dict[str, tuple[int, Callable[..., Any]]] = {
         "read": (1, torch.sum),
         "copy": (2, lambda x, y: y.copy_(x)),
         "triad": (3, lambda x, y, z: torch.sub(x, y, out=z)),
     }
+    size = 4 * len(pieces[0])
     return {
-        name: count * piece / quickest_of_all(_in_turn(kernel, _grouped(pieces, count)), seconds, device)
-        for name, (count, kernel) in patterns.items()
+        name: count * size / quickest(_in_turn(kernel, _grouped(pieces, count)), seconds, device, threads)
+        for name, (count, kernel) in kernels.items()
     }
 
 
-def cached(device: str, seconds: float) -> float:
+def cached(device: str, threads: int, seconds: float) -> float:
     """Return bytes per second of reading again and again what fits into the caches of a core or two."""
     import torch
 
     arrays = [torch.ones(nbytes // 4, device=device) for nbytes in CACHED_SETS]
     share = seconds / len(arrays)
-    return max(4 * len(x) / quickest_of_all(functools.partial(torch.sum, x), share, device) for x in arrays)
+    return max(4 * len(x) / quickest(functools.partial(torch.sum, x), share, device, threads) for x in arrays)
 
 
-def peak(precision: str, device: str, seconds: float) -> float:
+def peak(precision: str, device: str, threads: int, seconds: float) -> float:
     """Return FLOP per second of the best square product; larger ones are tried while they are quick."""
     best = 0.0
     with matmul_mode(precision, device):
         for size in PRODUCT_SIZES[device]:
             a, b = (matrix(size, size, precision, device) for _ in range(2))
-            took = quickest_of_all(functools.partial(product, a, b), seconds / 2, device)
+            took = quickest(functools.partial(product, a, b), seconds / 2, device, threads)
             best = max(best, 2 * size**3 / took)
             if took > LONGEST_PRODUCT:
                 break
@@ -123,9 +146,10 @@ def layer_times(
     device: str,
     *,
     warm: bool,
+    threads: int,
     seconds: float,
 ) -> Iterator[float]:
-    """Yield the least seconds per call of a Linear layer (inputs, outputs) at each batch, ``seconds`` each.
+    """Yield the seconds of a quick call of a Linear layer (inputs, outputs) at each batch, ``seconds`` each.
 
     warm: always the same weights. Otherwise every call takes the next of so many copies that none of them
     is in a cache when its turn comes again.
@@ -138,7 +162,7 @@ def layer_times(
     with matmul_mode(precision, device):
         for batch in batches:
             x = matrix(rows(batch, precision, device), inputs, precision, device)
-            yield quickest_of_all(lambda x=x: product(x, next(turns).t()), seconds, device)
+            yield quickest(lambda x=x: product(x, next(turns).t()), seconds, device, threads)
 
 
 def rows(batch: int, precision: str, device: str) -> int:

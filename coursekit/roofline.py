@@ -5,6 +5,7 @@ min(peak, I × bandwidth). Bytes are decimal (1 GB = 10⁹ B), a multiplication 
 INT8's operations are counted as FLOP too.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -49,7 +50,8 @@ class Roof:
     """What a machine can do at most: ``bandwidth`` in bytes/s, ``peaks`` in FLOP/s by precision.
 
     ``cache_bandwidth`` holds for data that stays in a cache (None: unknown); ``patterns`` are the bandwidths
-    of which ``bandwidth`` is the largest. Errors: TypeError or ValueError for anything that is not above 0.
+    of which ``bandwidth`` is the largest, ``threads`` how many it was measured on (None: unknown).
+    Errors: TypeError or ValueError for a bandwidth or peak that is not above 0.
     """
 
     bandwidth: float
@@ -57,6 +59,7 @@ class Roof:
     cache_bandwidth: float | None = None
     patterns: Mapping[str, float] = field(default_factory=dict)
     machine: str = ""
+    threads: int | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "bandwidth", _positive("bandwidth", self.bandwidth))
@@ -122,7 +125,7 @@ class Roof:
 
 @dataclass(frozen=True, repr=False)
 class Point:
-    """A Linear layer as measured: ``seconds`` of the quickest call at a batch and precision."""
+    """A Linear layer as measured: ``seconds`` of a quick call at a batch and precision."""
 
     batch: int
     precision: str
@@ -161,26 +164,30 @@ def linear(inputs: int, outputs: int, batch: int, precision: str = "fp32") -> Wo
 def measure(precisions: Sequence[str] | None = None, *, device: Any = None, max_time: float = 3.0) -> Roof:
     """Measure this machine's roofs in about ``max_time`` seconds, with all of torch's threads.
 
-    precisions: default all in which torch multiplies on the device. Roofs are maxima: the quickest run of
-    the best pattern or size counts. Errors: ValueError for a precision that is not there, RuntimeError for
-    "cuda" where there is none.
+    Where others keep the machine busy and one thread is quicker than all, with that one (see ``threads``).
+    precisions: default all in which torch multiplies on the device. Roofs are maxima: quick runs of the best
+    pattern or size count. Errors: ValueError for a precision that is not there, RuntimeError for "cuda"
+    where there is none.
     """
     kind = runtime.device(device if device is None else str(device)).type
     there = _roofs.available(kind)
     chosen = there if precisions is None else [_arguments.choice("precisions", p, there) for p in precisions]
     share = _positive("max_time", max_time) / ROUNDS / (4 + len(chosen))
-    rounds = [_round(chosen, kind, share) for _ in range(ROUNDS)]
+    pieces, threads = _roofs.stream(kind), _roofs.free_threads(kind)
+    rounds = [_round(chosen, pieces, kind, threads, share) for _ in range(ROUNDS)]
     best = [{name: max(each[part][name] for each in rounds) for name in rounds[0][part]} for part in range(3)]
     patterns, cached, peaks = best
-    return Roof(max(patterns.values()), peaks, cached[CACHE], patterns, _place(kind))
+    return Roof(max(patterns.values()), peaks, cached[CACHE], patterns, _place(kind, threads), threads)
 
 
-def _round(precisions: Sequence[str], kind: str, seconds: float) -> tuple[dict[str, float], ...]:
+def _round(
+    precisions: Sequence[str], pieces: Sequence[Any], kind: str, threads: int, seconds: float
+) -> tuple[dict[str, float], ...]:
     """Return one round's patterns, cache and peaks by name, ``seconds`` each."""
     return (
-        _roofs.streams(kind, seconds),
-        {CACHE: _roofs.cached(kind, seconds)},
-        {name: _roofs.peak(name, kind, seconds) for name in precisions},
+        _roofs.patterns(pieces, kind, threads, seconds),
+        {CACHE: _roofs.cached(kind, threads, seconds)},
+        {name: _roofs.peak(name, kind, threads, seconds) for name in precisions},
     )
 
 
@@ -192,23 +199,29 @@ def measure_layer(
     precisions: Sequence[str] = ("fp32",),
     sources: Sequence[str] = SOURCES,
     device: Any = None,
+    threads: int | None = None,
     min_time: float = 0.03,
 ) -> tuple[Point, ...]:
     """Measure a Linear layer at several batches, precisions and sources, ``min_time`` seconds each.
 
     From "memory" every call takes other weights, so that no cache holds them; from "cache" always the same.
-    The quickest call counts, on one thread or on all, as for the roofs. Errors: as ``measure``, ``linear``.
+    Quick calls count, as for the roofs. threads: how many to use at most, such as the roof's; default all;
+    fewer where others keep the machine busy. Errors: as ``measure`` and ``linear``.
     """
     kind = runtime.device(device if device is None else str(device)).type
     there = _roofs.available(kind)
-    seconds = _positive("min_time", min_time)
+    most = math.inf if threads is None else _arguments.integer("threads", threads, 1)
+    options = {
+        "threads": min(most, _roofs.free_threads(kind)),
+        "seconds": _positive("min_time", min_time),
+    }
     points: list[Point] = []
     for precision in [_arguments.choice("precisions", name, there) for name in precisions]:
         work = [linear(inputs, outputs, batch, precision) for batch in batches]
         for source in [_arguments.choice("sources", name, SOURCES) for name in sources]:
             warm = source == CACHE
             shape = (inputs, outputs)
-            times = _roofs.layer_times(shape, batches, precision, kind, warm=warm, seconds=seconds)
+            times = _roofs.layer_times(shape, batches, precision, kind, warm=warm, **options)
             points += [
                 Point(batch, precision, source, each, took)
                 for batch, each, took in zip(batches, work, times, strict=True)
@@ -222,13 +235,13 @@ def rate(value: float, unit: str) -> str:
     return f"{_display.significant(value / factor)} {letter}{unit}"
 
 
-def _place(kind: str) -> str:
+def _place(kind: str, threads: int) -> str:
     import torch
 
     machine = runtime.describe()
     if kind == "cuda":
         return torch.cuda.get_device_name(0)
-    return f"{machine.cpu}, up to {torch.get_num_threads()} threads"
+    return f"{machine.cpu}, {threads} of {torch.get_num_threads()} threads"
 
 
 def _precision(name: Any) -> str:

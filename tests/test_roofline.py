@@ -163,20 +163,20 @@ def timed_as(monkeypatch, seconds):
     """Let every candidate take the time that ``seconds(calls so far)`` says; it is really called twice."""
     calls = []
 
-    def quickest(fn, share, device):
+    def quickest(fn, share, device, threads):
         fn()
         fn()
         calls.append(share)
         return seconds(len(calls))
 
-    monkeypatch.setattr(_roofs, "quickest_of_all", quickest)
+    monkeypatch.setattr(_roofs, "quickest", quickest)
     return calls
 
 
 def test_streams_count_what_the_program_reads_and_writes(monkeypatch, small):
     timed_as(monkeypatch, lambda call: 1e-3)
     piece = 100_000 * torch.get_num_threads()
-    rates = _roofs.streams("cpu", 0.1)
+    rates = _roofs.patterns(_roofs.stream("cpu"), "cpu", 1, 0.1)
     assert rates == {
         name: pytest.approx(n * piece / 1e-3) for n, name in enumerate(("read", "copy", "triad"), 1)
     }
@@ -193,10 +193,10 @@ def test_streams_come_back_to_a_piece_only_after_the_caches_have_forgotten_it(mo
     monkeypatch.setattr(torch, "sub", lambda x, y, out: noting(x, y, out))
     monkeypatch.setattr(
         _roofs,
-        "quickest_of_all",
+        "quickest",
         lambda fn, *rest: (touched.append([]), [fn() for _ in range(99)]) and 1,
     )
-    _roofs.streams("cpu", 0.1)
+    _roofs.patterns(_roofs.stream("cpu"), "cpu", 1, 0.1)
     assert len(touched) == 3
     for pattern in touched:
         once = list(dict.fromkeys(pattern))
@@ -206,18 +206,18 @@ def test_streams_come_back_to_a_piece_only_after_the_caches_have_forgotten_it(mo
 
 def test_cached_reading_counts_its_bytes(monkeypatch, small):
     timed_as(monkeypatch, lambda call: 1e-4)
-    assert _roofs.cached("cpu", 0.1) == pytest.approx(max(_roofs.CACHED_SETS) / 1e-4, rel=1e-3)
+    assert _roofs.cached("cpu", 1, 0.1) == pytest.approx(max(_roofs.CACHED_SETS) / 1e-4, rel=1e-3)
 
 
 def test_a_peak_is_the_best_of_several_sizes(monkeypatch, small):
     times = {1: 2 * 16**3 / 5e9, 2: 2 * 32**3 / 9e9, 3: 2 * 64**3 / 7e9}
     timed_as(monkeypatch, times.get)
-    assert _roofs.peak("fp32", "cpu", 0.1) == pytest.approx(9e9)
+    assert _roofs.peak("fp32", "cpu", 1, 0.1) == pytest.approx(9e9)
 
 
 def test_no_larger_product_is_tried_after_a_slow_one(monkeypatch, small):
     calls = timed_as(monkeypatch, lambda call: 1.0)
-    _roofs.peak("fp32", "cpu", 0.1)
+    _roofs.peak("fp32", "cpu", 1, 0.1)
     assert len(calls) == 1
 
 
@@ -226,14 +226,15 @@ def test_a_roof_is_the_maximum_over_patterns_and_rounds(monkeypatch):
     calm = itertools.cycle([0.5, 1.0, 0.7])  # how much of the machine is ours, round by round
     shares = []
 
-    def streams(device, seconds):
+    def patterns(pieces, device, threads, seconds):
         shares.append(next(calm))
         return {name: shares[-1] * rate for name, rate in {"read": 3e9, "copy": 5e9, "triad": 4e9}.items()}
 
     peaks = {"fp32": 1e9, "bf16": 2e9}
-    monkeypatch.setattr(_roofs, "streams", streams)
-    monkeypatch.setattr(_roofs, "cached", lambda device, s: shares[-1] * 9e9)
-    monkeypatch.setattr(_roofs, "peak", lambda name, device, s: shares[-1] * peaks[name])
+    monkeypatch.setattr(_roofs, "stream", lambda device: ())
+    monkeypatch.setattr(_roofs, "patterns", patterns)
+    monkeypatch.setattr(_roofs, "cached", lambda device, threads, s: shares[-1] * 9e9)
+    monkeypatch.setattr(_roofs, "peak", lambda name, device, threads, s: shares[-1] * peaks[name])
     roof = roofline.measure()
     assert len(shares) == 3
     assert roof.patterns == {"read": 3e9, "copy": 5e9, "triad": 4e9}
@@ -248,8 +249,8 @@ def test_a_roof_is_the_maximum_over_patterns_and_rounds(monkeypatch):
 def test_weights_come_from_memory_or_stay_in_the_cache(monkeypatch, small, warm):
     seen = []
     monkeypatch.setattr(_roofs, "product", lambda x, weight: seen.append((weight.data_ptr(), len(x))))
-    monkeypatch.setattr(_roofs, "quickest_of_all", lambda fn, *args: [fn() for _ in range(200)] and 1e-3)
-    times = list(_roofs.layer_times((100, 80), (1, 7), "fp32", "cpu", warm=warm, seconds=0.1))
+    monkeypatch.setattr(_roofs, "quickest", lambda fn, *args: [fn() for _ in range(200)] and 1e-3)
+    times = list(_roofs.layer_times((100, 80), (1, 7), "fp32", "cpu", warm=warm, threads=1, seconds=0.1))
     assert times == [1e-3, 1e-3]
     assert {rows for _, rows in seen} == {1, 7}
     addresses = {address for address, _ in seen}
@@ -282,6 +283,7 @@ def test_points_carry_their_batch_precision_source_and_time(monkeypatch, small):
         ({"sources": ("disk",)}, "sources must be one of memory, cache"),
         ({"batches": (0,)}, "batch must be at least 1"),
         ({"min_time": 0}, "min_time must be more than 0"),
+        ({"threads": 0}, "threads must be at least 1"),
     ],
 )
 def test_bad_points_are_refused(options, says, small):
@@ -289,28 +291,60 @@ def test_bad_points_are_refused(options, says, small):
         roofline.measure_layer(8, 8, **{"batches": (1,), **options})
 
 
-def test_quickest_keeps_the_threads_as_they_were(monkeypatch):
+def test_quickest_keeps_the_threads_as_they_were():
     before, seen = torch.get_num_threads(), set()
-    _roofs.quickest_of_all(lambda: seen.add(torch.get_num_threads()), 0.002, "cpu")
+    for threads in (1, before):
+        _roofs.quickest(lambda: seen.add(torch.get_num_threads()), 0.002, "cpu", threads)
     assert seen == {before, 1}
     assert torch.get_num_threads() == before
 
 
-def test_the_quickest_of_both_thread_counts_wins(monkeypatch):
+def test_a_quick_call_is_one_that_few_are_quicker_than(monkeypatch):
+    clock = SimpleNamespace(time=0.0)
+    durations = itertools.cycle([1.0] * 10 + [3.0] * 9 + [0.001])  # one of twenty was lucky
+    monkeypatch.setattr(_stopwatch, "now", lambda: clock.time)
+    monkeypatch.setattr(_stopwatch, "sample_seconds", lambda watch: 1e-9)
+
+    def call():
+        clock.time += next(durations)
+
+    assert _roofs.quickest(call, 400.0, "cpu", 1) == pytest.approx(1.0, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("on_four", "on_one", "chosen"),
+    [
+        ([1.0, 1.0, 1.1], [3.0, 3.0, 3.1], 4),
+        ([1.0, 90.0, 90.0], [3.0, 3.0, 3.1], 1),  # mostly they wait for each other
+        ([3.0, 3.0, 3.0], [3.0, 3.0, 3.0], 4),
+    ],
+)
+def test_one_thread_is_taken_where_it_is_usually_quicker_than_all(monkeypatch, on_four, on_one, chosen):
+    samples = {4: on_four, 1: on_one}
     monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
-    monkeypatch.setattr(_roofs, "quickest", lambda fn, seconds, device, threads: {4: 3.0, 1: 2.0}[threads])
-    assert _roofs.quickest_of_all(print, 1.0, "cpu") == 2.0
-    assert sum(_roofs.shares("cpu").values()) == pytest.approx(1)
-    assert _roofs.shares("cuda") == {1: 1.0}
+    monkeypatch.setattr(_roofs, "_samples", lambda fn, seconds, device, threads: samples[threads])
+    assert _roofs.free_threads("cpu") == chosen
+    assert _roofs.free_threads("cuda") == 1
+
+
+@pytest.mark.parametrize(("asked", "free", "used"), [(None, 4, 4), (2, 4, 2), (4, 1, 1)])
+def test_points_use_no_more_threads_than_the_roof_and_no_more_than_are_free(
+    monkeypatch, small, asked, free, used
+):
+    seen = []
+    monkeypatch.setattr(_roofs, "free_threads", lambda device: free)
+    monkeypatch.setattr(_roofs, "quickest", lambda fn, s, device, threads: seen.append(threads) or 1.0)
+    roofline.measure_layer(8, 8, (1,), threads=asked)
+    assert set(seen) == {used}
 
 
 def test_the_last_cache_is_read_from_linux_and_assumed_elsewhere(monkeypatch, tmp_path):
-    for index, size in enumerate(("32K", "1024K", "33792K")):
+    for index, size in enumerate(("32K", "1024K", "77824K")):
         (tmp_path / f"index{index}").mkdir()
         (tmp_path / f"index{index}" / "size").write_text(f"{size}\n", encoding="utf-8")
     monkeypatch.setattr(_roofs, "LINUX_CACHES", tmp_path)
-    assert _roofs.last_cache("cpu") == 33792 * 1024
-    assert _roofs.stream_bytes("cpu") == 4 * 33792 * 1024
+    assert _roofs.last_cache("cpu") == 77824 * 1024
+    assert _roofs.stream_bytes("cpu") == 4 * 77824 * 1024
     monkeypatch.setattr(_roofs, "LINUX_CACHES", tmp_path / "nowhere")
     assert _roofs.last_cache("cpu") == _roofs.ASSUMED_CACHE
     for cache, expected in ((1_000_000, _roofs.LEAST_STREAM), (10**9, _roofs.MOST_STREAM)):
@@ -395,7 +429,7 @@ def gpu(monkeypatch, small):
 def test_a_gpu_is_measured_in_all_its_precisions(gpu):
     roof = roofline.measure(device="cuda", max_time=0.02)
     assert tuple(roof.peaks) == ("fp32", "tf32", "fp16", "bf16", "int8")
-    assert roof.machine == "a made-up GPU"
+    assert (roof.machine, roof.threads) == ("a made-up GPU", 1)
     assert set(gpu) == {"cuda"}
 
 
@@ -435,5 +469,7 @@ def test_this_machine_has_roofs(monkeypatch):
     roof = roofline.measure(max_time=0.05, device="cpu")
     assert set(roof.patterns) == {"read", "copy", "triad"}
     assert roof.bandwidth == max(roof.patterns.values())
+    assert roof.threads in (1, before[0])
+    assert roof.machine.endswith(f"{roof.threads} of {before[0]} threads")
     assert all(math.isfinite(peak) and peak > 0 for peak in (*roof.peaks.values(), roof.cache_bandwidth))
     assert (torch.get_num_threads(), torch.get_float32_matmul_precision()) == before
