@@ -2,6 +2,7 @@
 
 import functools
 import os
+import signal
 import tempfile
 from collections.abc import Iterator
 
@@ -13,8 +14,11 @@ from nbval.plugin import IPyNbCell, IPyNbFile, NbCellError
 def pytest_configure(config: pytest.Config) -> None:
     """Run notebooks with this Python, whatever kernel named python3 the user has installed.
 
-    And let no property test fail because the machine is busy.
+    And let no property test fail because the machine is busy, nor a test of interrupts because the shell that
+    started us in the background made its children deaf to them.
     """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     config.option.nbval_current_env = True
     settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
     settings.load_profile("busy")
