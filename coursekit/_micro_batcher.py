@@ -6,10 +6,12 @@ behind, also after an interrupt: tasks are cancelled, threads joined.
 
 import asyncio
 import contextlib
+import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -102,8 +104,9 @@ def serve(
 ) -> tuple[Served, list[Any]]:
     """Send each example at its time of ``arrivals`` (seconds) to a micro-batcher; return times and answers.
 
-    answer: from a list of examples to their answers. worker: the coroutine function that batches. A latency
-    counts from the planned arrival, so a request that could not even be sent in time has waited, too.
+    answer: from a list of examples to their answers; it runs in one thread, with as many threads of torch's
+    own as the caller has. worker: the coroutine function that batches. A latency counts from the planned
+    arrival, so a request that could not even be sent in time has waited, too.
     Errors: TypeError or ValueError for bad arguments, and whatever ``answer`` or ``worker`` raises.
     """
     when = _ascending_times(arrivals)
@@ -112,7 +115,10 @@ def serve(
     if not callable(answer):
         raise TypeError(f"answer must be callable with a list of examples; got {type(answer).__name__}")
     most, wait = _arguments.integer("max_batch", max_batch, 1), _arguments.real("max_wait", max_wait, 0)
-    answers, latencies, batches = in_own_loop(_exchange(examples, when, answer, most, wait, worker))
+    # Torch's number of threads is not handed on to a new thread: some of its kernels would take all cores.
+    threads = sys.modules["torch"].get_num_threads() if "torch" in sys.modules else None
+    exchange = _exchange(examples, when, answer, most, wait, worker, threads)
+    answers, latencies, batches = in_own_loop(exchange)
     return Served("real", np.array(when), np.array(latencies), np.array(batches)), answers
 
 
@@ -157,10 +163,17 @@ def in_own_loop(coroutine: Coroutine[Any, Any, Any]) -> Any:
 
 
 async def _exchange(
-    examples: Sequence[Any], when: list[float], answer: Answer, most: int, wait: float, worker: Worker
+    examples: Sequence[Any],
+    when: list[float],
+    answer: Answer,
+    most: int,
+    wait: float,
+    worker: Worker,
+    threads: int | None,
 ) -> tuple[list[Any], list[float], list[int]]:
     """Run worker and clients until every request is answered; whichever fails first ends it."""
     requests = Requests()
+    asyncio.get_running_loop().set_default_executor(_one_thread(threads))
     working = asyncio.create_task(_as_coroutine(worker(requests, answer, most, wait)))
     asking = asyncio.create_task(_clients(requests, examples, when))
     try:
@@ -175,6 +188,13 @@ async def _exchange(
             task.cancel()
         await asyncio.gather(working, asking, return_exceptions=True)
     return answers, latencies, requests.batches
+
+
+def _one_thread(torch_threads: int | None) -> ThreadPoolExecutor:
+    """Return what ``answer`` runs in: a single thread, with so many threads of torch's own."""
+    if torch_threads is None:
+        return ThreadPoolExecutor(1)
+    return ThreadPoolExecutor(1, initializer=sys.modules["torch"].set_num_threads, initargs=(torch_threads,))
 
 
 async def _as_coroutine(awaitable: Awaitable[None]) -> None:

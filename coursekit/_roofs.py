@@ -7,6 +7,7 @@ then everything is measured on one.
 
 import functools
 import itertools
+import math
 import platform
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
@@ -131,15 +132,28 @@ def peak(precision: str, device: str, threads: int, seconds: float) -> float:
     best = 0.0
     with matmul_mode(precision, device):
         for size in PRODUCT_SIZES[device]:
-            a, b = (matrix(size, size, precision, device) for _ in range(2))
-            took = quickest(functools.partial(product, a, b), seconds / 2, device, threads)
+            a = matrix(size, size, precision, device)
+            took = quickest(functools.partial(product, a, a), seconds / 2, device, threads)
             best = max(best, 2 * size**3 / took)
             if took > LONGEST_PRODUCT:
                 break
     return best
 
 
+def weights(shape: tuple[int, int], device: str) -> Any:
+    """Return bytes for many layers (inputs, outputs), more than the caches hold: numbers in every precision.
+
+    Bytes from 0x3c to 0x3f: between 0.007 and 2 as FP32, FP16 or BF16, and 60 to 63 as INT8.
+    """
+    import torch
+
+    generator = torch.Generator(device).manual_seed(0)
+    some = torch.randint(0x3C, 0x40, (PIECE,), generator=generator, device=device).to(torch.uint8)
+    return some.repeat(-(-max(stream_bytes(device), 8 * math.prod(shape)) // PIECE))
+
+
 def layer_times(
+    buffer: Any,
     shape: tuple[int, int],
     batches: Sequence[int],
     precision: str,
@@ -151,14 +165,15 @@ def layer_times(
 ) -> Iterator[float]:
     """Yield the seconds of a quick call of a Linear layer (inputs, outputs) at each batch, ``seconds`` each.
 
-    warm: always the same weights. Otherwise every call takes the next of so many copies that none of them
-    is in a cache when its turn comes again.
+    warm: always the same weights. Otherwise every call takes the next of so many in the buffer that none of
+    them is in a cache when its turn comes again.
     """
+    import torch
+
     inputs, outputs = shape
-    first = matrix(outputs, inputs, precision, device)
-    size = first.numel() * first.element_size()
-    copies = 1 if warm else max(2, -(-stream_bytes(device) // size))
-    turns = itertools.cycle([first, *(first.clone() for _ in range(copies - 1))])
+    numbers = buffer.view(getattr(torch, DTYPES[precision]))
+    layers = numbers[: len(numbers) // (inputs * outputs) * inputs * outputs].view(-1, outputs, inputs)
+    turns = itertools.cycle(layers[:1] if warm else layers)
     with matmul_mode(precision, device):
         for batch in batches:
             x = matrix(rows(batch, precision, device), inputs, precision, device)

@@ -1,13 +1,16 @@
 """More examples per call: measured curves, Hockney's line, and batches made of requests that come singly.
 
-``sweep`` measures a Curve, ``fit`` finds its overhead a and marginal cost b; ``simulate`` and ``serve``
-answer the same arrivals in batches, one on paper, the other for real.
+``sweep`` and ``sweep_served`` measure a Curve, ``fit`` finds its overhead a and marginal cost b; ``simulate``
+and ``serve`` answer the same arrivals in batches, one on paper, the other for real.
 """
 
+import itertools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from coursekit import _arguments, runtime, timing
 from coursekit._curves import JUDGES, Curve, Hockney, Judge, ascending, fit
@@ -16,6 +19,7 @@ from coursekit._queueing import Served, arrivals, capacity, flush, side_by_side,
 
 __all__ = [
     "BATCHES",
+    "SERVED_BATCHES",
     "JUDGES",
     "Curve",
     "Hockney",
@@ -31,9 +35,13 @@ __all__ = [
     "side_by_side",
     "simulate",
     "sweep",
+    "sweep_served",
     "work",
 ]
 
+SERVED_BATCHES = (1, 2, 4, 8, 16, 32, 64)
+QUARTILES = (0.25, 0.5, 0.75)
+MIN_SAMPLES = 6
 BATCHES = {"cpu": tuple(2**k for k in range(13)), "cuda": tuple(2**k for k in range(17))}
 
 
@@ -57,15 +65,55 @@ def sweep(
     if not callable(fn):
         raise TypeError(f"fn must be callable with a batch of examples; got {type(fn).__name__}")
     kind = runtime.device(device if device is None else str(device).partition(":")[0]).type
-    sizes = ascending(BATCHES[kind] if batches is None else batches)
-    if len(examples) < sizes[-1]:
-        raise ValueError(f"examples must hold at least {sizes[-1]}, the largest batch; got {len(examples)}")
+    sizes = _enough(examples, BATCHES[kind] if batches is None else batches)
     quartiles = [
-        np.quantile(_samples(fn, examples[:size], min_time, threads, device), (0.25, 0.5, 0.75))
-        for size in sizes
+        np.quantile(_samples(fn, examples[:size], min_time, threads, device), QUARTILES) for size in sizes
     ]
     low, median, high = np.array(quartiles).T
     return Curve(sizes, median, low, high, name, _place(kind, threads))
+
+
+def sweep_served(
+    answer: Callable[[list[Any]], Sequence[Any]],
+    examples: Sequence[Any],
+    batches: Sequence[int] = SERVED_BATCHES,
+    *,
+    name: str = "",
+    min_time: float = 0.15,
+    threads: int = 1,
+) -> Curve:
+    """Measure the time per batch of a micro-batcher in front of ``answer`` under full load.
+
+    All requests come at once, so every batch is full and begins when the one before ends. What a batch takes
+    then includes all that it costs: computing, handing over between threads, Python's work per request.
+    batches, examples: as ``sweep``; ``min_time`` seconds each, at least six batches. Errors: as ``sweep``.
+    """
+    sizes = _enough(examples, batches)
+    with runtime.threads(threads):
+        quartiles = [
+            np.quantile(_times_per_batch(answer, examples, size, min_time), QUARTILES) for size in sizes
+        ]
+    low, median, high = np.array(quartiles).T
+    return Curve(sizes, median, low, high, name, _place("cpu", threads))
+
+
+def _times_per_batch(answer: Any, examples: Sequence[Any], size: int, min_time: float) -> NDArray[np.float64]:
+    """Return the seconds between the ends of full batches, without the first, which meets the rush."""
+    count, seconds = MIN_SAMPLES, np.zeros(0)
+    while len(seconds) < MIN_SAMPLES or seconds.sum() < min_time:
+        wanted = list(itertools.islice(itertools.cycle(examples), (count + 2) * size))
+        served, _ = serve(wanted, np.zeros(len(wanted)), answer, max_batch=size, max_wait=0)
+        seconds = np.diff(served.latencies.reshape(-1, size).max(axis=1))[1:]
+        count = math.ceil(1.2 * count * max(1.0, min_time / seconds.sum()))
+    return seconds
+
+
+def _enough(examples: Any, batches: Sequence[int]) -> tuple[int, ...]:
+    """Return the batches, ascending; ValueError unless there are examples for the largest."""
+    sizes = ascending(batches)
+    if len(examples) < sizes[-1]:
+        raise ValueError(f"examples must hold at least {sizes[-1]}, the largest batch; got {len(examples)}")
+    return sizes
 
 
 def _samples(fn: Callable[[Any], Any], batch: Any, min_time: float, threads: Any, device: Any) -> Any:

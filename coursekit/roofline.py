@@ -161,7 +161,7 @@ def linear(inputs: int, outputs: int, batch: int, precision: str = "fp32") -> Wo
     return Work(flop=2 * b * n * m, nbytes=read * (n * m + b * n) + written * b * m)
 
 
-def measure(precisions: Sequence[str] | None = None, *, device: Any = None, max_time: float = 3.0) -> Roof:
+def measure(precisions: Sequence[str] | None = None, *, device: Any = None, max_time: float = 2.0) -> Roof:
     """Measure this machine's roofs in about ``max_time`` seconds, with all of torch's threads.
 
     Where others keep the machine busy and one thread is quicker than all, with that one (see ``threads``).
@@ -200,7 +200,7 @@ def measure_layer(
     sources: Sequence[str] = SOURCES,
     device: Any = None,
     threads: int | None = None,
-    min_time: float = 0.03,
+    min_time: float = 0.02,
 ) -> tuple[Point, ...]:
     """Measure a Linear layer at several batches, precisions and sources, ``min_time`` seconds each.
 
@@ -215,13 +215,13 @@ def measure_layer(
         "threads": min(most, _roofs.free_threads(kind)),
         "seconds": _positive("min_time", min_time),
     }
-    points: list[Point] = []
+    shape = _arguments.integer("inputs", inputs, 1), _arguments.integer("outputs", outputs, 1)
+    buffer, points = _roofs.weights(shape, kind), []
     for precision in [_arguments.choice("precisions", name, there) for name in precisions]:
         work = [linear(inputs, outputs, batch, precision) for batch in batches]
         for source in [_arguments.choice("sources", name, SOURCES) for name in sources]:
             warm = source == CACHE
-            shape = (inputs, outputs)
-            times = _roofs.layer_times(shape, batches, precision, kind, warm=warm, **options)
+            times = _roofs.layer_times(buffer, shape, batches, precision, kind, warm=warm, **options)
             points += [
                 Point(batch, precision, source, each, took)
                 for batch, each, took in zip(batches, work, times, strict=True)
