@@ -8,7 +8,6 @@ than 10 % above its roof, a and b within 15 % of scipy's on fresh data, and the 
 import time
 import timeit
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,18 +15,18 @@ import numpy as np
 import psutil
 import torch
 from scipy import optimize
+from torch import nn
 
 from coursekit import _display, _roofs, batching, models, roofline, runtime
 
 RUNS = 5
 MOST_MEMORY, SUMS = 400_000_000, 20  # bytes, passes
 PRODUCT = 2048
-SMALL, WIDE = (256, 512, 512, 10), (256, 4096, 4096, 10)
-REQUESTS = 400
-MOST_PER_SECOND = 3000
-# (max batch, max wait in s): one by one and with small batches hundreds queue up; the last gathers hundreds.
-SETTINGS = ((1, 0.01), (4, 0.01), (64, 0.01), (256, 0.2))
-TIMES_ONE_BY_ONE = 4
+SMALL = (256, 512, 512, 10)
+REQUESTS, WORDS, FEATURES, NEURONS = 500, 100, 64, 512
+TIMES_ONE_BY_ONE, MOST_PER_SECOND = 2, 3000
+# (max batch, max wait in s): one by one and in pairs hundreds queue up; the last gathers hundreds.
+SETTINGS = ((1, 0.01), (2, 0.01), (64, 0.01), (256, 0.2))
 REPEATS = 3
 
 
@@ -104,27 +103,22 @@ def _print_line() -> None:
 
 
 def _print_served() -> None:
-    wide, examples = models.mlp(WIDE).eval(), list(torch.randn(REQUESTS, WIDE[0]))
+    reader, verdict = nn.RNN(FEATURES, NEURONS, batch_first=True).eval(), nn.Linear(NEURONS, 2)
+    texts = list(torch.randn(REQUESTS, WORDS, FEATURES))
 
     def answer(batch: list[Any]) -> list[Any]:
         with torch.inference_mode():
-            return list(wide(torch.stack(batch)))
+            return list(verdict(reader(torch.stack(batch))[0][:, -1]))
 
-    with ThreadPoolExecutor(1) as pool:
-        curve = batching.sweep(
-            lambda batch: pool.submit(answer, batch).result(),
-            examples,
-            [2**k for k in range(9)],
-            threads=1,
-            device="cpu",
-        )
+    curve = batching.sweep_served(answer, texts, [2**k for k in range(9)])
     rate = min(TIMES_ONE_BY_ONE * batching.capacity(curve, 1), MOST_PER_SECOND)
     rows = [
-        _served_row(answer, examples, curve, batching.arrivals(rate, REQUESTS, seed), most, wait)
+        _served_row(answer, texts, curve, batching.arrivals(rate, REQUESTS, seed), most, wait)
         for most, wait in SETTINGS
         for seed in range(REPEATS)
     ]
-    print(f"{REQUESTS} requests at {rate:,.0f} per second, network {'-'.join(map(str, WIDE))}")
+    alone = _display.seconds(curve.seconds(1))
+    print(f"{REQUESTS} requests at {rate:,.0f} per second; one by one they take {alone} each")
     headers = (
         "max batch",
         "max wait",

@@ -163,6 +163,40 @@ def test_bad_sweeps_are_refused(arguments, options, error, says):
         batching.sweep(*arguments, **options)
 
 
+def test_a_served_sweep_sends_full_batches_and_times_from_end_to_end(monkeypatch):
+    seen = []
+
+    def serve(examples, arrivals, answer, *, max_batch, max_wait):
+        seen.append((max_batch, len(examples), set(arrivals), max_wait, torch.get_num_threads()))
+        ends = 7.0 + 1e-3 * max_batch * np.arange(
+            1, len(examples) // max_batch + 1
+        )  # after a slow first batch
+        batches = np.full(len(ends), max_batch)
+        return Served("real", np.zeros(len(examples)), np.repeat(ends, max_batch), batches), examples
+
+    monkeypatch.setattr(batching, "serve", serve)
+    made = batching.sweep_served(doubled, [1, 2, 3], [1, 3], min_time=0.05, name="x")
+    assert made.median == pytest.approx([1e-3, 3e-3])
+    assert (made.name, made.machine) == ("x", f"{runtime.describe().cpu}, 1 thread")
+    assert {(size, tuple(when), wait, threads) for size, _, when, wait, threads in seen} == {
+        (1, (0.0,), 0, 1),
+        (3, (0.0,), 0, 1),
+    }
+    for size in (1, 3):
+        counts = [count for batch, count, *_ in seen if batch == size]
+        assert all(count % size == 0 for count in counts)
+        assert counts[-1] * 1e-3 >= 0.05
+    with pytest.raises(ValueError, match="examples must hold at least 4"):
+        batching.sweep_served(doubled, [1, 2, 3], [4])
+
+
+def test_a_served_sweep_really_serves():
+    made = batching.sweep_served(doubled, list(range(8)), [1, 8], min_time=0.01)
+    assert made.batches == (1, 8)
+    assert (made.low > 0).all()
+    assert torch.get_num_threads() > 0
+
+
 def test_a_real_sweep_times_a_real_network():
     made = batching.sweep(torch.nn.Linear(8, 4), torch.zeros(64, 8), [1, 64], min_time=0.01, threads=1)
     assert (made.low > 0).all()
@@ -456,6 +490,23 @@ def test_requests_that_arrive_together_leave_together_and_do_not_wait():
     served, _ = batching.serve(list(range(512)), np.zeros(512), noted, max_batch=256, max_wait=600)
     assert batches == [list(range(256)), list(range(256, 512))]
     assert served.most_in_flight >= 256
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_answers_are_computed_in_one_thread_with_the_callers_threads_of_torch(threads):
+    seen = set()
+
+    def answer(examples):
+        seen.add((threading.get_ident(), torch.get_num_threads()))
+        return examples
+
+    before = torch.get_num_threads()
+    with runtime.threads(threads):
+        batching.serve(list(range(40)), np.linspace(0, 0.02, 40), answer, max_batch=4, max_wait=0)
+    assert len(seen) == 1
+    assert {count for _, count in seen} == {threads}
+    assert threading.get_ident() not in {thread for thread, _ in seen}
+    assert torch.get_num_threads() == before
 
 
 def test_an_overdue_batch_leaves_although_it_is_not_full():

@@ -18,7 +18,7 @@ from coursekit.widgets.panel import Panel, View
 
 REQUESTS = 2000
 MOST_WAIT = 100  # ms
-RESTING_RATE = 4  # times what one by one could answer
+RESTING_RATE = 2  # times what one by one could answer
 RESTING_BATCH, RESTING_WAIT = 32, 10  # ms
 STEP = 0.02  # of a decade
 MILLI = 1e-3
@@ -27,7 +27,7 @@ MILLI = 1e-3
 def dynamic_batching(curve: Curve, rate: float | None = None) -> Panel:
     """Return a panel that simulates REQUESTS requests on a measured ``curve`` of times per batch.
 
-    Controls: rate (arrivals per second), max batch, max wait (ms). rate: default 4 times what the machine
+    Controls: rate (arrivals per second), max batch, max wait (ms). rate: default twice what the machine
     could answer one by one. Errors: TypeError if curve is no Curve, ValueError for one that does not begin at
     batch 1 or a rate beyond the slider's range.
     """

@@ -35,10 +35,10 @@ if "google.colab" in sys.modules:
 import asyncio
 import bisect
 import math
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
+from torch import nn
 
 from coursekit import batching, claims, exercises, models, plots, roofline, runtime, timing, widgets
 
@@ -446,34 +446,33 @@ print(latencies, "as in coursekit:", np.array_equal(latencies, same))
 
 # %% [markdown]
 # Now for real numbers. Queueing a request is work for Python, too. In front of a network that hardly needs longer than
-# that, a queue cannot pay off, so take one that is eight times as wide. Our server gets a list of examples, stacks
-# them, asks the network, and hands out the rows. It does so in a thread of its own, so that new requests can be accepted
-# meanwhile. Measure how long a batch takes, handing over included. The queue lives on the CPU, also where there is a GPU.
+# that, a queue cannot pay off. So take one that is worth the trouble: it reads a text of 100 words (64 numbers each), one
+# word after the other, always with the same 512 neurons. A language model writes its answers in the same way, token by
+# token. The server gets a list of texts, stacks them, and hands out one answer for each. It lives on the CPU, also where
+# there is a GPU.
+
+# %%
+reader, verdict = nn.RNN(64, 512, batch_first=True).eval(), nn.Linear(512, 2)
+texts = list(torch.randn(500, 100, 64))  # 500 texts, 100 words each
+
+
+def answer(texts):
+    with torch.inference_mode():
+        states, _ = reader(torch.stack(texts))  # [batch, words, neurons]
+        return list(verdict(states[:, -1]))  # what it thinks after the last word
+
+
+# %% [markdown]
+# How long does a batch take? Ask the whole server, not the network alone: `batching.sweep_served` sends full batches, one
+# after the other, through the micro-batcher that you will meet below. So the times include Python's work per request.
 
 # %% tags=["nbval-ignore-output"]
-wide = models.mlp((256, 4096, 4096, 10)).eval()
-
-
-def answer(examples):
-    with torch.inference_mode():
-        return list(wide(torch.stack(examples)))
-
-
-examples = list(inputs[:400])
-with ThreadPoolExecutor(1) as pool:
-
-    def in_thread(batch):
-        return pool.submit(answer, batch).result()
-
-    sizes = [1, 2, 4, 8, 16, 32, 64]
-    served_curve = batching.sweep(
-        in_thread, examples, sizes, threads=1, device="cpu", name="256-4096-4096-10"
-    )
+served_curve = batching.sweep_served(answer, texts, name="reading 100 words")
 served_curve
 
 # %% [markdown]
-# The panel simulates 2,000 requests on this curve. They arrive at random (a Poisson process), at first four times as
-# many per second as one by one could answer. Grey is what happens one by one: the queue grows without end. Raise the
+# The panel simulates 2,000 requests on this curve. They arrive at random (a Poisson process), at first twice as many per
+# second as one by one could answer. Grey is what happens one by one: the queue grows without end. Raise the
 # rate until the batches are overloaded as well. Then drag `max wait` at a low rate, and see what waiting for company
 # costs when nobody comes.
 
@@ -499,8 +498,8 @@ async def work(requests, answer, max_batch, max_wait):
 
 
 # %% [markdown]
-# `batching.serve` sends 400 requests to it, each at its own time, without waiting for the answers of those before. They
-# come four times as fast as one by one could answer (but at most 3,000 per second, for Python's sake). Every request
+# `batching.serve` sends 500 requests to it, each at its own time, without waiting for the answers of those before. They
+# come twice as fast as one by one could answer (but at most 3,000 per second, for Python's sake). Every request
 # is a task of its own, in an event loop that ends with the last answer. Each setting meets the same arrivals, once in
 # the simulation and once for real. Your guess: how many times as long as in batches of up to 64 is the p99 one by one?
 
@@ -508,15 +507,15 @@ async def work(requests, answer, max_batch, max_wait):
 exercises.predict("04-batcher-saves", ..., unit="times as long")
 
 # %% tags=["nbval-ignore-output"]
-rate = min(4 * batching.capacity(served_curve, 1), 3000)
-arrivals = batching.arrivals(rate, count=len(examples), seed=4)
+rate = min(2 * batching.capacity(served_curve, 1), 3000)
+arrivals = batching.arrivals(rate, count=len(texts), seed=4)
 served = {}
 with runtime.threads(1):
-    for max_batch in (1, 4, 64):
+    for max_batch in (1, 2, 64):
         options = {"max_batch": max_batch, "max_wait": 0.01}
         served[f"{max_batch}, simulated"] = batching.simulate(arrivals, served_curve, **options)
         served[f"{max_batch}, real"], answers = batching.serve(
-            examples, arrivals, answer, worker=work, **options
+            texts, arrivals, answer, worker=work, **options
         )
 print(f"{rate:,.0f} requests per second, max wait 10 ms; rows: max batch")
 print(batching.side_by_side(served))
@@ -526,7 +525,7 @@ print(batching.side_by_side(served))
 # than they leave. In large batches far fewer are, because they leave sooner. But first of all: are the answers right?
 
 # %% tags=["nbval-ignore-output"]
-direct = torch.stack(answer(examples))
+direct = torch.stack(answer(texts))
 torch.testing.assert_close(torch.stack(answers), direct, rtol=1e-3, atol=1e-4)
 print(f"all {len(answers)} answers are those of one direct call")
 

@@ -54,13 +54,14 @@ def test_numbers_are_the_simulations(panel, max_batch, max_wait):
 
 def test_it_starts_where_one_by_one_fails_and_batches_do_not(panel):
     shown = panel.values
-    assert shown["rate"] == pytest.approx(4 / 3.2e-3)
+    assert shown["rate"] == pytest.approx(2 / 3.2e-3)
     assert shown["rate"] < shown["capacity"]
     assert shown["alone_p99"] > 20 * shown["p99"]
     assert panel.view.title.get_text().startswith("Half are answered within")
 
 
 def test_an_overload_is_called_one(panel):
+    move(panel, "rate", 1250.0)
     shown = move(panel, "max_batch", 2)
     assert shown["capacity"] == pytest.approx(2 / 3.4e-3)
     assert panel.view.title.get_text() == "Overloaded: 1250/s arrive, at most 588/s leave"
