@@ -101,9 +101,9 @@ def _times_per_batch(answer: Any, examples: Sequence[Any], size: int, min_time: 
     """Return the seconds between the ends of full batches, without the first, which meets the rush."""
     count, seconds = MIN_SAMPLES, np.zeros(0)
     while len(seconds) < MIN_SAMPLES or seconds.sum() < min_time:
-        wanted = list(itertools.islice(itertools.cycle(examples), (count + 2) * size))
+        wanted = list(itertools.islice(itertools.cycle(examples), (count + 1) * size))
         served, _ = serve(wanted, np.zeros(len(wanted)), answer, max_batch=size, max_wait=0)
-        seconds = np.diff(served.latencies.reshape(-1, size).max(axis=1))[1:]
+        seconds = np.diff(served.latencies.reshape(-1, size).max(axis=1))
         count = math.ceil(1.2 * count * max(1.0, min_time / seconds.sum()))
     return seconds
 
