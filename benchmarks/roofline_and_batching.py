@@ -110,7 +110,7 @@ def _print_served() -> None:
         with torch.inference_mode():
             return list(verdict(reader(torch.stack(batch))[0][:, -1]))
 
-    curve = batching.sweep_served(answer, texts, [2**k for k in range(9)])
+    curve = batching.sweep_served(answer, texts, [*batching.SERVED_BATCHES, 96, 128, 192, 256])
     rate = min(TIMES_ONE_BY_ONE * batching.capacity(curve, 1), MOST_PER_SECOND)
     rows = [
         _served_row(answer, texts, curve, batching.arrivals(rate, REQUESTS, seed), most, wait)

@@ -6,6 +6,7 @@ behind, also after an interrupt: tasks are cancelled, threads joined.
 
 import asyncio
 import contextlib
+import selectors
 import sys
 import threading
 import time
@@ -137,7 +138,8 @@ def in_own_loop(coroutine: Coroutine[Any, Any, Any]) -> Any:
 
     def run() -> None:
         try:
-            asyncio.run(main())
+            with asyncio.Runner(loop_factory=_event_loop) as runner:
+                runner.run(main())
         except BaseException as error:  # it is raised again in the caller's thread
             outcome["error"] = error
         finally:
@@ -160,6 +162,11 @@ def in_own_loop(coroutine: Coroutine[Any, Any, Any]) -> Any:
     if "error" in outcome:
         raise outcome["error"]
     return outcome["result"]
+
+
+def _event_loop() -> asyncio.AbstractEventLoop:
+    """Return an event loop that counts time in microseconds; Linux's default, epoll, counts milliseconds."""
+    return asyncio.SelectorEventLoop(selectors.SelectSelector())
 
 
 async def _exchange(

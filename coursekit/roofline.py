@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from coursekit import _arguments, _display, _roofs, runtime
 
@@ -173,22 +173,39 @@ def measure(precisions: Sequence[str] | None = None, *, device: Any = None, max_
     there = _roofs.available(kind)
     chosen = there if precisions is None else [_arguments.choice("precisions", p, there) for p in precisions]
     share = _positive("max_time", max_time) / ROUNDS / (4 + len(chosen))
-    pieces, threads = _roofs.stream(kind), _roofs.free_threads(kind)
-    rounds = [_round(chosen, pieces, kind, threads, share) for _ in range(ROUNDS)]
-    best = [{name: max(each[part][name] for each in rounds) for name in rounds[0][part]} for part in range(3)]
-    patterns, cached, peaks = best
-    return Roof(max(patterns.values()), peaks, cached[CACHE], patterns, _place(kind, threads), threads)
+    pieces = _roofs.stream(kind)
+    rounds = [_round(chosen, pieces, kind, share) for _ in range(ROUNDS)]
+    patterns, threads = _highest([each.patterns for each in rounds]), max(each.threads for each in rounds)
+    return Roof(
+        bandwidth=max(patterns.values()),
+        peaks=_highest([each.peaks for each in rounds]),
+        cache_bandwidth=max(each.cached for each in rounds),
+        patterns=patterns,
+        machine=_place(kind, threads),
+        threads=threads,
+    )
 
 
-def _round(
-    precisions: Sequence[str], pieces: Sequence[Any], kind: str, threads: int, seconds: float
-) -> tuple[dict[str, float], ...]:
-    """Return one round's patterns, cache and peaks by name, ``seconds`` each."""
-    return (
+class _Round(NamedTuple):
+    threads: int
+    patterns: dict[str, float]
+    cached: float
+    peaks: dict[str, float]
+
+
+def _round(precisions: Sequence[str], pieces: Sequence[Any], kind: str, seconds: float) -> _Round:
+    """Measure everything once, ``seconds`` each, on as many threads as are free now."""
+    threads = _roofs.free_threads(kind)
+    return _Round(
+        threads,
         _roofs.patterns(pieces, kind, threads, seconds),
-        {CACHE: _roofs.cached(kind, threads, seconds)},
+        _roofs.cached(kind, threads, seconds),
         {name: _roofs.peak(name, kind, threads, seconds) for name in precisions},
     )
+
+
+def _highest(readings: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    return {name: max(each[name] for each in readings) for name in readings[0]}
 
 
 def measure_layer(

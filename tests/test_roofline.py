@@ -235,8 +235,11 @@ def test_a_roof_is_the_maximum_over_patterns_and_rounds(monkeypatch):
     monkeypatch.setattr(_roofs, "patterns", patterns)
     monkeypatch.setattr(_roofs, "cached", lambda device, threads, s: shares[-1] * 9e9)
     monkeypatch.setattr(_roofs, "peak", lambda name, device, threads, s: shares[-1] * peaks[name])
+    free = itertools.cycle([1, 2, 1])
+    monkeypatch.setattr(_roofs, "free_threads", lambda device: next(free))
     roof = roofline.measure()
     assert len(shares) == 3
+    assert roof.threads == 2
     assert roof.patterns == {"read": 3e9, "copy": 5e9, "triad": 4e9}
     assert (roof.bandwidth, roof.cache_bandwidth) == (5e9, 9e9)
     assert dict(roof.peaks) == {"fp32": 1e9, "bf16": 2e9}

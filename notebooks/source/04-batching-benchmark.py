@@ -465,6 +465,8 @@ def answer(texts):
 # %% [markdown]
 # How long does a batch take? Ask the whole server, not the network alone: `batching.sweep_served` sends full batches, one
 # after the other, through the micro-batcher that you will meet below. So the times include Python's work per request.
+# Small batches are measured one by one, because kernels work in groups of rows: is there one that takes longer than the
+# next larger?
 
 # %% tags=["nbval-ignore-output"]
 served_curve = batching.sweep_served(answer, texts, name="reading 100 words")
