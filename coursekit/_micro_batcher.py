@@ -102,12 +102,14 @@ def serve(
     max_batch: int,
     max_wait: float,
     worker: Worker = work,
+    warm_up: int = 0,
 ) -> tuple[Served, list[Any]]:
     """Send each example at its time of ``arrivals`` (seconds) to a micro-batcher; return times and answers.
 
     answer: from a list of examples to their answers; it runs in one thread, with as many threads of torch's
-    own as the caller has. worker: the coroutine function that batches. A latency counts from the planned
-    arrival, so a request that could not even be sent in time has waited, too.
+    own as the caller has. worker: the coroutine function that batches. warm_up: so many examples are answered
+    before the first request and not counted, because a thread's first call is slow. A latency counts from the
+    planned arrival, so a request that could not even be sent in time has waited, too.
     Errors: TypeError or ValueError for bad arguments, and whatever ``answer`` or ``worker`` raises.
     """
     when = _ascending_times(arrivals)
@@ -118,7 +120,8 @@ def serve(
     most, wait = _arguments.integer("max_batch", max_batch, 1), _arguments.real("max_wait", max_wait, 0)
     # Torch's number of threads is not handed on to a new thread: some of its kernels would take all cores.
     threads = sys.modules["torch"].get_num_threads() if "torch" in sys.modules else None
-    exchange = _exchange(examples, when, answer, most, wait, worker, threads)
+    first = examples[: _arguments.integer("warm_up", warm_up, 0)]
+    exchange = _exchange(examples, when, answer, most, wait, worker, threads, first)
     answers, latencies, batches = in_own_loop(exchange)
     return Served("real", np.array(when), np.array(latencies), np.array(batches)), answers
 
@@ -177,10 +180,13 @@ async def _exchange(
     wait: float,
     worker: Worker,
     threads: int | None,
+    first: Sequence[Any],
 ) -> tuple[list[Any], list[float], list[int]]:
     """Run worker and clients until every request is answered; whichever fails first ends it."""
     requests = Requests()
     asyncio.get_running_loop().set_default_executor(_one_thread(threads))
+    if len(first):
+        await asyncio.to_thread(answer, list(first))
     working = asyncio.create_task(_as_coroutine(worker(requests, answer, most, wait)))
     asking = asyncio.create_task(_clients(requests, examples, when))
     try:

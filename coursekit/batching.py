@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from coursekit import _arguments, runtime, timing
 from coursekit._curves import JUDGES, Curve, Hockney, Judge, ascending, fit
@@ -43,6 +42,7 @@ __all__ = [
 SERVED_BATCHES = (*range(1, 13), 16, 24, 32, 48, 64)
 QUARTILES = (0.25, 0.5, 0.75)
 MIN_SAMPLES = 6
+TURNS = 3
 BATCHES = {"cpu": tuple(2**k for k in range(13)), "cuda": tuple(2**k for k in range(17))}
 
 
@@ -87,26 +87,31 @@ def sweep_served(
 
     All requests come at once, so every batch is full and begins when the one before ends. What a batch takes
     then includes all that it costs: computing, handing over between threads, Python's work per request.
+    The batches take turns, so that a slow moment of the machine hits all alike.
     batches, examples: as ``sweep``; ``min_time`` seconds each, at least six batches. Errors: as ``sweep``.
     """
     sizes = _enough(examples, batches)
+    taken: dict[int, list[float]] = {size: [] for size in sizes}
     with runtime.threads(threads):
-        quartiles = [
-            np.quantile(_times_per_batch(answer, examples, size, min_time), QUARTILES) for size in sizes
-        ]
-    low, median, high = np.array(quartiles).T
+        _times_per_batch(answer, examples, sizes[0], MIN_SAMPLES)  # a warm-up
+        while hungry := [n for n in sizes if len(taken[n]) < MIN_SAMPLES or sum(taken[n]) < min_time]:
+            for size in hungry:
+                count = _count_for(taken[size], min_time / TURNS)
+                taken[size] += _times_per_batch(answer, examples, size, count)
+    low, median, high = np.array([np.quantile(taken[size], QUARTILES) for size in sizes]).T
     return Curve(sizes, median, low, high, name, _place("cpu", threads))
 
 
-def _times_per_batch(answer: Any, examples: Sequence[Any], size: int, min_time: float) -> NDArray[np.float64]:
+def _count_for(taken: Sequence[float], seconds: float) -> int:
+    """Return how many batches to send next: a few, or as many as fit into ``seconds``."""
+    return math.ceil(max(MIN_SAMPLES / TURNS, seconds / np.median(taken) if taken else 0))
+
+
+def _times_per_batch(answer: Any, examples: Sequence[Any], size: int, count: int) -> list[float]:
     """Return the seconds between the ends of full batches, without the first, which meets the rush."""
-    count, seconds = MIN_SAMPLES, np.zeros(0)
-    while len(seconds) < MIN_SAMPLES or seconds.sum() < min_time:
-        wanted = list(itertools.islice(itertools.cycle(examples), (count + 1) * size))
-        served, _ = serve(wanted, np.zeros(len(wanted)), answer, max_batch=size, max_wait=0)
-        seconds = np.diff(served.latencies.reshape(-1, size).max(axis=1))
-        count = math.ceil(1.2 * count * max(1.0, min_time / seconds.sum()))
-    return seconds
+    wanted = list(itertools.islice(itertools.cycle(examples), (count + 1) * size))
+    served, _ = serve(wanted, np.zeros(len(wanted)), answer, max_batch=size, max_wait=0)
+    return np.diff(served.latencies.reshape(-1, size).max(axis=1)).tolist()
 
 
 def _enough(examples: Any, batches: Sequence[int]) -> tuple[int, ...]:

@@ -169,9 +169,8 @@ def test_a_served_sweep_sends_full_batches_and_times_from_end_to_end(monkeypatch
 
     def serve(examples, arrivals, answer, *, max_batch, max_wait):
         seen.append((max_batch, len(examples), set(arrivals), max_wait, torch.get_num_threads()))
-        ends = 7.0 + 1e-3 * max_batch * np.arange(
-            1, len(examples) // max_batch + 1
-        )  # after a slow first batch
+        # after a slow first batch
+        ends = 7.0 + 1e-3 * max_batch * np.arange(1, len(examples) // max_batch + 1)
         batches = np.full(len(ends), max_batch)
         return Served("real", np.zeros(len(examples)), np.repeat(ends, max_batch), batches), examples
 
@@ -186,7 +185,10 @@ def test_a_served_sweep_sends_full_batches_and_times_from_end_to_end(monkeypatch
     for size in (1, 3):
         counts = [count for batch, count, *_ in seen if batch == size]
         assert all(count % size == 0 for count in counts)
-        assert counts[-1] * 1e-3 >= 0.05
+        kept = [count - size for count in counts]  # a millisecond each, without the first batches
+        assert sum(kept) * 1e-3 >= 0.05
+    turns = [batch for batch, *_ in seen[1:]]
+    assert turns[:4] == [1, 3, 1, 3]
     with pytest.raises(ValueError, match="examples must hold at least 4"):
         batching.sweep_served(doubled, [1, 2, 3], [4])
 
@@ -351,6 +353,24 @@ def test_one_by_one_waits_as_queueing_theory_says(load):
     served = batching.simulate(arrivals, lambda batch: 1.0, max_batch=1, max_wait=0)
     expected = load / (2 * (1 - load))  # Pollaczek and Khinchine, M/D/1
     assert served.latencies.mean() - 1 == pytest.approx(expected, rel=0.04)
+
+
+def test_the_server_answers_its_warm_up_before_the_first_request_and_does_not_count_it():
+    seen = []
+    served, answers = batching.serve(
+        [1, 2, 3],
+        [0.0, 0.0, 0.0],
+        lambda batch: seen.append(batch) or batch,
+        max_batch=3,
+        max_wait=0,
+        warm_up=2,
+    )
+    assert seen[0] == [1, 2]
+    assert answers == [1, 2, 3]
+    assert served.batches.sum() == 3
+    assert sorted(sum(seen[1:], [])) == [1, 2, 3]
+    with pytest.raises(ValueError, match="warm_up"):
+        batching.serve([1], [0.0], doubled, max_batch=1, max_wait=0, warm_up=-1)
 
 
 def test_a_curve_serves_as_a_function_of_the_batch():
