@@ -1,6 +1,6 @@
 """The course's small networks: build, fit, predict, and train many seeds at once."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,8 @@ DIGITS_WIDTHS = (64, 128, 10)
 # The products are so small that sharing them between threads costs more than it brings, on a busy machine
 # forty times more. As a decorator it restores the reader's number of threads after each training.
 one_thread = runtime.threads(1)
+# From the outputs of every layer and the examples' numbers to the sum of all networks' mean losses.
+Loss = Callable[[list[Tensor], Tensor], Tensor]
 
 
 @dataclass(frozen=True, repr=False)
@@ -50,7 +52,7 @@ class Ensemble:
         """Return the logits [seeds, n, classes] of every network for the same ``x`` [n, features]."""
         features = _features(x, self.widths[0], self.weights[0].device)
         with torch.no_grad():
-            return _forward(self.weights, self.biases, features.expand(len(self), *features.shape))
+            return _outputs(self.weights, self.biases, features.expand(len(self), *features.shape))[-1]
 
     def accuracy(self, x: Any, y: Any) -> NDArray[np.float64]:
         """Return every network's share of right answers, [seeds]."""
@@ -115,7 +117,6 @@ def fit(
     return History(tuple(losses))
 
 
-@one_thread
 def fit_many(
     widths: Sequence[int],
     x: Any,
@@ -131,25 +132,69 @@ def fit_many(
     Network i starts from ``mlp(widths, seeds[i])`` and sees the batches of ``fit(seed=seeds[i])``: it is the
     network that ``fit`` would give, up to float rounding; Adam treats every number alone.
     """
-    device = x.device if isinstance(x, Tensor) else torch.device("cpu")
+    start = start_many(widths, seeds, x.device if isinstance(x, Tensor) else None)
+    features, labels = _pair(x, y, start.widths[0], start.widths[-1], start.weights[0].device)
+
+    def cross_entropy(outputs: list[Tensor], rows: Tensor) -> Tensor:
+        logits = outputs[-1].flatten(0, 1)
+        return functional.cross_entropy(logits, labels[rows].flatten(), reduction="sum") / rows.shape[1]
+
+    return train_many(
+        start, features, cross_entropy, seeds=seeds, epochs=epochs, lr=lr, batch_size=batch_size
+    )
+
+
+def start_many(widths: Sequence[int], seeds: Sequence[int], device: Any = None) -> Ensemble:
+    """Return untrained networks, ``mlp(widths, seed)`` for every seed."""
     networks = [_linears(mlp(widths, seed)) for seed in seeds]
     if not networks:
         raise ValueError("seeds is empty: at least one seed is needed")
-    features, labels = _pair(x, y, networks[0][0].in_features, networks[0][-1].out_features, device)
     layers = list(zip(*networks, strict=True))
-    weights = [_stack([layer.weight for layer in row], device) for row in layers]
-    biases = [_stack([layer.bias for layer in row], device) for row in layers]
-    optimizer = torch.optim.Adam([*weights, *biases], lr=_arguments.real("lr", lr, 0))
-    for orders in zip(*(_orders(len(features), epochs, seed) for seed in seeds), strict=True):
-        for batch in (
-            torch.stack(orders).to(device).split(_arguments.integer("batch_size", batch_size, 1), dim=1)
-        ):
-            logits = _forward(weights, biases, features[batch])
-            # The mean over a batch, summed over seeds: each network gets the gradient it would get alone.
-            loss = functional.cross_entropy(logits.flatten(0, 1), labels[batch].flatten(), reduction="sum")
+    weights, biases = (
+        tuple(torch.stack([getattr(layer, name).detach() for layer in row]).to(device) for row in layers)
+        for name in ("weight", "bias")
+    )
+    return Ensemble(weights, biases)
+
+
+@one_thread
+def train_many(
+    start: Ensemble,
+    x: Any,
+    loss: Loss,
+    *,
+    seeds: Sequence[int],
+    epochs: int = 30,
+    lr: float = 3e-3,
+    batch_size: int = 64,
+    masks: Sequence[Tensor] | None = None,
+    extra: Sequence[Tensor] = (),
+) -> Ensemble:
+    """Train the networks of ``start`` on with Adam and a loss of your own, and return them as new ones.
+
+    x: [n, features], or [networks, n, features] where each has its own examples. loss(outputs, rows): outputs
+    holds the batch after every layer, hidden ones after their ReLU, [networks, batch, width]; rows are the
+    numbers of its examples, [networks, batch]. It returns the **sum** over networks of each one's mean, so
+    that each gets the gradient it would get alone. seeds: one per network, for the order of its batches.
+    masks: one per layer, [networks, out, in], False where a weight is held at 0. extra: tensors that are
+    trained in place along with the networks.
+    """
+    if len(seeds) != len(start):
+        raise ValueError(f"seeds must hold one seed per network, {len(start)}; got {len(seeds)}")
+    examples = _examples(x, start)
+    weights, biases = (
+        [part.clone().requires_grad_() for part in parts] for parts in (start.weights, start.biases)
+    )
+    optimizer = torch.optim.Adam([*weights, *biases, *extra], lr=_arguments.real("lr", lr, 0))
+    _hold(weights, masks)
+    networks = torch.arange(len(start), device=examples.device).unsqueeze(1)
+    for orders in zip(*(_orders(examples.shape[1], epochs, seed) for seed in seeds), strict=True):
+        order = torch.stack(orders).to(examples.device)
+        for rows in order.split(_arguments.integer("batch_size", batch_size, 1), dim=1):
             optimizer.zero_grad()
-            (loss / batch.shape[1]).backward()
+            loss(_outputs(weights, biases, examples[networks, rows]), rows).backward()
             optimizer.step()
+            _hold(weights, masks)
     return Ensemble(tuple(w.detach() for w in weights), tuple(b.detach() for b in biases))
 
 
@@ -162,11 +207,36 @@ def predict(model: nn.Module, x: Any) -> NDArray[np.int64]:
         return model(features).argmax(-1).cpu().numpy()
 
 
-def _forward(weights: Sequence[Tensor], biases: Sequence[Tensor], x: Tensor) -> Tensor:
-    """Run [seeds, n, features] through every network at once: one batched product per layer."""
-    for layer, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
-        x = torch.baddbmm(bias.unsqueeze(1), torch.relu(x) if layer else x, weight.transpose(1, 2))
-    return x
+def _outputs(weights: Sequence[Tensor], biases: Sequence[Tensor], x: Tensor) -> list[Tensor]:
+    """Run [networks, n, features] through all networks; return the batch after every layer (and its ReLU)."""
+    outputs = []
+    for layer, (weight, bias) in enumerate(zip(weights, biases, strict=True), 1):
+        x = torch.baddbmm(bias.unsqueeze(1), x, weight.transpose(1, 2))
+        x = torch.relu(x) if layer < len(weights) else x
+        outputs.append(x)
+    return outputs
+
+
+def _hold(weights: Sequence[Tensor], masks: Sequence[Tensor] | None) -> None:
+    """Set the weights that the masks leave out to 0."""
+    with torch.no_grad():
+        for weight, mask in zip(weights, masks or (), strict=masks is not None):
+            weight.mul_(mask)
+
+
+def _examples(x: Any, networks: Ensemble) -> Tensor:
+    """Return the examples as [networks, n, features], without copying those that all share."""
+    device = networks.weights[0].device
+    if getattr(x, "ndim", 2) == 3:
+        own = torch.as_tensor(_arguments.array("x", x, ndim=3), device=device)
+        if (own.shape[0], own.shape[2]) != (len(networks), networks.widths[0]):
+            raise ValueError(
+                f"x must be [{len(networks)}, n, {networks.widths[0]}] or [n, {networks.widths[0]}]; "
+                f"got {tuple(own.shape)}"
+            )
+        return own
+    shared = _features(x, networks.widths[0], device)
+    return shared.expand(len(networks), *shared.shape)
 
 
 def _orders(count: int, epochs: int, seed: int) -> Iterator[Tensor]:
@@ -174,10 +244,6 @@ def _orders(count: int, epochs: int, seed: int) -> Iterator[Tensor]:
     generator = torch.Generator().manual_seed(_arguments.integer("seed", seed, 0))
     for _ in range(_arguments.integer("epochs", epochs, 1)):
         yield torch.randperm(count, generator=generator)
-
-
-def _stack(parameters: Sequence[Tensor], device: torch.device) -> Tensor:
-    return torch.stack([p.detach() for p in parameters]).to(device).requires_grad_()
 
 
 def _linears(model: nn.Module) -> list[nn.Linear]:

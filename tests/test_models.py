@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional
 
 from coursekit import data, models, runtime
 
@@ -27,8 +28,8 @@ def test_same_seed_same_network_other_seed_another():
 @pytest.mark.parametrize("epochs", [1, 0])
 def test_training_takes_one_thread_and_gives_the_others_back(monkeypatch, epochs):
     before, seen = torch.get_num_threads(), []
-    real = models._pair
-    monkeypatch.setattr(models, "_pair", lambda *a: seen.append(torch.get_num_threads()) or real(*a))
+    real = models._orders
+    monkeypatch.setattr(models, "_orders", lambda *a: seen.append(torch.get_num_threads()) or real(*a))
     with runtime.threads(before + 1):
         for train in (
             lambda: models.fit(models.mlp((4, 2)), [[0] * 4], [0], epochs=epochs),
@@ -109,3 +110,53 @@ def test_models_refuse_impossible_shapes():
         models.fit(nn.Sequential(nn.ReLU()), np.ones((1, 1)), [0])
     with pytest.raises(ValueError, match="seeds"):
         models.fit_many((64, 10), np.ones((1, 64)), [0], seeds=[])
+
+
+def test_networks_trained_on_their_own_examples_equal_separate_trainings():
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(3, 60, 5, generator=generator)
+    y = torch.randint(0, 4, (3, 60), generator=generator)
+    seeds = [4, 5, 6]
+    networks = torch.arange(3).unsqueeze(1)
+
+    def loss(outputs, rows):
+        assert [tuple(part.shape[2:]) for part in outputs] == [(7,), (4,)]
+        assert (outputs[0] >= 0).all()
+        logits = outputs[-1].flatten(0, 1)
+        return functional.cross_entropy(logits, y[networks, rows].flatten(), reduction="sum") / rows.shape[1]
+
+    start = models.start_many((5, 7, 4), seeds)
+    before = [part.clone() for part in (*start.weights, *start.biases)]
+    made = models.train_many(start, x, loss, seeds=seeds, epochs=4, batch_size=16)
+    assert all(
+        torch.equal(old, new) for old, new in zip(before, (*start.weights, *start.biases), strict=True)
+    )
+    for i, seed in enumerate(seeds):
+        alone = models.mlp((5, 7, 4), seed)
+        models.fit(alone, x[i], y[i], epochs=4, batch_size=16, seed=seed)
+        torch.testing.assert_close(made.model(i)(x[i]), alone(x[i]), rtol=1e-4, atol=1e-4)
+
+
+def test_masked_weights_stay_zero_and_extra_tensors_learn():
+    x, y = torch.randn(40, 5), torch.randint(0, 3, (40,))
+    start = models.start_many((5, 6, 3), [0, 1])
+    masks = [torch.rand(part.shape) < 0.5 for part in start.weights]
+    gain = torch.ones(1, requires_grad=True)
+
+    def loss(outputs, rows):
+        logits = gain * outputs[-1].flatten(0, 1)
+        return functional.cross_entropy(logits, y[rows].flatten(), reduction="sum") / rows.shape[1]
+
+    made = models.train_many(start, x, loss, seeds=[0, 1], epochs=3, masks=masks, extra=[gain])
+    for weight, old, mask in zip(made.weights, start.weights, masks, strict=True):
+        assert (weight[~mask] == 0).all()
+        assert (weight[mask] != old[mask]).float().mean() > 0.9
+    assert gain.item() != 1
+
+
+def test_training_on_names_what_does_not_fit():
+    start = models.start_many((5, 3), [0, 1])
+    with pytest.raises(ValueError, match="one seed per network, 2; got 1"):
+        models.train_many(start, np.ones((4, 5)), None, seeds=[0])
+    with pytest.raises(ValueError, match=r"\[2, n, 5\] or \[n, 5\]; got \(3, 4, 5\)"):
+        models.train_many(start, np.ones((3, 4, 5)), None, seeds=[0, 1])
