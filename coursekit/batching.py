@@ -39,10 +39,10 @@ __all__ = [
 ]
 
 # Small batches one by one: kernels work in groups of rows, so 7 may take longer than 8.
-SERVED_BATCHES = (*range(1, 13), 16, 24, 32, 48, 64)
+SERVED_BATCHES = (*range(1, 9), 10, 12, 16, 24, 32, 48, 64)
 QUARTILES = (0.25, 0.5, 0.75)
 MIN_SAMPLES = 6
-TURNS = 3
+TURNS = 2
 BATCHES = {"cpu": tuple(2**k for k in range(13)), "cuda": tuple(2**k for k in range(17))}
 
 
