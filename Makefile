@@ -6,7 +6,7 @@ READY   = $(VENV)/.ready
 PORT   ?= 8888
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test notebooks lint bench links
+.PHONY: help lab test places notebooks lint bench links
 
 help:  ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -24,6 +24,9 @@ lab: $(READY)  ## open the notebooks in JupyterLab, on this machine only
 
 test: $(READY)  ## run every test, the notebooks included
 	$(BIN)/python -m pytest
+
+places: $(READY)  ## imitate Colab, Binder, a browser, hostile machines (Linux, apt's chromium)
+	$(BIN)/python -m pytest -m places tests/places
 
 notebooks: $(READY)  ## rebuild the notebooks whose master changed (ALL=1: all of them)
 	$(BIN)/python tools/build_notebooks.py $(if $(ALL),--all)
