@@ -21,6 +21,7 @@ __all__ = [
     "models",
     "plots",
     "profiles",
+    "pruning",
     "quantization",
     "roofline",
     "runtime",
