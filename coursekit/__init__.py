@@ -19,6 +19,7 @@ __all__ = [
     "launches",
     "memory",
     "models",
+    "onnx_models",
     "plots",
     "profiles",
     "pruning",
