@@ -178,7 +178,7 @@ def presenting() -> bool:
 def home() -> Path:
     """Return the folder for results: COURSEKIT_HOME or a per-user data folder, made when missing.
 
-    Where the per-user folder cannot be written, a temporary one is used, with a warning.
+    Where the per-user folder cannot be written, a temporary one is used, with a warning the first time.
     Errors: OSError if COURSEKIT_HOME itself cannot be written.
     """
     chosen = os.environ.get("COURSEKIT_HOME")
@@ -187,12 +187,10 @@ def home() -> Path:
     try:
         return _writable(platformdirs.user_data_path("coursekit", appauthor=False))
     except OSError as error:
-        fallback = (
-            Path(tempfile.gettempdir()) / f"coursekit-{psutil.Process().username().replace(os.sep, '-')}"
-        )
-        warnings.warn(
-            f"{error}; results go to {fallback} and may vanish. Set COURSEKIT_HOME to a folder of yours.",
-            stacklevel=2,
+        user = psutil.Process().username().replace(os.sep, "-")
+        fallback = Path(tempfile.gettempdir()) / f"coursekit-{user}"
+        _warn_once(
+            f"{error}; results go to {fallback} and may vanish. Set COURSEKIT_HOME to a folder of yours."
         )
         return _writable(fallback)
 
@@ -210,6 +208,12 @@ def describe() -> Machine:
         python=platform.python_version(),
         versions=tuple((name, version) for name in PACKAGES if (version := _version(name))),
     )
+
+
+@functools.cache
+def _warn_once(text: str) -> None:
+    """Warn, but not in every cell: a warning repeated is a wall that nobody reads."""
+    warnings.warn(text, stacklevel=3)
 
 
 def _writable(folder: Path) -> Path:

@@ -1,6 +1,7 @@
 import os
 import random
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -119,6 +120,9 @@ def test_the_default_home_falls_back_with_a_warning(monkeypatch, tmp_path):
     monkeypatch.setattr(runtime.tempfile, "gettempdir", lambda: str(tmp_path))
     with pytest.warns(UserWarning, match="COURSEKIT_HOME"):
         assert runtime.home().parent == tmp_path
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert runtime.home().parent == tmp_path  # said once is enough
 
 
 def test_describe_shows_what_decides_int8():

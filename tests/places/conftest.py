@@ -1,4 +1,4 @@
-"""Tests of the places where people open the course: each makes an environment of its own and takes minutes."""
+"""Tests of the places where people open the course: each makes its own environment and takes minutes."""
 
 from pathlib import Path
 
