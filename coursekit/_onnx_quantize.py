@@ -10,7 +10,7 @@ from coursekit import _arguments
 from coursekit._onnx_export import tidy
 from coursekit._onnx_file import OnnxFile, describe, read, real_inputs, replacing, target_path
 from coursekit._onnx_quiet import need, quiet
-from coursekit._onnx_run import feeds
+from coursekit._onnx_run import feeds, input_of
 
 if TYPE_CHECKING:
     import onnx
@@ -102,7 +102,7 @@ class _Reader:
         self._next = (
             self._from_reader(batches) if hasattr(batches, "get_next") else self._from_batches(batches)
         )
-        self._inputs = [_input(info) for info in real_inputs(model)]
+        self._inputs = [input_of(info) for info in real_inputs(model)]
         # The first one is asked for now: without any, calibration ends in an error that nobody can read.
         self._first = next(self._next, None)
         if self._first is None:
@@ -127,12 +127,6 @@ class _Reader:
             raise TypeError(f"batches must be an iterable of arrays or a reader; got {got}")
         for batch in batches:
             yield feeds(self._inputs, batch, "a batch of batches")
-
-
-def _input(info: Any) -> tuple[str, str, int]:
-    kind = info.type.tensor_type
-    dtype = need("onnx").helper.tensor_dtype_to_np_dtype(kind.elem_type).name
-    return info.name, dtype, len(kind.shape.dim)
 
 
 def _source(source: Any) -> "onnx.ModelProto":

@@ -8,22 +8,33 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from coursekit._onnx_alone import Alone, run_with_torch, run_without_torch
 from coursekit._onnx_export import export, export_sklearn
 from coursekit._onnx_file import OnnxFile, describe
+from coursekit._onnx_graph import Edge, Fusion, Graph, Node, Weight, graph
 from coursekit._onnx_quantize import quantize_dynamic, quantize_static
 from coursekit._onnx_run import Runner, load, optimized
 
 __all__ = [
+    "Alone",
+    "Edge",
+    "Fusion",
+    "Graph",
+    "Node",
     "OnnxFile",
     "Runner",
+    "Weight",
     "describe",
     "export",
     "export_sklearn",
+    "graph",
     "load",
     "optimized",
     "predict",
     "quantize_dynamic",
     "quantize_static",
+    "run_with_torch",
+    "run_without_torch",
     "true_size",
 ]
 
