@@ -22,6 +22,7 @@ __all__ = [
     "number_line",
     "roofline_chart",
     "slo",
+    "sparse_bytes",
     "staircase",
     "will_it_fit",
 ]
