@@ -1,0 +1,314 @@
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from coursekit import data, exercises, models
+from coursekit.exercises import notebook_08
+from coursekit.exercises.verdict import NOT_TRIED, RIGHT, WRONG
+
+LABELS = np.array([7, 0, 3, 3, 9])
+
+
+# Temperature
+
+
+def softened(logits, temperature):
+    scaled = np.exp((np.asarray(logits) - np.max(logits)) / temperature)
+    return scaled / scaled.sum()
+
+
+def by_grid(logits, share):
+    return next(t for t in np.arange(0.2, 40, 0.02) if np.sort(softened(logits, t))[-2] >= share)
+
+
+def by_bisection(logits, share):
+    low, high = 0.1, 100.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        second = torch.softmax(torch.as_tensor(logits) / middle, 0).sort().values[-2]
+        low, high = (middle, high) if second < share else (low, middle)
+    return torch.tensor([high])
+
+
+def for_rank(rank):
+    return lambda logits, share: next(
+        (t for t in np.arange(0.2, 60, 0.02) if np.sort(softened(logits, t))[rank] >= share), 60.0
+    )
+
+
+def all_but_the_first(logits, share):
+    return next(t for t in np.arange(0.2, 40, 0.02) if 1 - softened(logits, t).max() >= share)
+
+
+TEMPERATURE_MISTAKES = [
+    (lambda logits, share: 1 / by_grid(logits, share), "divided, not multiplied"),
+    (for_rank(-3), "third digit"),
+    (all_but_the_first, "second largest probability"),
+    (lambda logits, share: 4.0, "depends on the logits"),
+    (lambda logits, share: share, "depends on the logits"),
+    (lambda logits, share: 3.0, "higher"),
+    (lambda logits, share: 12.0, "lower"),
+    (lambda logits, share: np.round(by_grid(logits, share) + 0.5), "finer"),
+    (lambda logits, share: -4.0, "above 0"),
+    (lambda logits, share: float("nan"), "is none"),
+    (lambda logits, share: softened(logits, 4), "a number"),
+    (4.0, "a function"),
+]
+
+
+# The loss
+
+
+def as_in_the_notebook(student_logits, teacher_logits, labels, temperature, alpha):
+    soft_student = torch.log_softmax(student_logits / temperature, dim=1)
+    soft_teacher = torch.softmax(teacher_logits / temperature, dim=1)
+    soft = functional.kl_div(soft_student, soft_teacher, reduction="batchmean")
+    hard = functional.cross_entropy(student_logits, labels)
+    return alpha * temperature**2 * soft + (1 - alpha) * hard
+
+
+def with_cross_entropy(student_logits, teacher_logits, labels, temperature, alpha):
+    soft_teacher = torch.softmax(teacher_logits / temperature, dim=1)
+    soft = functional.cross_entropy(student_logits / temperature, soft_teacher)
+    return alpha * temperature**2 * soft + (1 - alpha) * functional.cross_entropy(student_logits, labels)
+
+
+def by_hand(student_logits, teacher_logits, labels, temperature, alpha):
+    def probabilities(logits):
+        e = torch.exp(logits - logits.max(1, keepdim=True).values)
+        return e / e.sum(1, keepdim=True)
+
+    p, q = probabilities(teacher_logits / temperature), probabilities(student_logits / temperature)
+    soft = (p * torch.log(p / q)).sum(1).mean()
+    hard = -torch.log(probabilities(student_logits)[range(len(labels)), labels]).mean()
+    return alpha * temperature**2 * soft + (1 - alpha) * hard
+
+
+def in_numpy(student_logits, teacher_logits, labels, temperature, alpha):
+    with torch.no_grad():
+        return float(as_in_the_notebook(student_logits, teacher_logits, labels, temperature, alpha))
+
+
+def loss_with(combine, *, student=True, teacher=True, reduction="batchmean"):
+    """Return a loss whose parts are combined by ``combine(soft, hard, T, alpha)``, softened or not."""
+
+    def loss(student_logits, teacher_logits, labels, temperature, alpha):
+        log_q = torch.log_softmax(student_logits / (temperature if student else 1), dim=1)
+        p = torch.softmax(teacher_logits / (temperature if teacher else 1), dim=1)
+        soft = functional.kl_div(log_q, p, reduction=reduction)
+        return combine(soft, functional.cross_entropy(student_logits, labels), temperature, alpha)
+
+    return loss
+
+
+def right_parts(soft, hard, t, alpha):
+    return alpha * t * t * soft + (1 - alpha) * hard
+
+
+def reversed_divergence(student_logits, teacher_logits, labels, temperature, alpha):
+    log_p = torch.log_softmax(teacher_logits / temperature, dim=1)
+    q = torch.softmax(student_logits / temperature, dim=1)
+    soft = functional.kl_div(log_p, q, reduction="batchmean")
+    return right_parts(soft, functional.cross_entropy(student_logits, labels), temperature, alpha)
+
+
+def softened_labels_part(student_logits, teacher_logits, labels, temperature, alpha):
+    log_q = torch.log_softmax(student_logits / temperature, dim=1)
+    soft = functional.kl_div(log_q, torch.softmax(teacher_logits / temperature, 1), reduction="batchmean")
+    return right_parts(soft, functional.nll_loss(log_q, labels), temperature, alpha)
+
+
+def without_the_log(student_logits, teacher_logits, labels, temperature, alpha):
+    q = torch.softmax(student_logits / temperature, dim=1)
+    soft = functional.kl_div(q, torch.softmax(teacher_logits / temperature, 1), reduction="batchmean")
+    return right_parts(soft, functional.cross_entropy(student_logits, labels), temperature, alpha)
+
+
+def of_logits(student_logits, teacher_logits, labels, temperature, alpha):
+    soft = functional.mse_loss(student_logits, teacher_logits)
+    return right_parts(soft, functional.cross_entropy(student_logits, labels), temperature, alpha)
+
+
+def cut_off(student_logits, teacher_logits, labels, temperature, alpha):
+    return as_in_the_notebook(student_logits.detach(), teacher_logits, labels, temperature, alpha)
+
+
+def summed(*arguments):
+    return 5 * as_in_the_notebook(*arguments)
+
+
+LOSS_MISTAKES = [
+    (loss_with(lambda s, h, t, a: a * h + (1 - a) * t * t * s), "weighs the hard one"),
+    (loss_with(lambda s, h, t, a: a * s + (1 - a) * h), "factor T² on the soft part is missing"),
+    (loss_with(lambda s, h, t, a: a * t * s + (1 - a) * h), "multiplied by T, not"),
+    (loss_with(lambda s, h, t, a: a * s / t**2 + (1 - a) * h), "divided by T²"),
+    (loss_with(lambda s, h, t, a: t * t * (a * s + (1 - a) * h)), "soft part alone"),
+    (loss_with(lambda s, h, t, a: t * t * s + h), "alpha is not used"),
+    (loss_with(lambda s, h, t, a: (1 - a) * h - a * t * t * s), "sign"),
+    (loss_with(right_parts, student=False), "Only the teacher"),
+    (loss_with(right_parts, reduction="mean"), "over all numbers"),
+    (loss_with(right_parts, reduction="sum"), "summed over the pictures"),
+    (reversed_divergence, "swap the two"),
+    (softened_labels_part, "labels' part is softened"),
+    (without_the_log, "logarithms"),
+    (of_logits, "compares logits"),
+    (summed, "sum over the pictures; take"),
+    (cut_off, "no gradient"),
+    (lambda *arguments: torch.tensor(as_in_the_notebook(*arguments).item()), "no gradient"),
+    (lambda *arguments: 0.0, "KL(teacher, student)"),
+    (lambda *arguments: arguments[0], "a number"),
+    (lambda student_logits, labels: 1.0, "raised"),
+]
+
+
+# The control
+
+
+def smoothed(labels, share):
+    return (1 - share) * np.eye(10)[labels] + share / 10
+
+
+def smoothed_by_torch(labels, share):
+    hot = functional.one_hot(torch.as_tensor(labels), 10).float()
+    return hot * (1 - share) + share / 10
+
+
+def smoothed_in_a_loop(labels, share):
+    return [[share / 10 + (1 - share) * (digit == label) for digit in range(10)] for label in labels]
+
+
+CONTROL_MISTAKES = [
+    (lambda y, e: (1 - e) * np.eye(10)[y] + e / 9 * (1 - np.eye(10)[y]), "all ten digits"),
+    (lambda y, e: np.eye(10)[y] + e / 10, "more than 1"),
+    (lambda y, e: np.eye(10)[y], "hard labels"),
+    (lambda y, e: (1 - e) * np.eye(10)[y], "nobody gets it"),
+    (lambda y, e: (1 - e) * np.eye(10)[y] + e, "divide it by ten"),
+    (lambda y, e: e * np.eye(10)[y] + (1 - e) / 10, "not `share`"),
+    (lambda y, e: smoothed(y, e).T, "swapped"),
+    (lambda y, e: smoothed(y, e)[0], "One row per picture"),
+    (lambda y, e: smoothed(y, e) * 2, "add up to 1"),
+    (lambda y, e: smoothed((y + 1) % 10, e), "ten equal parts"),
+    (lambda y, e: "soft", "numbers"),
+]
+
+
+@pytest.mark.parametrize(
+    ("id", "answer"),
+    [
+        ("08-temperature", by_grid),
+        ("08-temperature", by_bisection),
+        ("08-temperature", lambda logits, share: np.array([by_grid(logits, share)])),
+        ("08-loss", as_in_the_notebook),
+        ("08-loss", with_cross_entropy),
+        ("08-loss", by_hand),
+        ("08-loss", in_numpy),
+        ("08-loss", lambda *arguments: as_in_the_notebook(*arguments).reshape(1)),
+        ("08-control", smoothed),
+        ("08-control", smoothed_by_torch),
+        ("08-control", smoothed_in_a_loop),
+    ],
+)
+def test_right_answers_are_accepted_in_every_form(id, answer):
+    verdict = exercises.check(id, answer)
+    assert verdict.outcome == RIGHT, str(verdict)
+
+
+@pytest.mark.parametrize(
+    ("id", "answer", "says"),
+    [
+        *(("08-temperature", *mistake) for mistake in TEMPERATURE_MISTAKES),
+        *(("08-loss", *mistake) for mistake in LOSS_MISTAKES),
+        *(("08-control", *mistake) for mistake in CONTROL_MISTAKES),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:reduction:UserWarning")
+def test_typical_mistakes_are_explained(id, answer, says):
+    verdict = exercises.check(id, answer)
+    assert verdict.outcome == WRONG
+    assert says.replace("`", "") in str(verdict).replace("`", ""), str(verdict)
+
+
+def test_the_share_of_the_second_digit_is_reached_once_only():
+    for logits, share in notebook_08._softened():
+        reached = [notebook_08._runner_up(logits, t) >= share for t in np.arange(0.05, 200, 0.05)]
+        assert np.count_nonzero(np.diff(reached)) == 1
+
+
+@pytest.mark.parametrize(("temperature", "alpha"), [(4.0, 0.7), (2.0, 0.25)])
+def test_the_mistaken_losses_differ_from_the_right_one_and_from_each_other(temperature, alpha):
+    parts = notebook_08._parts(temperature)
+    values = [value for value, _ in notebook_08._loss_mistakes(parts, temperature, alpha)]
+    values += notebook_08._losses(*notebook_08._batch(), temperature, alpha)
+    gaps = np.diff(np.sort(values)) / np.abs(np.sort(values))[1:]
+    assert gaps.min() > 1e-3
+
+
+def test_the_parts_of_the_loss_agree_with_pytorch():
+    student, teacher, labels = notebook_08._batch()
+    for temperature, alpha in ((4.0, 0.7), (1.0, 0.3)):
+        with_kl, with_ce = notebook_08._losses(student, teacher, labels, temperature, alpha)
+        assert np.isclose(with_kl, as_in_the_notebook(student, teacher, labels, temperature, alpha).item())
+        assert np.isclose(with_ce, with_cross_entropy(student, teacher, labels, temperature, alpha).item())
+
+
+# The student
+
+
+@pytest.fixture(scope="module")
+def networks():
+    """Return a teacher, a student that is good enough, and one that has not trained."""
+    train = data.digits().train
+    teacher, small = models.mlp((64, 256, 128, 10)), models.mlp((64, 32, 10))
+    models.fit(teacher, train.x, train.y, epochs=8)
+    models.fit(small, train.x, train.y, epochs=60, lr=1e-2)
+    return {"teacher": teacher, "small": small, "blank": models.mlp((64, 32, 10))}
+
+
+def test_a_small_student_that_keeps_up_is_right(networks):
+    verdict = exercises.check("08-student", (networks["small"], networks["teacher"]))
+    assert verdict.outcome == RIGHT, str(verdict)
+    assert exercises.check("08-student", [networks["small"], networks["teacher"]]).outcome == RIGHT
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (lambda n: (n["teacher"], n["small"]), "first network is the larger"),
+        (lambda n: (n["teacher"], n["teacher"]), "same size"),
+        (lambda n: (models.mlp((64, 34, 10)), n["teacher"]), "2,541"),
+        (lambda n: (n["blank"], n["teacher"]), "hardly trained"),
+        (lambda n: (n["small"], models.mlp((64, 256, 128, 10))), "not learned its digits"),
+        (lambda n: (models.mlp((10, 10)), n["teacher"]), "cannot take the pictures"),
+        (lambda n: n["small"], "two networks"),
+        (lambda n: (0.97, n["teacher"]), "should be a network"),
+    ],
+)
+def test_typical_mistakes_with_the_student_are_explained(networks, answer, says):
+    verdict = exercises.check("08-student", answer(networks))
+    assert verdict.outcome == WRONG
+    assert says in str(verdict), str(verdict)
+
+
+def test_a_student_more_than_a_point_behind_is_wrong(networks):
+    behind = models.mlp((64, 32, 10))
+    train = data.digits().train
+    models.fit(behind, train.x, train.y, epochs=3)
+    verdict = exercises.check("08-student", (behind, networks["teacher"]))
+    assert verdict.outcome == WRONG
+    assert "choose on validation" in str(verdict), str(verdict)
+
+
+@pytest.mark.parametrize(
+    ("id", "answer"),
+    [
+        ("08-temperature", lambda logits, share: ...),
+        ("08-loss", lambda student_logits, teacher_logits, labels, temperature, alpha: ...),
+        ("08-loss", lambda student_logits, *rest: student_logits.mean() + ...),
+        ("08-control", lambda labels, share: ...),
+        ("08-student", (..., models.mlp((64, 4, 10)))),
+        ("08-student", ...),
+    ],
+)
+def test_untouched_cells_count_as_not_tried(id, answer):
+    assert exercises.check(id, answer).outcome == NOT_TRIED
