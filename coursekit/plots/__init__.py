@@ -15,6 +15,7 @@ __all__ = [
     "needs",
     "numbers",
     "profiles",
+    "pruning",
     "quantized",
     "roofline",
     "style",

@@ -1,0 +1,232 @@
+"""Pictures of pruning: the cliff, the most sensitive layer, what goes and what stays, where zeros pay."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.colors import Colormap, ListedColormap
+from matplotlib.image import AxesImage
+from matplotlib.ticker import FuncFormatter, NullLocator
+from numpy.typing import ArrayLike, NDArray
+
+from coursekit import _arguments
+from coursekit.plots import style
+from coursekit.plots.comparison import describe, line_with_band, lines
+
+BAND = (0.1, 0.9)  # the quantiles between which the middle 80 % of the seeds lie
+POINT = 0.01  # of accuracy: less than that nobody misses
+DARKEST_KEPT = 0.25  # of the colour scale: what was pruned is darker than the smallest weight that stays
+BINS = 60
+FREE = 0.6  # octaves above and below the curves
+PERCENT = FuncFormatter(lambda value, _: f"{value:g} %")
+REMOVED = "weights pruned (%)"
+
+
+class Interval(Protocol):
+    """A measured ratio with the ends of its interval, such as ``timing.Comparison.ratio`` returns."""
+
+    value: float
+    low: float
+    high: float
+
+
+@style.look()
+def accuracy(
+    ax: Axes,
+    sparsities: ArrayLike,
+    accuracies: ArrayLike | Mapping[str, ArrayLike],
+    *,
+    x_label: str = REMOVED,
+    title: str = "",
+) -> list[Artist]:
+    """Draw accuracy against sparsity: the median of the seeds, and a band over the middle 80 % of them.
+
+    sparsities: shares from 0 to 1, ascending. accuracies: [sparsities, seeds], from 0 to 1, or up to four of
+    these by name (one-shot, iterative, rewound …). The dashed line continues the first one's first median.
+    Errors: TypeError or ValueError for shapes that do not fit, or numbers outside 0 to 1.
+    """
+    shares = ascending("sparsities", sparsities)
+    several = isinstance(accuracies, Mapping)
+    named = accuracies if several else {"accuracies": accuracies}
+    if not 1 <= len(named) <= len(style.SERIES):
+        raise ValueError(f"accuracies must hold 1 to {len(style.SERIES)} lines; got {len(named)}")
+    made: list[Artist] = []
+    for number, (name, given) in enumerate(named.items()):
+        seeds = 100 * _seeds(name, given, len(shares))
+        center, band = np.median(seeds, axis=1), np.quantile(seeds, BAND, axis=1)
+        made += line_with_band(ax, 100 * shares, center, *band, series=number, label=name)
+    first = made[0].get_ydata()
+    sentence = "What is left of the accuracy" if several else fall(shares, first / 100)
+    describe(ax, x_label, "accuracy", title or sentence)
+    ax.yaxis.set_major_formatter(PERCENT)
+    look = {"color": style.GREY, "dashes": (4, 3), "linewidth": 1.2, "zorder": 1}
+    made.append(ax.axhline(first[0], **look))
+    # No labels at the lines' ends: on the ground below the cliff all of them meet.
+    return [*made, ax.legend()] if several else made
+
+
+def sensitivity(
+    ax: Axes, sparsities: ArrayLike, accuracies: Mapping[str, ArrayLike], *, title: str = ""
+) -> list[Artist]:
+    """Draw accuracy against sparsity for up to four layers, each pruned alone; see ``accuracy``.
+
+    The title names the layer whose pruning costs most on average over the sparsities.
+    """
+    if not isinstance(accuracies, Mapping):
+        raise TypeError(f"accuracies must name the layers; got {type(accuracies).__name__}")
+    means = {name: np.mean(np.median(seeds, axis=1)) for name, seeds in accuracies.items()}
+    sentence = title or f"Pruning {min(means, key=means.get)} costs most"
+    return accuracy(
+        ax, sparsities, accuracies, x_label="weights pruned in this layer alone (%)", title=sentence
+    )
+
+
+@style.look()
+def histogram(ax: Axes, weights: ArrayLike, mask: ArrayLike, *, title: str = "") -> list[Artist]:
+    """Draw how often weights of each size occur, dark where ``mask`` leaves them out, up to the threshold.
+
+    mask: of the weights' shape, True where a weight stays. The threshold is the largest magnitude that goes.
+    Errors: TypeError or ValueError for weights that are not finite or a mask of another shape.
+    """
+    values, stays = _masked(weights, mask)
+    edges = np.histogram_bin_edges(values, bins=BINS)
+    kept, gone = (np.histogram(part, edges)[0] for part in (values[stays], values[~stays]))
+    bars = ax.stairs(kept + gone, edges, baseline=gone, fill=True, color=style.BLUE)
+    dark = ax.stairs(gone, edges, fill=True, color=style.INK)
+    threshold = float(np.abs(values[~stays]).max(initial=0))
+    top = (kept + gone).max()
+    marks = ax.vlines([-threshold, threshold], 0, 1.05 * top, color=style.VERMILLION, linewidth=1.5)
+    ax.set_ylim(0, 1.2 * top)
+    look = {"color": style.VERMILLION, "transform": ax.transAxes, "ha": "right", "va": "top"}
+    label = ax.text(0.985, 0.98, f"threshold ±{threshold:.2g}", **look)
+    share = 100 * np.count_nonzero(~stays) / len(values)
+    sentence = f"The smallest {share:.3g} % of the weights go" if share else "All weights stay"
+    describe(ax, "weight", "how many", title or sentence)
+    return [bars, dark, marks, label]
+
+
+@style.look()
+def matrix(ax: Axes, weight: ArrayLike, mask: ArrayLike | None = None, *, title: str = "") -> AxesImage:
+    """Draw the magnitudes of a matrix [out, in], a cell each, brightest for the largest, pruned cells black.
+
+    mask: of its shape, True where a weight stays; None: zeros are pruned. Errors: as for ``histogram``.
+    """
+    cells = _arguments.array("weight", weight, np.float64, ndim=2)
+    values, stays = _masked(cells, cells != 0 if mask is None else mask)
+    shown = np.where(stays, np.abs(values), np.nan).reshape(cells.shape)
+    image = ax.imshow(shown, cmap=kept_colours(), aspect="auto", interpolation="nearest")
+    image.set_clim(0, np.abs(values).max() or 1.0)
+    ax.set_xticks([])
+    ax.set_yticks([])
+    ax.spines[:].set_visible(False)
+    describe(ax, f"{cells.shape[1]} inputs", f"{cells.shape[0]} neurons", title)
+    return image
+
+
+@style.look()
+def break_even(
+    ax: Axes,
+    sparsities: ArrayLike,
+    ratios: Sequence[Interval] | Mapping[str, Sequence[Interval]],
+    *,
+    title: str = "",
+) -> list[Artist]:
+    """Draw how many times as fast as the dense product a sparse one is, with intervals, on octaves.
+
+    ratios: one per sparsity, above zero, as ``Comparison.ratio`` returns them; or up to four lists by name.
+    Below 1×, where zeros cost time, the ground is shaded. Errors: TypeError or ValueError for what does not
+    fit.
+    """
+    shares = ascending("sparsities", sparsities)
+    named = ratios if isinstance(ratios, Mapping) else {"CSR": ratios}
+    columns = {name: _ratios(name, given, len(shares)) for name, given in named.items()}
+    ax.set_yscale("log", base=2)
+    everything = np.concatenate([column.ravel() for column in columns.values()])
+    ax.set_ylim(min(1, everything.min()) / 2**FREE, max(1, everything.max()) * 2**FREE)
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda ratio, _: f"{ratio:g}×"))
+    ax.yaxis.set_minor_locator(NullLocator())
+    ax.axhspan(0.0, 1.0, color=style.PALE, alpha=0.5, linewidth=0, zorder=0)
+    ax.axhline(1.0, color=style.INK, linewidth=1.2, zorder=1)
+    name, column = next(iter(columns.items()))
+    labels = {"x_label": "zeros (%)", "y_label": "speed-up over the dense product"}
+    sentence = title or pays(name, shares, column[:, 1])
+    centers = {name: column[:, 0] for name, column in columns.items()}
+    made = lines(ax, 100 * shares, centers, **labels, title=sentence)
+    for number, column in enumerate(columns.values()):
+        look = {"color": style.SERIES[number], "linewidth": 3, "alpha": 0.55}
+        made.append(ax.vlines(100 * shares, column[:, 1], column[:, 2], **look))
+    ax.text(0.015, 0.98, "above 1×: zeros save time", transform=ax.transAxes, va="top")
+    ax.text(0.985, 0.02, "below 1×: zeros cost time", transform=ax.transAxes, ha="right")
+    return made
+
+
+def fall(sparsities: ArrayLike, medians: ArrayLike) -> str:
+    """Return in one sentence up to which sparsity the accuracy stays within a point of the first one."""
+    within = np.asarray(medians) >= np.asarray(medians)[0] - POINT
+    steady = int(np.logical_and.accumulate(within).sum())
+    share = f"{100 * np.asarray(sparsities)[steady - 1]:.3g} %"
+    if steady == len(within):
+        return f"Up to {share} pruned, accuracy stays within a point"
+    return f"Beyond {share} pruned, accuracy falls by more than a point"
+
+
+def pays(name: str, sparsities: ArrayLike, lows: ArrayLike) -> str:
+    """Return in one sentence from which sparsity on the interval lies above 1×."""
+    faster = np.asarray(lows) > 1
+    tail = int(np.logical_and.accumulate(faster[::-1]).sum())
+    if not tail:
+        return (
+            f"{name} pays off at no measured sparsity"
+            if not faster.any()
+            else f"{name} pays off here and there"
+        )
+    return f"{name} pays off from {100 * np.asarray(sparsities)[-tail]:.3g} % zeros on"
+
+
+def kept_colours() -> Colormap:
+    """Return the course's heat colours without their dark end, which is for what was pruned."""
+    bright = mpl.colormaps[style.HEAT](np.linspace(DARKEST_KEPT, 1, 256))
+    return ListedColormap(bright).with_extremes(bad="black")
+
+
+def ascending(name: str, given: ArrayLike) -> NDArray[np.float64]:
+    """Return shares as an array; ValueError unless they ascend from 0 or more to 1 or less."""
+    shares = _arguments.array(name, given, np.float64, ndim=1)
+    if (np.diff(shares) <= 0).any() or shares[0] < 0 or shares[-1] > 1:
+        raise ValueError(f"{name} must ascend within 0 to 1; got {shares.tolist()}")
+    return shares
+
+
+def _seeds(name: str, given: Any, count: int) -> NDArray[np.float64]:
+    seeds = _arguments.array(name, given, np.float64, ndim=2)
+    if len(seeds) != count:
+        raise ValueError(f"{name} must be [{count} sparsities, seeds]; got shape {seeds.shape}")
+    if seeds.min() < 0 or seeds.max() > 1:
+        raise ValueError(f"{name} must lie within 0 to 1; got {seeds.min():g} to {seeds.max():g}")
+    return seeds
+
+
+def _masked(weights: Any, mask: Any) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    values = _arguments.array("weights", weights, np.float64)
+    stays = np.asarray(_arguments.to_numpy(mask))
+    if stays.dtype != np.bool_:
+        raise TypeError(f"mask must be bool, True where a weight stays; got {stays.dtype}")
+    if stays.shape != values.shape:
+        raise ValueError(f"mask must have the weights' shape {values.shape}; got {stays.shape}")
+    return values.ravel(), stays.ravel()
+
+
+def _ratios(name: str, given: Sequence[Interval], count: int) -> NDArray[np.float64]:
+    """Return [sparsities, (value, low, high)]."""
+    numbers = [[getattr(ratio, part) for part in ("value", "low", "high")] for ratio in given]
+    column = _arguments.array(name, numbers, np.float64, ndim=2)
+    if len(column) != count:
+        raise ValueError(f"{name} must hold {count} ratios, one per sparsity; got {len(column)}")
+    if (column <= 0).any():
+        raise ValueError(f"{name} must be above zero: a ratio of two durations; got {column.min()}")
+    if (column[:, 0] < column[:, 1]).any() or (column[:, 0] > column[:, 2]).any():
+        raise ValueError(f"{name}: low and high must enclose value: low <= value <= high")
+    return column
