@@ -13,6 +13,7 @@ __all__ = [
     "batching",
     "claims",
     "data",
+    "distillation",
     "dynamic",
     "exercises",
     "floats",

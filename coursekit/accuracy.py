@@ -10,6 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coursekit import _arguments
+from coursekit._seeds import PairedDifference, paired
+
+__all__ = [
+    "Accuracy",
+    "Difference",
+    "PairedDifference",
+    "PairedTest",
+    "difference",
+    "interval",
+    "mcnemar",
+    "of",
+    "paired",
+]
 
 CONFIDENCE = 0.95
 # Below this p-value the two models are called different.
