@@ -1,0 +1,47 @@
+"""Sphinx's settings for the course site; tools/course_site.py lays out the pages and starts Sphinx."""
+
+from latex2mathml.converter import convert
+from docutils import nodes
+
+project = "coursekit"
+html_title = "Profiling, quantization and model optimisation"
+extensions = ["myst_nb"]
+html_theme = "sphinx_book_theme"
+html_static_path = ["_static"]
+html_css_files = ["course.css"]
+html_theme_options = {
+    "navbar_persistent": [],  # a second search field above the one at the side
+    "show_navbar_depth": 1,
+    "toc_title": "On this page",
+    "use_download_button": False,
+    "use_fullscreen_button": False,
+}
+html_context = {"default_mode": "auto"}
+html_show_sourcelink = html_copy_source = False
+html_show_sphinx = False
+language = "en"
+suppress_warnings = ["myst.header"]
+nitpicky = True
+
+# The pages show what the notebooks stored: nothing runs, and a panel is its picture.
+nb_execution_mode = "off"
+nb_mime_priority_overrides = [("html", "application/vnd.jupyter.widget-view+json", None)]
+nb_ipywidgets_js = {}
+myst_enable_extensions = ["dollarmath"]
+myst_update_mathjax = False
+myst_heading_anchors = 3
+# MathML, made now: browsers draw it by themselves, so that no page waits for a script.
+html_math_renderer = "mathml"
+
+
+def setup(app):
+    """Register the renderer for formulas."""
+    app.add_html_math_renderer("mathml", (_formula("inline"), None), (_formula("block"), None))
+
+
+def _formula(display):
+    def visit(translator, node):
+        translator.body.append(convert(node.astext(), display=display))
+        raise nodes.SkipNode
+
+    return visit

@@ -1,0 +1,142 @@
+"""Build the course site: an index, a page per notebook and document, the decks. No cell runs, no network.
+
+The pages lie in a scratch folder as their files lie in the repository, so relative links keep their meaning.
+"""
+
+import argparse
+import base64
+import html
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from functools import cache
+from pathlib import Path, PurePosixPath
+
+import generated
+import masters
+import nbformat
+import pages
+import slides
+from generated import Repository
+from nbformat import NotebookNode
+
+OUTPUT = generated.ROOT / "build" / "site"
+SETTINGS = generated.ROOT / "site"
+PAGES = ("notebooks/*.ipynb", "notebooks/solutions/*.ipynb", "docs/*.md", "docs/*.png")
+
+
+def build(output: Path = OUTPUT, root: Path = generated.ROOT) -> None:
+    """Write the site of the course under ``root`` to ``output``, decks included.
+
+    Errors: CalledProcessError if Sphinx warns about anything, a link that leads nowhere included.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        lay_out(root, Path(scratch))
+        sphinx = [sys.executable, "-m", "sphinx", "--quiet", "--fail-on-warning", "--fresh-env"]
+        subprocess.run([*sphinx, "--doctree-dir", f"{scratch}/.doctrees", scratch, output], check=True)
+    slides.build(output / "slides", root)
+
+
+def lay_out(root: Path, folder: Path) -> None:
+    """Write Sphinx's settings and the sources of all pages of the course under ``root`` into ``folder``."""
+    shutil.copytree(SETTINGS, folder, dirs_exist_ok=True)
+    for file in files(root):
+        target = folder / file
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if file.suffix == ".ipynb":
+            nbformat.write(page(root, file), target)
+        elif file.suffix == ".md":
+            text = (root / file).read_text(encoding="utf-8")
+            target.write_text(pages.relinked(text, file, root, files(root)), encoding="utf-8")
+        else:
+            target.write_bytes((root / file).read_bytes())
+    (folder / "index.md").write_text(index(root, folder), encoding="utf-8")
+
+
+@cache
+def files(root: Path) -> tuple[PurePosixPath, ...]:
+    """Return the files of the course that the site shows, relative to ``root``."""
+    return tuple(
+        PurePosixPath(path.relative_to(root)) for pattern in PAGES for path in sorted(root.glob(pattern))
+    )
+
+
+def page(root: Path, file: PurePosixPath) -> NotebookNode:
+    """Return the notebook as a page: buttons for badges, alt texts where myst-nb looks for them."""
+    notebook = nbformat.read(root / file, as_version=4)
+    head = notebook.cells[0]
+    head.source = pages.with_buttons(head.source)
+    if file.parent.name == "solutions":
+        notebook.metadata["orphan"] = True
+    else:
+        head.source += f' · <a href="../slides/{file.stem}.html">Slides</a>'
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            cell.source = pages.relinked(cell.source, file, root, files(root))
+        elif pages.pictures(cell):
+            alt = " ".join(output.metadata[pages.PNG]["alt"] for output in pages.pictures(cell))
+            cell.metadata["mystnb"] = {"image": {"alt": alt}}
+    return notebook
+
+
+def index(root: Path, folder: Path) -> str:
+    """Return the Markdown of the first page; the pictures of its cards go into ``folder``."""
+    repo = generated.repository(root)
+    names = pages.notebooks(root)
+    documents = [file for file in files(root) if file.parent.name == "docs" and file.suffix == ".md"]
+    cards = "\n".join(card(path, repo, folder) for path in names)
+    parts = {
+        "repository": repo.url,
+        "cards": f'<div class="notebooks">\n{cards}\n</div>',
+        "notebooks": toctree("Notebooks", [f"notebooks/{path.stem}" for path in names]),
+        "documents": toctree("About the course", [os.fspath(file.with_suffix("")) for file in documents]),
+    }
+    text = (SETTINGS / "index.md").read_text(encoding="utf-8")
+    return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], text)
+
+
+def toctree(caption: str, names: list[str]) -> str:
+    """Return a hidden table of contents, which the theme shows at the side."""
+    return "\n".join(["```{toctree}", ":hidden:", f":caption: {caption}", *names, "```"])
+
+
+def card(path: Path, repo: Repository, folder: Path) -> str:
+    """Return the HTML of a notebook's card: its first picture, its title, its minutes, its buttons."""
+    notebook = nbformat.read(path, as_version=4)
+    title, minutes = masters.summary(notebook)
+    number = path.stem.partition("-")[0] if path.stem[0].isdigit() else ""
+    place = f"notebooks/{path.name}"
+    shown = next((output for cell in notebook.cells for output in pages.pictures(cell)), None)
+    picture = "" if shown is None else thumbnail(shown, path.stem, folder)
+    link = f'<a class="title" href="notebooks/{path.stem}.html">{number} {html.escape(title)}</a>'
+    buttons = pages.button("Colab", repo.colab(place)) + pages.button("Binder", repo.binder(place))
+    time = f"<span>{minutes} minutes</span>" if minutes else ""
+    return f'<div class="notebook">{picture}{link}<div class="launches">{time}{buttons}</div></div>'
+
+
+def thumbnail(output: NotebookNode, name: str, folder: Path) -> str:
+    """Write the picture of ``output`` where Sphinx copies it from; return the HTML that shows it."""
+    target = folder / "_static" / "cards" / f"{name}.png"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(base64.b64decode(output.data[pages.PNG]))
+    return f'<img src="_static/cards/{name}.png" alt="{html.escape(output.metadata[pages.PNG]["alt"])}">'
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Build the site where the command line says; return the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("output", nargs="?", type=Path, default=OUTPUT, help="default: build/site")
+    output = parser.parse_args(arguments).output
+    try:
+        build(output)
+    except subprocess.CalledProcessError as error:
+        return error.returncode
+    print(f"open {output / 'index.html'}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,51 @@
+"""What the site and the slides share: the course's notebooks, and links that work outside of it."""
+
+import html
+import os
+import re
+from collections.abc import Container
+from pathlib import Path, PurePosixPath
+
+import generated
+from masters import ABSOLUTE, LINK
+from nbformat import NotebookNode
+
+BADGE = re.compile(r"\[!\[([^\]]+)\]\([^)]*\)\]\(([^)]+)\)")
+PNG = "image/png"
+
+
+def notebooks(root: Path) -> list[Path]:
+    """Return the students' notebooks under ``root``, in the order of the course (numbered ones first)."""
+    return sorted(
+        (root / "notebooks").glob("*.ipynb"), key=lambda path: (not path.stem[0].isdigit(), path.stem)
+    )
+
+
+def pictures(cell: NotebookNode) -> list[NotebookNode]:
+    """Return the outputs of the cell that hold a picture."""
+    return [output for output in cell.get("outputs", []) if PNG in output.get("data", {})]
+
+
+def button(label: str, address: str) -> str:
+    """Return the HTML of a launch button."""
+    return f'<a class="launch" href="{html.escape(address)}">{html.escape(label)}</a>'
+
+
+def with_buttons(text: str) -> str:
+    """Return the Markdown with buttons in place of badges, whose pictures come from other servers."""
+    return BADGE.sub(lambda match: button(match[1], match[2]), text)
+
+
+def relinked(text: str, file: PurePosixPath, root: Path, shown: Container[PurePosixPath] = ()) -> str:
+    """Return the Markdown of ``file`` with its links to files that are not ``shown`` leading to GitHub.
+
+    ``file`` and ``shown`` are relative to ``root``. A link to a file that does not exist stays as it is.
+    """
+    repo = generated.repository(root)
+
+    def target(match: re.Match) -> str:
+        place = PurePosixPath(os.path.normpath(file.parent / match[2].partition("#")[0]))
+        stays = ABSOLUTE.match(match[2]) or place in shown or not (root / place).exists()
+        return match[0] if stays else match[1] + repo.source(os.fspath(place))
+
+    return LINK.sub(target, text)

@@ -1,0 +1,166 @@
+"""Build a reveal.js deck per notebook, from what the notebook stored. No cell runs, no network.
+
+Sections lie side by side, the pages of a section below its heading; a page holds what the back row can read.
+"""
+
+import argparse
+import math
+import os
+import re
+import shutil
+import sys
+from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path, PurePosixPath
+
+import generated
+import nbformat
+import pages
+from latex2mathml.converter import convert
+from nbconvert import SlidesExporter
+from nbformat import NotebookNode
+
+OUTPUT = generated.ROOT / "build" / "slides"
+TEMPLATES = Path(__file__).resolve().parent
+REVEAL = "reveal"
+# Of reveal.js, the speaker's notes and one theme with its letters are enough.
+REVEAL_FILES = (
+    "dist/reveal.*s",
+    "dist/theme/white.css",
+    "dist/theme/fonts/source-sans-pro/*",
+    "plugin/notes/notes.js",
+)
+# Heights in lines of text, as deck/index.html.j2 sets them: a page holds 17 lines of 95 characters.
+PAGE, WIDTH, CODE_WIDTH = 17.0, 95, 90
+HEADING, GAP, CODE_LINE, PICTURE, ROW, CARD_LINE = 2.0, 0.6, 0.8, 14.5, 1.2, 0.9
+FORMULA = re.compile(
+    r"(?P<code>```.*?```|`[^`\n]*`)|\$\$(?P<block>.+?)\$\$|\$(?P<inline>[^$\n]+)\$", re.DOTALL
+)
+TABLE = re.compile(r"<table.*?</table>", re.DOTALL)
+
+
+def build(output: Path = OUTPUT, root: Path = generated.ROOT) -> None:
+    """Write a deck for every notebook under ``root``, and the reveal.js that shows them, to ``output``."""
+    install_reveal(output / REVEAL)
+    for path in pages.notebooks(root):
+        text = deck(nbformat.read(path, as_version=4), path.stem, root)
+        (output / f"{path.stem}.html").write_text(text, encoding="utf-8")
+
+
+def install_reveal(folder: Path) -> None:
+    """Copy what a deck needs of reveal.js from the package that carries it into ``folder``."""
+    source = Path(os.fspath(files("sphinx_revealjs"))) / "_static" / "revealjs"
+    for file in (file for pattern in REVEAL_FILES for file in source.glob(pattern)):
+        target = folder / file.relative_to(source)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, target)
+
+
+def deck(notebook: NotebookNode, name: str, root: Path) -> str:
+    """Return the HTML of the deck of ``notebook``, which lies under ``root`` in notebooks/``name``.ipynb."""
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            text = pages.relinked(pages.with_buttons(cell.source), PurePosixPath("notebooks", name), root)
+            cell.source = FORMULA.sub(_mathml, text)
+    notebook.cells = list(paged(notebook.cells))
+    exporter = SlidesExporter(
+        template_name="deck",
+        extra_template_basedirs=[os.fspath(TEMPLATES)],
+        reveal_url_prefix=REVEAL,
+        exclude_input_prompt=True,
+        exclude_output_prompt=True,
+        exclude_anchor_links=True,
+    )
+    title = re.search(r"^# (.+)$", notebook.cells[0].source, re.MULTILINE)
+    return exporter.from_notebook_node(notebook, {"metadata": {"name": title[1] if title else name}})[0]
+
+
+def paged(cells: list[NotebookNode]) -> Iterator[NotebookNode]:
+    """Yield the cells with a slide type that begins a new page wherever the old one is full.
+
+    The cell that only installs and imports is left out; code with a large result has it on the next page.
+    """
+    parts = [part for cell in cells if "%pip install" not in cell.source for part in split(cell)]
+    used = 0.0
+    for part, after in zip(parts, [*parts[1:], None], strict=True):
+        # Text announces the code below it: better both on the next page than the text alone on this one.
+        company = lines(after) if part.cell_type == "markdown" and after and slide_type(after) == "-" else 0.0
+        opens = slide_type(part) in ("slide", "subslide")
+        if opens or (used and used + lines(part) + company > PAGE):
+            used = 0.0
+            part.metadata["slideshow"] = {"slide_type": slide_type(part) if opens else "subslide"}
+        used += lines(part)
+        yield part
+
+
+def split(cell: NotebookNode) -> list[NotebookNode]:
+    """Return the cell, or its code and its results as two cells if one page cannot hold both."""
+    if cell.cell_type != "code" or not cell.outputs or lines(cell) <= PAGE:
+        return [cell]
+    code, result = (nbformat.from_dict(cell) for _ in range(2))
+    code.outputs, result.source, result.id = [], "", f"{cell.id}-result"
+    result.metadata = nbformat.from_dict(
+        {"slideshow": {"slide_type": "subslide"}, "transient": {"remove_source": True}}
+    )
+    return [code, result]
+
+
+def slide_type(cell: NotebookNode) -> str:
+    """Return the cell's slide type, ``-`` if it has none."""
+    return cell.metadata.get("slideshow", {}).get("slide_type") or "-"
+
+
+def lines(cell: NotebookNode) -> float:
+    """Return about how high the cell is on a slide, in lines of text."""
+    rows = cell.source.splitlines()
+    if cell.cell_type == "markdown":
+        heading = HEADING if cell.source.startswith("#") else 0.0
+        return heading + GAP * cell.source.count("\n\n") + GAP + _wrapped(_paragraphs(rows), WIDTH)
+    code = CODE_LINE * _wrapped(rows, CODE_WIDTH) + 2 * GAP if rows else 0.0
+    return code + sum(_output_lines(output) for output in cell.outputs)
+
+
+def _output_lines(output: NotebookNode) -> float:
+    data = output.get("data", {})
+    if pages.PNG in data:
+        return PICTURE
+    if "text/html" in data:
+        table = ROW * data["text/html"].count("<tr")
+        blocks = re.split(r"</?(?:div|p|li)\b", TABLE.sub("", data["text/html"]))
+        texts = [text for block in blocks if (text := re.sub(r"^[^>]*>|<[^>]*>", "", block).strip())]
+        return table + GAP + CARD_LINE * _wrapped(texts, WIDTH)
+    text = output.get("text", "") or data.get("text/plain", "")
+    return CODE_LINE * len(text.splitlines()) + GAP
+
+
+def _paragraphs(rows: list[str]) -> list[str]:
+    """Return the lines of Markdown as they are shown: those of one paragraph run together."""
+    shown = [""]
+    for row in rows:
+        starts = not row.strip() or re.match(r"\s*(?:[-*|#>]|\d+\.)\s", row)
+        shown = [*shown, row] if starts else [*shown[:-1], f"{shown[-1]} {row}"]
+    return [row for row in shown if row.strip()]
+
+
+def _wrapped(rows: list[str], width: int) -> int:
+    return sum(max(1, math.ceil(len(row) / width)) for row in rows)
+
+
+def _mathml(match: re.Match) -> str:
+    if match["code"]:
+        return match["code"]
+    return convert(match["block"] or match["inline"], display="block" if match["block"] else "inline")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Build the decks where the command line says; return the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("output", nargs="?", type=Path, default=OUTPUT, help="default: build/slides")
+    output = parser.parse_args(arguments).output
+    build(output)
+    print(f"{len(pages.notebooks(generated.ROOT))} decks are in {output}: open one in a browser")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
