@@ -185,11 +185,12 @@ class _Terms:
         total = outputs[-1].new_zeros(())
         if self.labels is not None:
             hard = _cross_entropy(outputs[-1], self.labels[self.networks, rows])
-            total = total + ((1 - self.alpha[:, 0]) * hard.mean(1)).sum()
+            total = total + ((1 - self.alpha.flatten()) * hard.mean(1)).sum()
         if self.aim is not None:
             guess = log_soften(outputs[-1], self.temperature)
             gap = functional.kl_div(guess, self.aim[self.networks, rows], reduction="none", log_target=True)
-            total = total + (self.alpha * self.temperature**2 * gap.sum(-1, keepdim=True).mean(1)).sum()
+            weight = (self.alpha * self.temperature**2).flatten()
+            total = total + (weight * gap.sum(-1).mean(1)).sum()
         return total
 
 
