@@ -1,6 +1,6 @@
 """Training students: one with any architecture, or one per seed, all in the same products."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,25 +64,20 @@ def distil(
         for name, value in (("x", x), ("teacher_logits", teacher_logits))
     )
     if len(inputs) != len(teacher):
-        raise ValueError(
-            f"x and teacher_logits must have equally many rows; got {len(inputs)}, {len(teacher)}"
-        )
+        raise ValueError(f"x and teacher_logits must be equally long; got {len(inputs)} and {len(teacher)}")
     labels = None if y is None else class_numbers(y, teacher)
+
+    def of_batch(rows: Tensor) -> Tensor:
+        hard = None if labels is None else labels[rows]
+        return loss(student(inputs[rows]), teacher[rows], hard, temperature=temperature, alpha=alpha)
+
     optimizer = torch.optim.Adam(student.parameters(), lr=_arguments.real("lr", lr, 0))
-    losses = []
+    orders = (order.to(device) for order in models._orders(len(inputs), epochs, seed))
+    size = _arguments.integer("batch_size", batch_size, 1)
     student.train()
-    for order in models._orders(len(inputs), epochs, seed):
-        total = 0.0
-        for rows in order.to(device).split(_arguments.integer("batch_size", batch_size, 1)):
-            hard = None if labels is None else labels[rows]
-            value = loss(student(inputs[rows]), teacher[rows], hard, temperature=temperature, alpha=alpha)
-            optimizer.zero_grad()
-            value.backward()
-            optimizer.step()
-            total += value.item() * len(rows)
-        losses.append(total / len(inputs))
+    losses = tuple(_epoch(of_batch, optimizer, order.split(size)) for order in orders)
     student.eval()
-    return models.History(tuple(losses))
+    return models.History(losses)
 
 
 def distil_many(
@@ -120,6 +115,8 @@ def hidden(network: models.Ensemble | nn.Sequential, x: Any) -> Tensor:
         shared = features.expand(len(network), *features.shape)
         with torch.no_grad():
             return models._outputs(network.weights, network.biases, shared)[-2]
+    if not isinstance(network, nn.Sequential):
+        raise TypeError(f"network must be an Ensemble or an nn.Sequential; got {type(network).__name__}")
     parameter = next(network.parameters())
     with torch.no_grad():
         return network[:-1](torch.as_tensor(_arguments.array("x", x, ndim=2), device=parameter.device))
@@ -171,8 +168,7 @@ class _Terms:
     ) -> None:
         self.networks = torch.arange(len(start), device=start.weights[0].device).unsqueeze(1)
         self.temperature = _each("temperature", temperature, start, LARGEST_TEMPERATURE)
-        if (self.temperature <= 0).any():
-            positive("temperature", float(self.temperature.min()))
+        positive("temperature", self.temperature.min().item())
         self.alpha = _each("alpha", alpha, start, 1.0)
         self.labels = self.aim = None
         if (self.alpha < 1).any():
@@ -192,6 +188,20 @@ class _Terms:
             weight = (self.alpha * self.temperature**2).flatten()
             total = total + (weight * gap.sum(-1).mean(1)).sum()
         return total
+
+
+def _epoch(
+    of_batch: Callable[[Tensor], Tensor], optimizer: torch.optim.Optimizer, batches: Sequence[Tensor]
+) -> float:
+    """Take one step per batch and return the mean loss of its examples."""
+    total = 0.0
+    for rows in batches:
+        value = of_batch(rows)
+        optimizer.zero_grad()
+        value.backward()
+        optimizer.step()
+        total += value.item() * len(rows)
+    return total / sum(map(len, batches))
 
 
 def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
