@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 TIMEOUT = 120.0  # seconds
+MOST_OF_A_MESSAGE = 300  # characters
 
 # What both children do around the part that differs. The peak of memory is the kernel's own count for this
 # process: getrusage would count the parent's, too, because a child starts as its copy.
@@ -192,6 +193,13 @@ def _child(code: str, path: Path, folder: Path, timeout: float) -> dict[str, Any
     except subprocess.TimeoutExpired:
         raise TimeoutError(f"the process that runs {path.name} gave no answer within {timeout:g} s") from None
     if done.returncode:
-        last = (done.stderr.strip().splitlines() or [f"it ended with code {done.returncode}"])[-1]
-        raise RuntimeError(f"the process that runs {path.name} failed: {last}")
+        why = _said(done.stderr) or f"it ended with code {done.returncode}"
+        raise RuntimeError(f"the process that runs {path.name} failed: {why}")
     return json.loads(done.stdout.splitlines()[-1])
+
+
+def _said(stderr: str) -> str:
+    """Return the message of the last exception without its traceback, on one line."""
+    lines = stderr.rpartition("Traceback (most recent call last):")[2].splitlines()
+    start = next((number for number, line in enumerate(lines) if line and not line.startswith(" ")), 0)
+    return " ".join(" ".join(lines[start:]).split())[:MOST_OF_A_MESSAGE]
