@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from coursekit import _arguments
-from coursekit._pruning_weights import check_masks, copied, smallest, tensors
+from coursekit._pruning_weights import check_masks, smallest, tensors
 
 Share = float | Sequence[float]
 
@@ -33,9 +33,10 @@ def structured(model: nn.Sequential, share: Share) -> nn.Sequential:
     Their biases stay, as in ``torch.nn.utils.prune.ln_structured``: such a neuron still outputs relu(bias).
     Errors: as for ``neuron_masks``.
     """
-    pruned = copied(model)
+    masks = neuron_masks(model, share)
+    pruned = copy.deepcopy(model)
     with torch.no_grad():
-        for layer, kept in zip(linears(pruned), neuron_masks(model, share), strict=False):
+        for layer, kept in zip(linears(pruned), masks, strict=False):
             layer.weight[~kept] = 0
     return pruned
 

@@ -109,7 +109,5 @@ def _mask(name: str, value: Any, weight: Tensor) -> Tensor:
     if mask.dtype != torch.bool:
         raise TypeError(f"{name} must be bool, True where a weight stays; got {mask.dtype}")
     if mask.shape != weight.shape:
-        raise ValueError(
-            f"{name} must have its weight's shape {tuple(weight.shape)}; got {tuple(mask.shape)}"
-        )
+        raise ValueError(f"{name} must have the shape {tuple(weight.shape)}; got {tuple(mask.shape)}")
     return mask

@@ -4,11 +4,13 @@ A mask is a bool tensor of its weight's shape, True where a weight stays. The ma
 nn.Linear or convolution, in the model's order; biases are never pruned.
 """
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import prune
 
 from coursekit import _arguments, models
 from coursekit._pruning_chain import neuron_masks as neuron_masks
@@ -101,17 +103,18 @@ def finetune(
 
     x: [n, features]; y: class numbers [n]. Errors: as for ``apply`` and ``models.fit``.
     """
-    from torch.nn.utils import prune
-
-    tuned = apply(model, masks)
+    pruned = apply(model, masks)
+    tuned = copy.deepcopy(pruned)
     layers = weighted(tuned)
     for layer, mask in zip(layers, check_masks(masks, [layer.weight for layer in layers]), strict=True):
         prune.custom_from_mask(layer, "weight", mask.to(layer.weight.dtype))
     models.fit(tuned, x, y, epochs=epochs, lr=lr, batch_size=batch_size, seed=seed)
     for layer in layers:
         prune.remove(layer, "weight")
-    _hold(tuned, masks)
-    return tuned
+    # Into a fresh copy: what ``prune`` has touched holds its parameters in another order.
+    pruned.load_state_dict(tuned.state_dict())
+    _hold(pruned, masks)
+    return pruned.eval()
 
 
 def _hold(model: nn.Module, masks: Sequence[Any]) -> None:

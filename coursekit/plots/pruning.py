@@ -18,7 +18,7 @@ from coursekit.plots.comparison import describe, line_with_band, lines
 
 BAND = (0.1, 0.9)  # the quantiles between which the middle 80 % of the seeds lie
 POINT = 0.01  # of accuracy: less than that nobody misses
-DARKEST_KEPT = 0.25  # of the colour scale: what was pruned is darker than the smallest weight that stays
+DARKEST_KEPT = 0.35  # of the colour scale: what was pruned is darker than the smallest weight that stays
 BINS = 60
 FREE = 0.6  # octaves above and below the curves
 PERCENT = FuncFormatter(lambda value, _: f"{value:g} %")
