@@ -26,7 +26,7 @@ test: $(READY)  ## run every test, the notebooks included
 	$(BIN)/python -m pytest
 
 places: $(READY)  ## imitate Colab, Binder, a browser, hostile machines (Linux, apt's chromium)
-	$(BIN)/python -m pytest -m places tests/places
+	$(BIN)/python -m pytest -m places -n 2 --dist loadfile tests/places
 
 notebooks: $(READY)  ## rebuild the notebooks whose master changed (ALL=1: all of them)
 	$(BIN)/python tools/build_notebooks.py $(if $(ALL),--all)
