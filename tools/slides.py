@@ -19,6 +19,7 @@ import pages
 from latex2mathml.converter import convert
 from nbconvert import SlidesExporter
 from nbformat import NotebookNode
+from traitlets.config import Config
 
 OUTPUT = generated.ROOT / "build" / "slides"
 TEMPLATES = Path(__file__).resolve().parent
@@ -30,13 +31,16 @@ REVEAL_FILES = (
     "dist/theme/fonts/source-sans-pro/*",
     "plugin/notes/notes.js",
 )
-# Heights in lines of text, as deck/index.html.j2 sets them: a page holds 17 lines of 95 characters.
-PAGE, WIDTH, CODE_WIDTH = 17.0, 95, 90
-HEADING, GAP, CODE_LINE, PICTURE, ROW, CARD_LINE = 2.0, 0.6, 0.8, 14.5, 1.2, 0.9
+# Heights in lines of text, as deck/deck.css has them: a page holds 19 lines of 110 characters.
+PAGE, WIDTH, CODE_WIDTH = 19.0, 110, 93
+HEADING, GAP, CODE_LINE, ROW, CARD_LINE = 2.0, 0.5, 0.78, 1.05, 0.9
+PICTURE = 11.0  # at least; on the page it takes what is left
 FORMULA = re.compile(
     r"(?P<code>```.*?```|`[^`\n]*`)|\$\$(?P<block>.+?)\$\$|\$(?P<inline>[^$\n]+)\$", re.DOTALL
 )
-TABLE = re.compile(r"<table.*?</table>", re.DOTALL)
+HEADING_LINE = re.compile(r"^(?=## )", re.MULTILINE)
+# Tables are counted by their rows, and what a quiz says to an answer is folded.
+UNSEEN = re.compile(r"<table.*?</table>|(?<=</summary>).*?(?=</details>)", re.DOTALL)
 
 
 def build(output: Path = OUTPUT, root: Path = generated.ROOT) -> None:
@@ -62,6 +66,8 @@ def deck(notebook: NotebookNode, name: str, root: Path) -> str:
         if cell.cell_type == "markdown":
             text = pages.relinked(pages.with_buttons(cell.source), PurePosixPath("notebooks", name), root)
             cell.source = FORMULA.sub(_mathml, text)
+        # Two empty lines around a function are good style, and too much room on a slide.
+        cell.source = cell.source.replace("\n\n\n", "\n\n")
     notebook.cells = list(paged(notebook.cells))
     exporter = SlidesExporter(
         template_name="deck",
@@ -70,6 +76,7 @@ def deck(notebook: NotebookNode, name: str, root: Path) -> str:
         exclude_input_prompt=True,
         exclude_output_prompt=True,
         exclude_anchor_links=True,
+        config=Config({"CSSHTMLHeaderPreprocessor": {"style": "default"}}),
     )
     title = re.search(r"^# (.+)$", notebook.cells[0].source, re.MULTILINE)
     return exporter.from_notebook_node(notebook, {"metadata": {"name": title[1] if title else name}})[0]
@@ -94,15 +101,24 @@ def paged(cells: list[NotebookNode]) -> Iterator[NotebookNode]:
 
 
 def split(cell: NotebookNode) -> list[NotebookNode]:
-    """Return the cell, or its code and its results as two cells if one page cannot hold both."""
-    if cell.cell_type != "code" or not cell.outputs or lines(cell) <= PAGE:
+    """Return the parts of the cell: text by its headings, code and results if one page cannot hold both."""
+    if cell.cell_type == "markdown":
+        texts = HEADING_LINE.split(cell.source)
+        texts = [text.strip() for text in texts if text.strip()]
+        kinds = [slide_type(cell), *["slide"] * (len(texts) - 1)]
+        return [
+            _part(cell, n, kind, source=text) for n, (kind, text) in enumerate(zip(kinds, texts, strict=True))
+        ]
+    if not cell.get("outputs") or lines(cell) <= PAGE:
         return [cell]
-    code, result = (nbformat.from_dict(cell) for _ in range(2))
-    code.outputs, result.source, result.id = [], "", f"{cell.id}-result"
-    result.metadata = nbformat.from_dict(
-        {"slideshow": {"slide_type": "subslide"}, "transient": {"remove_source": True}}
-    )
-    return [code, result]
+    result = _part(cell, 1, "subslide", source="")
+    result.metadata.transient = {"remove_source": True}
+    return [_part(cell, 0, slide_type(cell), outputs=[]), result]
+
+
+def _part(cell: NotebookNode, number: int, kind: str, **changes: object) -> NotebookNode:
+    metadata = {"slideshow": {"slide_type": kind}}
+    return nbformat.from_dict({**cell, "id": f"{cell.id}-{number}", "metadata": metadata, **changes})
 
 
 def slide_type(cell: NotebookNode) -> str:
@@ -116,7 +132,7 @@ def lines(cell: NotebookNode) -> float:
     if cell.cell_type == "markdown":
         heading = HEADING if cell.source.startswith("#") else 0.0
         return heading + GAP * cell.source.count("\n\n") + GAP + _wrapped(_paragraphs(rows), WIDTH)
-    code = CODE_LINE * _wrapped(rows, CODE_WIDTH) + 2 * GAP if rows else 0.0
+    code = CODE_LINE * _wrapped(rows, CODE_WIDTH) + GAP if rows else 0.0
     return code + sum(_output_lines(output) for output in cell.outputs)
 
 
@@ -125,12 +141,17 @@ def _output_lines(output: NotebookNode) -> float:
     if pages.PNG in data:
         return PICTURE
     if "text/html" in data:
-        table = ROW * data["text/html"].count("<tr")
-        blocks = re.split(r"</?(?:div|p|li)\b", TABLE.sub("", data["text/html"]))
-        texts = [text for block in blocks if (text := re.sub(r"^[^>]*>|<[^>]*>", "", block).strip())]
-        return table + GAP + CARD_LINE * _wrapped(texts, WIDTH)
+        return _html_lines(data["text/html"])
     text = output.get("text", "") or data.get("text/plain", "")
     return CODE_LINE * len(text.splitlines()) + GAP
+
+
+def _html_lines(text: str) -> float:
+    table = ROW * text.count("<tr")
+    blocks = re.split(r"</?(?:div|li|details)\b", UNSEEN.sub("", text))
+    texts = [seen for block in blocks if (seen := re.sub(r"^[^>]*>|<[^>]*>", "", block).strip())]
+    columns = 2 if "<details" in text else 1
+    return table + GAP + CARD_LINE * _wrapped(texts, WIDTH // columns) / columns
 
 
 def _paragraphs(rows: list[str]) -> list[str]:
