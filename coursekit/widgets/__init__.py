@@ -21,6 +21,7 @@ __all__ = [
     "noise",
     "number_line",
     "pareto",
+    "patience",
     "pipeline",
     "pruning",
     "roofline_chart",
