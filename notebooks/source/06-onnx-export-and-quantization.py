@@ -1,0 +1,794 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 06 ONNX export and quantization
+#
+# You trained a network in PyTorch. The phone, the browser and the server in Java that should run it have no PyTorch, and
+# no Python either. ONNX is a file format for what is left when you take both away: operators and numbers. After this
+# notebook you can
+#
+# - export a network from PyTorch or scikit-learn, and prove that the file gives the same answers,
+# - tell how large a model really is, and which batches it takes,
+# - quantize the file, dynamically and statically, and choose the options by measurement,
+# - run it in a process in which PyTorch cannot be imported,
+# - say why you would rather open a stranger's ONNX file than a stranger's pickle.
+#
+# Time: about 60 minutes with the exercises, 15 minutes as a demonstration.
+#
+# {{badges}}
+
+# %% tags=["nbval-ignore-output"]
+import sys
+
+if "google.colab" in sys.modules:
+    # %pip install -q "{{install}}" "onnx<1.23" onnxruntime onnxscript skl2onnx
+    pass
+
+import importlib.util
+import inspect
+import logging
+import pickle
+import warnings
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import skl2onnx
+import torch
+from onnx import TensorProto, helper, numpy_helper
+from onnxruntime.quantization import CalibrationDataReader
+from sklearn.neural_network import MLPClassifier
+from threadpoolctl import threadpool_limits
+
+from coursekit import accuracy, claims, data, exercises, memory, models, onnx_models
+from coursekit import plots, quantization, runtime, scoreboard, timing, widgets
+from coursekit.exercises.onnx_cases import colleagues_file
+
+runtime.start()
+
+# %% [markdown]
+# ## 1. What does it take to run a model?
+#
+# To answer a question with a trained network you need its numbers, the order of its operators, and something that can
+# multiply. How much does that something weigh? PyTorch can train, differentiate and compile. A runtime such as ONNX
+# Runtime can only run. Guess how many times as large PyTorch is on your disk:
+
+# %%
+exercises.predict("06-install", ..., unit="times")
+
+
+# %% tags=["nbval-ignore-output"]
+def installed_bytes(package):
+    folder = Path(importlib.util.find_spec(package).origin).parent
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
+packages = {"PyTorch": "torch", "scikit-learn": "sklearn", "ONNX Runtime": "onnxruntime"}
+installed = {name: installed_bytes(package) for name, package in packages.items()}
+picture, ax = plots.style.axes(height=2.0, alt="The sizes of three installed packages as bars.")
+plots.comparison.bars(
+    ax,
+    list(installed),
+    [size / 1e6 for size in installed.values()],
+    unit="installed size (MB)",
+    title="A runtime is a fraction of PyTorch",
+    highlight=["ONNX Runtime"],
+)
+picture
+
+# %% tags=["nbval-ignore-output"]
+claims.show("06-install", measured=installed["PyTorch"] / installed["ONNX Runtime"])
+
+# %% [markdown]
+# The lecture speaks of a GB-sized installation of PyTorch. Here is yours, its own folder only. Builds for GPUs bring
+# several GB of libraries on top, in folders of their own:
+
+# %% tags=["nbval-ignore-output"]
+claims.show("06-gigabytes", measured=installed["PyTorch"])
+
+# %% [markdown]
+# Can you not save the network, and load the file without PyTorch? Train the network of notebook 05 and look at what its
+# file would hold. One thread is enough for such small matrices:
+
+# %%
+torch.set_num_threads(1)
+digits = data.digits()
+x_test, y_test = digits.test.tensors("cpu")
+model = models.mlp((64, 128, 10))
+models.fit(model, *digits.train.tensors("cpu"))
+for name, tensor in model.state_dict().items():
+    print(f"{name:9} {tuple(tensor.shape)}")
+
+# %% [markdown]
+# Four arrays. That a ReLU stands between the two layers is nowhere in them: it stands in Python code. Whoever wants to
+# use the numbers needs this code, or has to write it again in Swift, Java or JavaScript.
+#
+# ## 2. How does a network get into a file?
+#
+# The exporter sends an example through the network, notes which operators run, and writes them into a file together
+# with the weights. This is the call, with all options that matter. The example is a batch of two pictures; the last
+# option but one says that the first axis, the batch, may have any size.
+
+# %% tags=["nbval-ignore-output"]
+files = memory.Scratch()  # a temporary folder that goes when this notebook's kernel goes
+by_hand, example = files.path / "by-hand.onnx", x_test[:2]
+logging.disable(logging.WARNING)  # the exporter lists what it looks for and does not find
+with warnings.catch_warnings(action="ignore"):
+    torch.onnx.export(
+        model.eval(),
+        (example,),
+        by_hand,
+        input_names=["x"],
+        output_names=["logits"],
+        dynamic_shapes=({0: torch.export.Dim("batch")},),
+        external_data=False,
+        **{"dynamo": True, "opset_version": 18, "verbose": False},  # which exporter, which set of operators
+    )
+
+# %% [markdown]
+# Check the file, then look inside. It is a list of operators. Each one names what it reads and what it writes:
+
+# %% tags=["nbval-ignore-output"]
+onnx.checker.check_model(by_hand)
+network = onnx.load(by_hand).graph
+for node in network.node:
+    print(f"{node.op_type:5} {', '.join(node.input):32} -> {', '.join(node.output)}")
+for weight in network.initializer:
+    print(f"stored: {weight.name:9} {tuple(weight.dims)}")
+
+# %% [markdown]
+# There is the ReLU. `Gemm` is the old name for "general matrix multiplication": product and bias in one. Now run the
+# file. Three lines, and none of them mentions PyTorch:
+
+# %%
+session = onnxruntime.InferenceSession(by_hand, providers=["CPUExecutionProvider"])
+(logits,) = session.run(None, {"x": digits.test.x})
+print(logits.shape, logits.dtype)
+
+# %% [markdown]
+# Same answers? Compare the labels, then the numbers. Two programs may add in another order, so expect differences of
+# float rounding: at 22, neighbouring float32 numbers are 0.0000019 apart.
+
+# %% tags=["nbval-ignore-output"]
+with torch.inference_mode():
+    expected = model(x_test).numpy()
+print(f"largest logit {np.abs(expected).max():.1f}, largest difference {np.abs(expected - logits).max():.7f}")
+claims.show("06-match", measured=100 * np.mean(logits.argmax(1) == expected.argmax(1)))
+
+# %% tags=["nbval-ignore-output"]
+shares, expected_shares = (np.exp(z) / np.exp(z).sum(1, keepdims=True) for z in (logits, expected))
+claims.show("06-parity", measured=np.abs(shares - expected_shares).max())
+
+# %% [markdown]
+# From here on, `onnx_models.export` makes the same call for you and tidies the file up: it drops the exporter's notes,
+# which no runtime reads. How large is the file beside PyTorch's own?
+
+# %% tags=["nbval-ignore-output"]
+fp32 = onnx_models.export(model, files.path / "fp32.onnx", example)
+torch.save(model.state_dict(), files.path / "fp32.pt")
+pt_size = (files.path / "fp32.pt").stat().st_size
+print(f"PyTorch {pt_size:,} bytes, ONNX {fp32.size_bytes:,} bytes, {4 * 9610:,} of them numbers")
+claims.show("06-fp32-file", measured=fp32.size_bytes / pt_size)
+
+# %% [markdown]
+# **A trap: the size.** Many people call the exporter as the lecture does, without options. Here is what they see:
+
+# %% tags=["nbval-ignore-output"]
+trap = files.path / "trap.onnx"
+with warnings.catch_warnings(action="ignore"):
+    torch.onnx.export(model, (example,), trap, dynamo=True, external_data=True, verbose=False)
+print(f"trap.onnx has {trap.stat().st_size:,} bytes, the file above {fp32.size_bytes:,}")
+
+# %% [markdown]
+# Has ONNX compressed the network? Look at the whole folder before you report it:
+
+# %% tags=["nbval-ignore-output"]
+for file in sorted(files.path.glob("trap*")):
+    print(f"{file.name:16} {file.stat().st_size:7,} bytes")
+print(f"in all           {onnx_models.true_size(trap):7,} bytes")
+(files.path / "trap.onnx.data").rename(files.path / "lost.data")
+try:
+    onnx_models.load(trap)
+except ValueError as error:
+    print("Sent without its second file:", str(error).partition("(")[2].partition(")")[0])
+
+# %% [markdown]
+# The weights lie in a second file, so that networks of more than 2 GB can be stored at all. Whoever copies the `.onnx`
+# alone has copied the list of operators. Ask for the true size, or for one file (`external_data=False`).
+#
+# **A second trap: the batch.** The lecture exports with a dummy input of one picture and names no dynamic axis. Then
+# the file takes just that:
+
+# %% tags=["nbval-ignore-output"]
+fixed = onnx_models.export(model, files.path / "fixed.onnx", x_test[:1], dynamic_batch=False)
+print(f"input of the fixed file    {fixed.inputs[0]}")
+print(f"input of the dynamic file  {fp32.inputs[0]}\n")
+refused = False
+try:
+    onnx_models.load(files.path / "fixed.onnx", device="cpu").session.run(None, {"input": digits.test.x})
+except Exception as error:
+    refused = True
+    print(f"{type(error).__name__}: {str(error).partition(':')[2].strip()}")
+
+# %%
+claims.show("06-fixed-batch", measured=refused)
+
+# %% [markdown]
+# **Exercise 1.** Write an export that gives one file for batches of any size. `example` is a batch of two inputs. Write
+# the call of `torch.onnx.export` yourself.
+
+
+# %% tags=["exercise"]
+def export_for_any_batch(model, path, example):
+    # solution
+    torch.onnx.export(
+        model.eval(),
+        (example,),
+        path,
+        dynamo=True,
+        external_data=False,
+        dynamic_shapes=({0: torch.export.Dim("batch")},),
+    )
+    # end solution
+
+
+exercises.check("06-export", export_for_any_batch)
+
+# %% [markdown]
+# **Exercise 2.** A colleague sends you a network 64-512-512-10 and says that its weights are INT8. That is about 300,000
+# bytes. The file is nearly four times as large. Find out why: `onnx_models.graph` lists every operator, and the weights
+# that each of them brings along. Which tensor is to blame (its name), and how many bytes does the file lose when that
+# tensor is stored as INT8?
+
+# %%
+colleagues_file(files.path / "colleague.onnx")
+graph = onnx_models.graph(files.path / "colleague.onnx")
+print(f"{(files.path / 'colleague.onnx').stat().st_size:,} bytes")
+for node in graph.nodes[:5]:
+    for weight in node.weights:
+        print(f"{node.op:16} stores {weight.name:23} {weight.dtype:7} {weight.shape}")
+
+# %% tags=["exercise"]
+# solution: tensor, saved_bytes = ..., ...
+large = max((weight for node in graph.nodes for weight in node.weights), key=lambda weight: weight.nbytes)
+tensor, saved_bytes = large.name, large.nbytes - large.nbytes // 4
+# end solution
+exercises.check("06-too-large", (tensor, saved_bytes))
+
+# %% [markdown]
+# ## 3. What does the runtime do with the graph?
+#
+# A runtime does not run your list as it is. When it loads the file it rewrites the graph: it computes in advance what
+# never changes, drops what does nothing, and **fuses** neighbours into one operator, so that numbers need not travel to
+# memory and back in between. ONNX Runtime can save what it made of the file:
+
+# %% tags=["nbval-ignore-output"]
+after = onnx_models.optimized(files.path / "fp32.onnx", files.path / "optimized.onnx")
+print("before:", ", ".join(fp32.operators))
+print("after: ", ", ".join(after.operators))
+# PICTURE
+
+# %%
+claims.show("06-fusion", measured=len(fp32.operators) - len(after.operators))
+
+# %% [markdown]
+# Product, bias and ReLU have become one operator. It also explains the colleague's file: let ONNX Runtime compute in
+# advance what never changes, save the result, and the file shrinks by itself.
+
+# %% tags=["nbval-ignore-output"]
+onnx_models.optimized(files.path / "colleague.onnx", files.path / "repaired.onnx", "basic")
+for name in ("colleague", "repaired"):
+    print(f"{name:9} {onnx_models.true_size(files.path / f'{name}.onnx'):9,} bytes")
+
+# %% [markdown]
+# **Is it faster?** The lecture promises that ONNX Runtime is 2 to 5 times as fast as PyTorch. Your guess for one picture at
+# a time, both on one thread:
+
+# %%
+exercises.predict("06-speed-small", ..., unit="× as fast")
+
+
+# %% tags=["nbval-ignore-output"]
+def asking(name, x):
+    """Return a function that asks the file once, as an app would: without any of our checks."""
+    runner = onnx_models.load(files.path / f"{name}.onnx", device="cpu", threads=1)
+    given = {runner.inputs[0][0]: x}
+    return lambda: runner.session.run(None, given)
+
+
+one_picture = digits.test.x[:1]
+with torch.inference_mode():
+    small = timing.compare(
+        {"PyTorch": lambda: model(x_test[:1]), "ONNX Runtime": asking("fp32", one_picture)},
+        threads=1,
+        max_time=0.6,
+    )
+small
+
+# %% tags=["nbval-ignore-output"]
+claims.show("06-speed-small", measured=small.ratio("ONNX Runtime"))
+
+# %% [markdown]
+# The network is so small that most of the time goes into getting there: PyTorch walks through Python for every layer,
+# ONNX Runtime crosses once from Python into C++. What is left when the product itself is large? A network
+# 64-2048-2048-10, with 4.3 million weights, and batches of one and 32:
+
+# %% tags=["nbval-ignore-output"]
+wide = models.mlp((64, 2048, 2048, 10))
+onnx_models.export(wide, files.path / "wide.onnx", example)
+rng = np.random.default_rng(0)
+wide_speed = {}
+for batch in (1, 32):
+    x = rng.random((batch, 64), dtype=np.float32)
+    tensor = torch.from_numpy(x)
+    pair = {"PyTorch": lambda tensor=tensor: wide(tensor), "ONNX Runtime": asking("wide", x)}
+    with torch.inference_mode():
+        wide_speed[batch] = timing.compare(pair, threads=1, max_time=0.6)
+    print(f"batch {batch}\n{wide_speed[batch]}\n")
+
+# %% tags=["nbval-ignore-output"]
+claims.show("06-speed-wide", measured=wide_speed[32].ratio("ONNX Runtime"))
+
+# %% [markdown]
+# ## 4. Does it work for scikit-learn, too?
+#
+# Yes, and here it matters more: scikit-learn has no other way out of Python. `partial_fit` sees the training pictures
+# once; ten times are enough.
+
+# %% tags=["nbval-ignore-output"]
+classifier = MLPClassifier((512, 512), random_state=0)
+with threadpool_limits(1):  # for matrices of this size many threads are in each other's way
+    for _ in range(10):
+        classifier.partial_fit(digits.train.x, digits.train.y, classes=range(10))
+print("right answers:", accuracy.of(classifier.predict(digits.test.x), digits.test.y))
+
+# %% [markdown]
+# The converter is called skl2onnx. Look at the probabilities that its file returns by default, and without **ZipMap**:
+
+# %% tags=["nbval-ignore-output"]
+for name, options in {"by default": {}, "ZipMap off": {"zipmap": False}}.items():
+    converted = skl2onnx.to_onnx(classifier, digits.test.x[:1], options=options, target_opset=18)
+    session = onnxruntime.InferenceSession(converted.SerializeToString(), providers=["CPUExecutionProvider"])
+    labels, probabilities = session.run(None, {"X": digits.test.x[:2]})
+    print(f"{name}: {type(probabilities).__name__} of {type(probabilities[0]).__name__}")
+    print(probabilities[0], "\n")
+
+# %% [markdown]
+# By default you get a list with a dict per picture: nice to read, slow to make, and no other language likes it. With
+# ZipMap off you get an array. `onnx_models.export_sklearn` switches it off. Is the answer still scikit-learn's?
+
+# %% tags=["nbval-ignore-output"]
+sk = onnx_models.export_sklearn(classifier, files.path / "sk.onnx", 64)
+runner = onnx_models.load(files.path / "sk.onnx", device="cpu")
+labels, probabilities = runner.run(digits.test.x)
+print(f"labels identical: {np.array_equal(labels, classifier.predict(digits.test.x))}")
+claims.show(
+    "06-sklearn-parity", measured=np.abs(probabilities - classifier.predict_proba(digits.test.x)).max()
+)
+
+# %% tags=["nbval-ignore-output"]
+with threadpool_limits(1):
+    timed = timing.compare(
+        {
+            "scikit-learn": lambda: classifier.predict_proba(one_picture),
+            "ONNX Runtime": asking("sk", one_picture),
+        },
+        max_time=0.4,
+    )
+timed
+
+# %% [markdown]
+# Here is a picture where a library checks its input, converts it and walks through Python, around a product of a few
+# microseconds.
+#
+# ## 5. What does INT8 do to the file?
+#
+# Notebook 05 quantized a network inside PyTorch. ONNX Runtime quantizes the file, so the scikit-learn network can have
+# it, too, and nobody needs PyTorch for it. One line:
+
+# %% tags=["nbval-ignore-output"]
+int8 = onnx_models.quantize_dynamic(files.path / "fp32.onnx", files.path / "int8.onnx", weights="int8")
+after = onnx_models.optimized(files.path / "int8.onnx", files.path / "optimized.onnx")
+print(f"{len(int8.operators)} operators: {', '.join(int8.operators)}\n")
+print(f"after fusion: {', '.join(after.operators)}")
+# PICTURE
+
+# %% [markdown]
+# You know these operators: they are the five steps of notebook 05, written out. Find the range of the batch, get scale
+# and zero point and round (`DynamicQuantizeLinear`), multiply and add up in integers (`MatMulInteger`), scale back
+# (`Cast`, `Mul`), add the bias. When it loads the file, ONNX Runtime fuses them again.
+#
+# The size first, of both networks. The lecture's table says 550 KB become 180, and for scikit-learn 3.82 MB become 0.98.
+
+# %% tags=["nbval-ignore-output"]
+sk_int8 = onnx_models.quantize_dynamic(files.path / "sk.onnx", files.path / "sk-int8.onnx", weights="int8")
+for name, before, small_file in (("PyTorch", fp32, int8), ("scikit-learn", sk, sk_int8)):
+    ratio = before.size_bytes / small_file.size_bytes
+    print(f"{name:13} {before.size_bytes:9,} bytes become {small_file.size_bytes:7,}: {ratio:.2f} times smaller")
+
+# %% tags=["nbval-ignore-output"]
+claims.show("06-int8-file", measured=fp32.size_bytes / int8.size_bytes)
+
+# %% tags=["nbval-ignore-output"]
+claims.show("06-sklearn-file", measured=sk.size_bytes / sk_int8.size_bytes)
+
+# %% [markdown]
+# **Accuracy.** In the lecture's table it falls from 0.97 to 0.96. As in notebook 05, a paired test on the same pictures
+# has to say whether that is a difference:
+
+
+# %% tags=["nbval-ignore-output"]
+def answers(name, split=digits.test):
+    return onnx_models.predict(onnx_models.load(files.path / f"{name}.onnx", device="cpu"), split.x)
+
+
+for name in ("fp32", "int8", "sk", "sk-int8"):
+    print(f"{name:8} {accuracy.of(answers(name), digits.test.y)}")
+paired = accuracy.mcnemar(answers("int8"), answers("fp32"), digits.test.y)
+print(f"a = int8, b = fp32: {paired}")
+claims.show("06-int8-accuracy", measured=paired)
+
+# %% tags=["nbval-ignore-output"]
+paired = accuracy.mcnemar(answers("sk-int8"), answers("sk"), digits.test.y)
+print(f"a = sk-int8, b = sk: {paired}")
+claims.show("06-sklearn-accuracy", measured=paired)
+
+# %% [markdown]
+# **Options.** The lecture asks for `QUInt8`. The other choice is `QInt8`, and either can have a scale per channel. Do they
+# matter? The choice is made on the validation pictures. The signal-to-noise ratio (SQNR, notebook 05) says how close
+# the outputs are to those of the full file; every 6 dB halve the error.
+
+# %% tags=["nbval-ignore-output"]
+x_val = digits.validation.x
+print("file  weights  per channel    bytes   answers changed   SQNR of the outputs")
+for source in ("fp32", "sk"):
+    full = onnx_models.load(files.path / f"{source}.onnx", device="cpu")
+    for weights, per_channel in (("int8", False), ("int8", True), ("uint8", False), ("uint8", True)):
+        file = onnx_models.quantize_dynamic(
+            full.path, files.path / "option.onnx", weights=weights, per_channel=per_channel
+        )
+        option = onnx_models.load(file.path, device="cpu")
+        changed = (onnx_models.predict(option, x_val) != onnx_models.predict(full, x_val)).sum()
+        row = f"{source:5} {weights:8} {per_channel!s:11} {file.size_bytes:8,} {changed:10} of {len(x_val)}"
+        print(f"{row} {quantization.sqnr(full(x_val), option(x_val)):13.1f} dB")
+
+# %% [markdown]
+# All of them need a byte per weight, so the files are equally large, up to the room for more scales. Hardly an answer
+# changes with any of them. For networks whose weights lie around zero, as here, the kind of integer is no matter of
+# accuracy. It becomes one for other weights. `QInt8` is symmetric: 0 stays exactly 0, and weights of one sign would use
+# half of the integers. `QUInt8` has a zero point and uses all of them.
+#
+# **Exercise 3.** Let a measurement decide. `source` is the path of an ONNX file, `x` an array of inputs. Quantize the file both
+# ways, and return `"int8"` or `"uint8"`: the one whose outputs are closer to those of `source`. Take the largest difference.
+
+
+# %% tags=["exercise"]
+def closer_type(source, x):
+    # solution
+    expected = onnx_models.load(source)(x)
+    differences = {}
+    for weights in ("int8", "uint8"):
+        target = f"{source}.{weights}"
+        onnx_models.quantize_dynamic(source, target, weights=weights)
+        differences[weights] = np.abs(onnx_models.load(target)(x) - expected).max()
+    return min(differences, key=differences.get)
+    # end solution
+
+
+exercises.check("06-types", closer_type)
+
+# %% [markdown]
+# **Latency.** The lecture's table gives ONNX INT8 2 to 3 ms, where ONNX FP32 takes 3. That is 1 to 1.5 times as fast. Your
+# guess for this small network, one picture at a time?
+
+# %%
+exercises.predict("06-int8-small", ..., unit="× as fast")
+
+# %% tags=["nbval-ignore-output"]
+candidates = {"fp32": "fp32", "int8": "int8", "sk": "sk", "sk, int8": "sk-int8"}
+latency = timing.compare(
+    {name: asking(file, one_picture) for name, file in candidates.items()},
+    baseline="fp32",
+    threads=1,
+    max_time=0.6,
+)
+latency
+
+# %% tags=["nbval-ignore-output"]
+claims.show("06-int8-small", measured=latency.ratio("int8"))
+
+# %% [markdown]
+# Compare `int8` with `fp32`, and `sk, int8` with `sk`: the small network has little to gain, the one with 300,000 weights
+# more. So look at widths again, as in notebook 05. Files for it can be written by hand, without any framework. A graph is
+# a list of operators and a dict of arrays:
+
+
+# %%
+def write_layer(width, path):
+    weight = rng.normal(size=(width, width)).astype(np.float32)
+    layer = helper.make_graph(
+        [helper.make_node("MatMul", ["x", "weight"], ["y"])],
+        "layer",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", width])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", width])],
+        [numpy_helper.from_array(weight, "weight")],
+    )
+    onnx.save(helper.make_model(layer, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), path)
+
+
+# %%
+WIDTHS, BATCHES = (64, 256, 1024, 2048), (1, 32)
+for width in WIDTHS:
+    write_layer(width, files.path / f"layer{width}.onnx")
+    onnx_models.quantize_dynamic(files.path / f"layer{width}.onnx", files.path / f"layer{width}-int8.onnx")
+
+
+def measure_grid(progress=lambda share: None):
+    ratios = {}
+    for width in WIDTHS:
+        for batch in BATCHES:
+            x = rng.random((batch, width), dtype=np.float32)
+            pair = {"fp32": asking(f"layer{width}", x), "int8": asking(f"layer{width}-int8", x)}
+            ratios[width, batch] = timing.compare(pair, threads=1, max_time=0.25).ratio("int8")
+            progress(len(ratios) / len(WIDTHS) / len(BATCHES))
+    return plots.crossover.CrossoverGrid.of(ratios, runtime.describe().label)
+
+
+# %% tags=["nbval-ignore-output"]
+widgets.crossover(measure_grid(), measure=measure_grid)
+
+# %% [markdown]
+# If you have run notebook 05, put the two pictures side by side. There, INT8 inside PyTorch began to pay off at a greater
+# width or a smaller one? The arithmetic is the same. What differs is the work around it: here, the steps are fused into one
+# operator.
+#
+# ## 6. What if the scales are fixed beforehand?
+#
+# Dynamic quantization looks for the range of the activations in every call. **Static** quantization looks once, before you
+# ship: it runs the FP32 file on sample data, notes the smallest and the largest number at every place of the graph, and
+# writes the scales into the file. The sample data come from a **calibration reader**, an object with one method that matters:
+# `get_next` returns a dict from input names to arrays, and None when there are no more.
+
+
+# %%
+class PictureReader(CalibrationDataReader):
+    def __init__(self, pictures, batch_size=100):
+        starts = range(0, len(pictures), batch_size)
+        self.batches = iter([pictures[start : start + batch_size] for start in starts])
+
+    def get_next(self):
+        batch = next(self.batches, None)
+        return None if batch is None else {"input": batch}
+
+
+reader = PictureReader(digits.train.x)
+static = onnx_models.quantize_static(files.path / "fp32.onnx", files.path / "static.onnx", reader)
+
+# %% [markdown]
+# The lecture counts about 15 lines for it, beside the data:
+
+# %%
+methods = PictureReader.__init__, PictureReader.get_next
+lines = sum(len(inspect.getsource(method).splitlines()) for method in methods)
+claims.show("06-static-lines", measured=lines + 3)  # the line with `class`, and two for the call
+
+# %% [markdown]
+# What does the runtime make of this file? After fusion, numbers are rounded at the entrance and scaled back at the exit.
+# In between, integers flow from layer to layer, and nobody looks for a range:
+
+# %% tags=["nbval-ignore-output"]
+after = onnx_models.optimized(files.path / "static.onnx", files.path / "optimized.onnx")
+print(", ".join(after.operators))
+
+# %% [markdown]
+# The lecture's table of the three ways says "good" for dynamic quantization and "better" for static. Better in what? Compare how
+# far the outputs of both files are from those of the full one, and what they answer:
+
+
+# %% tags=["nbval-ignore-output"]
+def error(name):
+    """Return the root mean square difference of the logits from those of the FP32 file."""
+    full, other = (onnx_models.load(files.path / f"{n}.onnx", device="cpu") for n in ("fp32", name))
+    return np.sqrt(np.mean((other(x_val) - full(x_val)) ** 2))
+
+
+print(f"error of the logits: dynamic {error('int8'):.4f}, static {error('static'):.4f}")
+print(accuracy.mcnemar(answers("static"), answers("int8"), digits.test.y))
+claims.show("06-static-better", measured=error("static") / error("int8"))
+
+# %% [markdown]
+# A dynamic scale fits the batch that is there. A static one has to fit all pictures that may come, so its steps are
+# wider. And the logits themselves are rounded to 8 bits, too. What static quantization saves is work. Measure all
+# three, and put them on the scoreboard:
+
+# %% tags=["nbval-ignore-output"]
+names = {"onnx-fp32": "fp32", "onnx-int8": "int8", "onnx-int8-static": "static"}
+latency = timing.compare(
+    {variant: asking(file, one_picture) for variant, file in names.items()}, threads=1, max_time=0.6
+)
+for variant, file in names.items():
+    scoreboard.record(
+        variant,
+        size_bytes=onnx_models.true_size(files.path / f"{file}.onnx"),
+        latency=latency.measurements[variant],
+        accuracy=accuracy.of(answers(file), digits.test.y),
+        notebook="06",
+        device="cpu",
+    )
+latency
+
+# %% tags=["nbval-ignore-output"]
+scoreboard.table()
+
+# %% [markdown]
+# **Calibrate with what will come.** The scales are only as good as the pictures that they were made from. Here are four sets.
+# The last one is the accident that happens most often: the pictures were not scaled to 0 to 1, as they were for training.
+
+# %% tags=["nbval-ignore-output"]
+sets = {
+    "all training pictures": digits.train.x,
+    "ten of them": digits.train.x[:10],
+    "one blank picture": np.zeros((1, 64), dtype=np.float32),
+    "not divided by 16": 16 * digits.train.x,
+}
+errors = {}
+for name, pictures in sets.items():
+    file = files.path / "calibrated.onnx"
+    onnx_models.quantize_static(files.path / "fp32.onnx", file, PictureReader(pictures))
+    errors[name] = error("calibrated")
+    changed = (answers("calibrated", digits.validation) != answers("fp32", digits.validation)).sum()
+    print(f"{name:22} error {errors[name]:6.3f}, answers changed: {changed:3} of {len(x_val)}")
+
+# %% tags=["nbval-ignore-output"]
+claims.show("06-calibration", measured=errors["not divided by 16"] / errors["all training pictures"])
+
+# %% [markdown]
+# Pictures that are 16 times too bright make the steps 16 times too wide: of 8 bits, 4 are left. A blank picture is worse. It
+# says that nothing larger than the biases will ever come.
+#
+# **Exercise 4.** Write a reader for the scikit-learn network, whose input is called `x`. It gets a `split` such as
+# `digits.train` and hands out `per_digit` different pictures of every digit, so that no digit is forgotten. How many
+# pictures come in one batch is up to you.
+
+
+# %% tags=["exercise"]
+class BalancedReader(CalibrationDataReader):
+    """Made with BalancedReader(split, per_digit); split.x are the pictures [n, 64], split.y the digits [n]."""
+
+    # solution
+    def __init__(self, split, per_digit):
+        chosen = [split.x[split.y == digit][:per_digit] for digit in range(10)]
+        self.batches = iter(chosen)
+
+    def get_next(self):
+        batch = next(self.batches, None)
+        return None if batch is None else {"x": batch}
+
+    # end solution
+
+
+exercises.check("06-reader", BalancedReader)
+
+# %% [markdown]
+# With your reader, 50 pictures are enough to quantize the scikit-learn network:
+
+# %% tags=["nbval-ignore-output"]
+if "get_next" in vars(BalancedReader):
+    reader = BalancedReader(digits.train, per_digit=5)
+    onnx_models.quantize_static(files.path / "sk.onnx", files.path / "sk-static.onnx", reader)
+    for name in ("sk", "sk-int8", "sk-static"):
+        print(f"{name:9} {accuracy.of(answers(name), digits.test.y)}")
+else:
+    print("Solve exercise 4, and this cell uses your reader.")
+
+# %% [markdown]
+# ## 7. Does it run without PyTorch?
+#
+# So far PyTorch was always there, in this very process. Here is the proof that nobody needs it: a fresh Python, in which
+# `import torch` fails, reads the file and answers the 360 test pictures. Beside it, a fresh Python that does the same
+# with PyTorch. Your guess: how many times as much memory does the one with PyTorch need?
+
+# %%
+exercises.predict("06-small-runtime", ..., unit="times")
+
+# %% tags=["nbval-ignore-output"]
+alone = onnx_models.run_without_torch(files.path / "int8.onnx", digits.test.x)
+alone
+
+# %% tags=["nbval-ignore-output"]
+claims.show("06-without-torch", measured=100 * np.mean(alone.outputs[0].argmax(1) == answers("int8")))
+
+# %% tags=["nbval-ignore-output"]
+beside = onnx_models.run_with_torch(model, digits.test.x)
+print("                    without PyTorch   with PyTorch")
+for name, step in (("import", "import_seconds"), ("first answer after", "seconds")):
+    print(f"{name:18} {getattr(alone, step):11.2f} s {getattr(beside, step):12.2f} s")
+print(f"memory             {alone.memory_bytes / 1e6:10.0f} MB {beside.memory_bytes / 1e6:11.0f} MB")
+claims.show("06-small-runtime", measured=beside.memory_bytes / alone.memory_bytes)
+
+# %% [markdown]
+# For a server that runs for weeks, a second at the start is nothing. For a function in the cloud that starts with each request,
+# or for an app that a finger has just opened, it is everything.
+#
+# **Would you open this file?** There is one more difference. A pickle, and so a `.pt` file or a saved scikit-learn model, is
+# a little program that builds an object. It may call any function of Python. This one calls `print`:
+
+
+# %%
+class Surprise:
+    def __reduce__(self):
+        return print, ("This line was printed by the file, while it was being opened.",)
+
+
+(files.path / "model.pkl").write_bytes(pickle.dumps(Surprise()))
+loaded = pickle.loads((files.path / "model.pkl").read_bytes())
+
+# %% [markdown]
+# It could as well have deleted your files, and you would have been none the wiser. Since version 2.6 PyTorch opens files with
+# `weights_only=True`: arrays, and nothing that runs. What happens to the same object then, and to the same bytes under the name of an ONNX
+# file?
+
+# %%
+torch.save(Surprise(), files.path / "surprise.pt")
+(files.path / "surprise.onnx").write_bytes(pickle.dumps(Surprise()))
+for reader, name in ((torch.load, "surprise.pt"), (onnx_models.load, "surprise.onnx")):
+    try:
+        reader(files.path / name)
+    except (pickle.UnpicklingError, ValueError) as error:
+        print(f"{name}: refused with {type(error).__name__}")
+
+# %% [markdown]
+# An ONNX file cannot call anything. It can only name operators, and the runtime knows which there are. A hostile file can still
+# crash a runtime that has a bug, or ask for more memory than you have. But it does not come with instructions of its own.
+
+# %% tags=["nbval-ignore-output"]
+known = {schema.name for schema in onnx.defs.get_all_schemas()}
+used = {operator for file in (fp32, int8, static, sk) for operator in file.operators}
+print(f"ONNX knows {len(known)} operators; our files use {len(used)}: {', '.join(sorted(used))}")
+claims.show("06-operators", measured=sorted(used - known) == [])
+
+# %% [markdown]
+# **And the GPU?** The same file runs there: ONNX Runtime calls the hardware that it runs on a *provider*. Which one you have depends on
+# which ONNX Runtime is installed.
+
+# %% tags=["nbval-ignore-output"]
+runner = onnx_models.load(files.path / "wide.onnx", device="auto")
+print(f"providers in this ONNX Runtime: {', '.join(onnxruntime.get_available_providers())}")
+if runner.provider == "CUDA":
+    x = rng.random((512, 64), dtype=np.float32)
+    on_cpu = asking("wide", x)
+    print(timing.compare({"CPU": on_cpu, "CUDA": lambda: runner(x)}, threads=1, max_time=1))
+else:
+    print(runner.note or "There is no GPU here, so there is nothing to compare: this notebook ran on the CPU.")
+
+# PANEL
+# %% [markdown]
+# ## Quiz
+
+# %%
+exercises.quiz("06")
+
+# %% [markdown]
+# ## What you should remember
+#
+# 1. An ONNX file holds operators and numbers. A runtime of a few dozen MB is enough to run it, PyTorch is not needed.
+# 2. After an export, compare the answers, weigh all files that belong to it, and try another batch size.
+# 3. INT8 needs a quarter of the bytes for the weights, with the same accuracy here. Whether it is faster depends on the width.
+# 4. Static quantization saves work and needs sample data like those that will come. It is not the more accurate one.
+# 5. Opening a pickle runs it. Opening an ONNX file does not.
+#
+# ## Where to go next
+#
+# Notebook 07 removes weights from the network, notebook 08 trains a smaller one. The dashboard puts all variants side by side,
+# the files of this notebook among them.
