@@ -68,6 +68,7 @@ def accuracy(
     return [*made, ax.legend()] if several else made
 
 
+@style.look()
 def sensitivity(
     ax: Axes, sparsities: ArrayLike, accuracies: Mapping[str, ArrayLike], *, title: str = ""
 ) -> list[Artist]:
@@ -77,11 +78,13 @@ def sensitivity(
     """
     if not isinstance(accuracies, Mapping):
         raise TypeError(f"accuracies must name the layers; got {type(accuracies).__name__}")
-    means = {name: np.mean(np.median(seeds, axis=1)) for name, seeds in accuracies.items()}
-    sentence = title or f"Pruning {min(means, key=means.get)} costs most"
-    return accuracy(
-        ax, sparsities, accuracies, x_label="weights pruned in this layer alone (%)", title=sentence
+    made = accuracy(
+        ax, sparsities, accuracies, x_label="weights pruned in this layer alone (%)", title=title or " "
     )
+    if not title:
+        means = {name: np.mean(np.median(seeds, axis=1)) for name, seeds in accuracies.items()}
+        ax.set_title(f"Pruning {min(means, key=means.get)} costs most")
+    return made
 
 
 @style.look()
@@ -177,13 +180,9 @@ def pays(name: str, sparsities: ArrayLike, lows: ArrayLike) -> str:
     """Return in one sentence from which sparsity on the interval lies above 1×."""
     faster = np.asarray(lows) > 1
     tail = int(np.logical_and.accumulate(faster[::-1]).sum())
-    if not tail:
-        return (
-            f"{name} pays off at no measured sparsity"
-            if not faster.any()
-            else f"{name} pays off here and there"
-        )
-    return f"{name} pays off from {100 * np.asarray(sparsities)[-tail]:.3g} % zeros on"
+    if tail:
+        return f"{name} pays off from {100 * np.asarray(sparsities)[-tail]:.3g} % zeros on"
+    return f"{name} pays off {'only at some sparsities' if faster.any() else 'at no measured sparsity'}"
 
 
 def kept_colours() -> Colormap:

@@ -31,8 +31,8 @@ def pruning(networks: Ensemble, x: ArrayLike, y: ArrayLike, *, network: int = 0)
 
     networks: a models.Ensemble; x [n, features], y class numbers [n]; matrix and histogram show number
     ``network``. Controls: share, mode (the smallest weights, or the weakest neurons). Every accuracy is
-    measured once, when the panel is made. Errors: TypeError or ValueError for what is no Ensemble, has no
-    hidden layer, or does not fit.
+    measured once, when the panel is made; the band holds the middle 80 % of the networks.
+    Errors: TypeError or ValueError for what is no Ensemble, has no hidden layer, or does not fit.
     """
     if not isinstance(networks, Ensemble):
         raise TypeError(f"networks must be a models.Ensemble; got {type(networks).__name__}")
@@ -47,7 +47,10 @@ def pruning(networks: Ensemble, x: ArrayLike, y: ArrayLike, *, network: int = 0)
             options=labelled, value=view.edge("unstructured"), description="pruned"
         ),
         "mode": ipywidgets.ToggleButtons(
-            options=[(f"{THINGS[mode]} ({mode})", mode) for mode in MODES], value=MODES[0], description="what"
+            options=[(f"{THINGS[mode]} ({mode})", mode) for mode in MODES],
+            value=MODES[0],
+            description="what",
+            style={"button_width": "auto"},
         ),
     }
     return Panel(view, controls)
@@ -147,7 +150,7 @@ class PruningView(View):
     def edge(self, mode: str) -> float:
         """Return the last share before the accuracy is more than three points below that of the dense."""
         medians = np.array([cut.band[0] for cut in self.cuts[mode]])
-        steady = np.logical_and.accumulate(medians >= medians[0] - AT_THE_EDGE)
+        steady = np.logical_and.accumulate(medians > medians[0] - AT_THE_EDGE)
         return SHARES[int(steady.sum()) - 1]
 
     def update(self, share: float, mode: str) -> dict[str, Any]:
@@ -181,8 +184,8 @@ class PruningView(View):
         things, lost = THINGS[shown["mode"]], 100 * shown["lost"]
         self.count.set_text(f"{shown['gone']:,} of {shown['total']:,} {things} go")
         self.reading.set_text(
-            f"median {100 * shown['accuracy']:.1f} % "
-            f"(middle 80 %: {100 * shown['low']:.1f} to {100 * shown['high']:.1f})"
+            f"median {100 * shown['accuracy']:.1f} %, "
+            f"band {100 * shown['low']:.1f} to {100 * shown['high']:.1f}"
         )
         price = f"{lost:.1f} points of accuracy lost" if lost >= 0.05 else "no accuracy lost"
         share = f"{100 * shown['share']:.0f} % of the {things} pruned: {price}"
