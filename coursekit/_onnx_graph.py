@@ -81,16 +81,23 @@ class Graph:
         """The bytes of all weights."""
         return sum(weight.nbytes for node in self.nodes for weight in node.weights)
 
-    def fusions(self, before: "Graph") -> tuple[Fusion, ...]:
-        """Return the operators here that ``before`` does not know, each with those it stands for.
+    def origins(self, before: "Graph") -> tuple[tuple[int, ...], ...]:
+        """Return for every operator here the numbers of those in ``before`` that did its work.
 
-        Found by the names of values, which optimisers keep at the ends of what they fuse; where one made up
-        new names, ``parts`` is empty.
+        Found by the names of values, which optimisers keep at the ends of what they fuse; empty where one
+        made up new names.
         """
-        new = [number for number, node in enumerate(self.nodes) if node.op not in before.operators]
-        return tuple(Fusion(n, self.nodes[n].op, before._between(self.nodes[n])) for n in new)
+        return tuple(before._between(node) for node in self.nodes)
 
-    def _between(self, fused: Node) -> tuple[str, ...]:
+    def fusions(self, before: "Graph") -> tuple[Fusion, ...]:
+        """Return the operators here whose kind ``before`` does not know, each with those it stands for."""
+        return tuple(
+            Fusion(number, node.op, tuple(before.nodes[each].op for each in origin))
+            for number, (node, origin) in enumerate(zip(self.nodes, self.origins(before), strict=True))
+            if node.op not in before.operators
+        )
+
+    def _between(self, fused: Node) -> tuple[int, ...]:
         """Return the operators that lead from the inputs of ``fused`` to its outputs, in running order."""
         makers = {value: number for number, node in enumerate(self.nodes) for value in node.outputs}
         found: set[int] = set()
@@ -101,7 +108,7 @@ class Graph:
                 found.add(number)
                 reads = [value for value in self.nodes[number].inputs if value not in fused.inputs]
                 wanted += [makers[value] for value in reads if value in makers]
-        return tuple(self.nodes[number].op for number in sorted(found))
+        return tuple(sorted(found))
 
     def _rows(self) -> list[tuple[str, str, str]]:
         return [

@@ -15,6 +15,7 @@ __all__ = [
     "memory",
     "needs",
     "numbers",
+    "onnx_graph",
     "pareto",
     "pipeline",
     "profiles",

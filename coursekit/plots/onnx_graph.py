@@ -1,0 +1,283 @@
+"""The graph in an ONNX file as a picture, and what ONNX Runtime makes of it, side by side.
+
+The unit is one pixel at normal size, y points down; in presenter mode all of it grows.
+"""
+
+import functools
+import itertools
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.font_manager import FontProperties
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+from matplotlib.textpath import TextPath
+
+from coursekit import _display
+from coursekit.onnx_models import Graph, Node
+from coursekit.plots import style
+from coursekit.plots._graph_layout import Layout, layout
+from coursekit.plots.page import page, tint
+
+NAME, NOTE, TITLE = 11.0, 10.0, 12.1  # points at normal size
+PITCH, HIGH = 44.0, 30.0  # pixels from one row to the next, and of a box
+PAD, GAP, EDGE, HEAD = 9.0, 14.0, 8.0, 44.0
+PIXELS_PER_POINT = style.DPI / 72
+LEAST_TO_NOTE = 32  # bytes of weights below which a note would say nothing
+BETWEEN = 34.0  # pixels between two graphs
+TITLES = ("As exported", "As ONNX Runtime runs it")
+ALT = (
+    "The operators of an ONNX file as boxes from input to output, with the shapes and sizes of their weights."
+)
+ALT_PAIR = (
+    "The operators of an ONNX file before and after ONNX Runtime's optimisation, side by side; fused "
+    "operators have a thick edge and stand beside those they replace."
+)
+
+
+@dataclass(frozen=True)
+class Box:
+    """One operator, or an end of the graph, on the page: its middle, its size and what is written."""
+
+    x: float
+    y: float
+    wide: float
+    high: float
+    text: str
+    note: str = ""
+    side: int = 1  # where the note stands: 1 right, -1 left
+    fused: bool = False
+    stored: bool = False
+    end: bool = False
+
+
+def picture(graph: Graph, *, title: str = "", alt: str = ALT) -> style.Picture:
+    """Return a picture of one graph, as large as the graph needs.
+
+    Errors: ValueError for more operators than can be read.
+    """
+    boxes, wide, high = _placed(graph, layout(graph), EDGE)
+    wide = max(wide, EDGE + _width(title or graph.name, TITLE, "bold"))
+    figure = style.figure((wide + EDGE) / style.DPI, high / style.DPI, alt=alt)
+    _drawn(page(figure, wide + EDGE, high), graph, boxes, title or graph.name, EDGE)
+    return figure
+
+
+def side_by_side(
+    before: Graph, after: Graph, *, titles: Sequence[str] = TITLES, alt: str = ALT_PAIR
+) -> style.Picture:
+    """Return a picture of a graph and of what an optimiser made of it, each operator beside its origin.
+
+    A fused operator is as tall as the operators whose work it does, and lists them.
+    Errors: ValueError for more operators than can be read.
+    """
+    places = layout(before)
+    left, wide, high = _placed(before, places, EDGE)
+    right, end, high_too = _placed_beside(
+        after, before, places, max(wide, _width(titles[0], TITLE, "bold")) + BETWEEN
+    )
+    end = max(end, right[0].x - right[0].wide / 2 + _width(titles[1], TITLE, "bold")) + EDGE
+    high = max(high, high_too)
+    figure = style.figure(end / style.DPI, high / style.DPI, alt=alt)
+    ax = page(figure, end, high)
+    _drawn(ax, before, left, titles[0], EDGE)
+    _drawn(ax, after, right, titles[1], min(box.x - box.wide / 2 for box in right))
+    return figure
+
+
+def draw(ax: Axes, graph: Graph, *, title: str = "") -> list[Artist]:
+    """Draw one graph on ``ax``, which becomes a page as large as the graph needs; return the artists.
+
+    ``picture`` chooses a figure of the right size by itself. Errors: as ``picture``.
+    """
+    boxes, wide, high = _placed(graph, layout(graph), EDGE)
+    ax.set(xlim=(0, wide + EDGE), ylim=(high, 0))
+    ax.set_axis_off()
+    return _drawn(ax, graph, boxes, title or graph.name, EDGE)
+
+
+def _placed(
+    graph: Graph, places: Layout, left: float, fused: Container[int] = ()
+) -> tuple[list[Box], float, float]:
+    """Return the boxes of the operators and of both ends, the right edge and the bottom."""
+    notes = [_note(node) for node in graph.nodes]
+    wide = [_width(node.op, NAME, "bold") + 2 * PAD for node in graph.nodes]
+    middles: dict[int, float] = {}
+    for column in sorted(set(places.columns), reverse=True):
+        members = [number for number, each in enumerate(places.columns) if each == column]
+        room = max(_width(notes[number], NOTE) for number in members) + GAP * any(notes[n] for n in members)
+        box = max(wide[number] for number in members)
+        if column == 0:
+            box = max(
+                box, *(_width(", ".join(names), NAME) + 3 * PAD for names in (graph.inputs, graph.outputs))
+            )
+        middles[column] = left + (0 if column == 0 else room) + box / 2
+        left += room + box + GAP * (column > 0)
+    boxes = [
+        Box(
+            middles[column],
+            HEAD + (row + 0.5) * PITCH,
+            wide[number],
+            HIGH,
+            graph.nodes[number].op,
+            notes[number],
+            1 if column == 0 else -1,
+            fused=number in fused,
+            stored=bool(notes[number]),
+        )
+        for number, (row, column) in enumerate(zip(places.rows, places.columns, strict=True))
+    ]
+    last = max(places.rows) + 1
+    ends = [_end(graph.inputs, middles[0], 0), _end(graph.outputs, middles[0], last)]
+    right = max([left, *(box.x + box.wide / 2 for box in ends)])
+    return [*boxes, *ends], right, HEAD + (last + 1) * PITCH + EDGE
+
+
+def _placed_beside(
+    after: Graph, before: Graph, places: Layout, left: float
+) -> tuple[list[Box], float, float]:
+    """Return the boxes of ``after``, each beside the operators of ``before`` whose work it does."""
+    origins = after.origins(before)
+    fused = {fusion.node: fusion for fusion in after.fusions(before)}
+    spans = [_span(origin, places) for origin in origins]
+    if not all(origins) or not _apart(spans):  # no place of its own for each: a layout as usual
+        return _placed(after, layout(after), left, fused)
+    texts = [_fused_text(node, fused.get(number)) for number, node in enumerate(after.nodes)]
+    notes = [_note(node) for node in after.nodes]
+    wide = [_widest(text) + 2 * PAD for text in texts]
+    middle = left + max(wide) / 2
+    boxes = []
+    for number, (first, last) in enumerate(spans):
+        y, high = HEAD + ((first + last) / 2 + 0.5) * PITCH, (last - first) * PITCH + HIGH
+        look = {"fused": number in fused, "stored": bool(notes[number])}
+        boxes.append(Box(middle, y, wide[number], high, texts[number], notes[number], **look))
+    last = max(places.rows) + 1
+    ends = [_end(after.inputs, middle, 0), _end(after.outputs, middle, last)]
+    right = left + max(wide) + GAP + max(_width(note, NOTE) for note in notes)
+    return [*boxes, *ends], right, HEAD + (last + 1) * PITCH + EDGE
+
+
+def _span(origin: Sequence[int], places: Layout) -> tuple[int, int]:
+    """Return the first and last row of these operators: of those in the middle column, if there are any."""
+    middle = [places.rows[each] for each in origin if places.columns[each] == 0]
+    rows = middle or [places.rows[each] for each in origin] or [0]
+    return min(rows), max(rows)
+
+
+def _apart(spans: Sequence[tuple[int, int]]) -> bool:
+    ordered = sorted(spans)
+    return all(last < first for (_, last), (first, _) in itertools.pairwise(ordered))
+
+
+def _widest(text: str) -> float:
+    """Return the width of the widest line; the first one is bold."""
+    first, *others = text.split("\n")
+    return max(_width(first, NAME, "bold"), *(_width(line, NOTE) for line in others), 0.0)
+
+
+def _fused_text(node: Node, fusion: object) -> str:
+    parts = getattr(fusion, "parts", ())
+    if len(parts) < 2:
+        return node.op
+    counts: Mapping[str, int] = {part: parts.count(part) for part in dict.fromkeys(parts)}
+    listed = [f"{count} × {part}" if count > 1 else part for part, count in counts.items()]
+    return "\n".join(
+        [node.op, *(f"{'=' if not number else '+'} {part}" for number, part in enumerate(listed))]
+    )
+
+
+def _note(node: Node) -> str:
+    nbytes = sum(weight.nbytes for weight in node.weights)
+    if nbytes < LEAST_TO_NOTE:
+        return ""
+    most = max(len(weight.shape) for weight in node.weights)
+    shapes = [weight.shape for weight in node.weights if len(weight.shape) == most]
+    largest = max(shapes, key=lambda shape: int(np.prod(shape)))
+    return f"{'×'.join(map(str, largest))}, {_display.size(nbytes)}"
+
+
+def _end(names: Sequence[str], x: float, row: int) -> Box:
+    text = ", ".join(names)
+    return Box(x, HEAD + (row + 0.5) * PITCH, _width(text, NAME) + 3 * PAD, HIGH, text, end=True)
+
+
+@style.look()
+def _drawn(ax: Axes, graph: Graph, boxes: list[Box], title: str, left: float) -> list[Artist]:
+    """Draw the boxes and the arrows between them; sizes of type follow the page's."""
+    unit = ax.bbox.width / abs(np.diff(ax.get_xlim())[0])
+    made: list[Artist] = [ax.text(left, HEAD / 2, title, fontsize=TITLE * unit, weight="bold", va="center")]
+    for box in boxes:
+        made += _box(ax, box, unit)
+    ends = {"in": len(boxes) - 2, "out": len(boxes) - 1}
+    pairs = dict.fromkeys(
+        (
+            ends["in"] if edge.source is None else edge.source,
+            ends["out"] if edge.target is None else edge.target,
+        )
+        for edge in graph.edges
+    )
+    return made + [_arrow(ax, boxes[source], boxes[target], unit) for source, target in pairs]
+
+
+def _box(ax: Axes, box: Box, unit: float) -> list[Artist]:
+    colour = style.ORANGE if box.fused else style.BLUE if box.stored else style.GREY
+    patch = FancyBboxPatch(
+        (box.x - box.wide / 2, box.y - box.high / 2),
+        box.wide,
+        box.high,
+        boxstyle=f"round,pad=0,rounding_size={HIGH / 2 if box.end else 4}",
+        facecolor="white" if box.end else tint(colour, 0.25),
+        edgecolor=style.VERMILLION if box.fused else colour,
+        linewidth=(2.6 if box.fused else 1.2) * unit,
+        zorder=3,
+    )
+    ax.add_patch(patch)
+    first, _, rest = box.text.partition("\n")
+    look = {"ha": "center", "va": "center", "zorder": 4, "linespacing": 1.35}
+    lift = (rest.count("\n") + 1) * NAME * PIXELS_PER_POINT * 1.35 / 2 if rest else 0.0
+    heavy = {"fontsize": NAME * unit, "weight": "bold" if box.fused else "normal"}
+    texts = [ax.text(box.x, box.y - lift, first, **heavy, **look)]
+    if rest:
+        below = box.y + NAME * PIXELS_PER_POINT * 1.35 / 2
+        texts.append(ax.text(box.x, below, rest, fontsize=NOTE * unit, color=style.INK, **look))
+    if box.note:
+        beside = box.x + box.side * (box.wide / 2 + PAD)
+        align = {"ha": "left" if box.side > 0 else "right", "va": "center", "zorder": 4}
+        texts.append(ax.text(beside, box.y, box.note, fontsize=NOTE * unit, color=style.BLUE, **align))
+    return [patch, *texts]
+
+
+def _arrow(ax: Axes, source: Box, target: Box, unit: float) -> Artist:
+    """Draw an arrow downwards; between columns it goes along the rows, so that it crosses no box."""
+    start, end = (source.x, source.y + source.high / 2), (target.x, target.y - target.high / 2)
+    bend = "arc3,rad=0"
+    if abs(source.x - target.x) > 1:
+        if target.side < 0:  # out to a side column: first across, then down
+            start, bend = (source.x - source.wide / 2, source.y), "angle,angleA=180,angleB=90,rad=5"
+        else:  # back to the middle: first down, then across
+            end, bend = (target.x - target.wide / 2, target.y), "angle,angleA=90,angleB=180,rad=5"
+    elif end[1] - start[1] > 2 * PITCH:
+        bend = "arc3,rad=0.5"
+    arrow = FancyArrowPatch(
+        start,
+        end,
+        arrowstyle="-|>",
+        mutation_scale=11 * unit,
+        connectionstyle=bend,
+        shrinkA=0,
+        shrinkB=0,
+        color=style.INK,
+        linewidth=1.2 * unit,
+        zorder=2,
+    )
+    ax.add_patch(arrow)
+    return arrow
+
+
+@functools.cache
+def _width(text: str, points: float, weight: str = "normal") -> float:
+    """Return how wide ``text`` is in pixels at normal size."""
+    font = FontProperties(weight=weight, size=points * PIXELS_PER_POINT)
+    return TextPath((0, 0), text, prop=font).get_extents().width if text else 0.0
