@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import binomtest
+from scipy.stats import binomtest, t, ttest_rel
 
 from coursekit import accuracy
 
@@ -197,3 +197,62 @@ def test_difference_covers_the_truth_in_19_of_20_samples():
 def test_difference_reads_as_a_sentence():
     text = str(accuracy.difference(*answers(80, 10, 2, 8)))
     assert re.fullmatch(r"\+0\.080 \(95 % interval \+0\.\d{3} to \+0\.\d{3}, paired\)", text)
+
+
+@given(
+    st.lists(st.tuples(st.floats(-5, 5), st.floats(-5, 5)), min_size=2, max_size=40),
+    st.floats(0.01, 0.999),
+)
+def test_paired_is_scipys_interval_of_students_paired_test(pairs, confidence):
+    a, b = np.array(pairs).T
+    found = accuracy.paired(a, b.tolist(), confidence)
+    gaps = a - b
+    half = t.ppf((1 + confidence) / 2, len(gaps) - 1) * gaps.std(ddof=1) / np.sqrt(len(gaps))
+    assert found.mean == pytest.approx(gaps.mean(), abs=1e-12)
+    assert (found.low, found.high) == pytest.approx((gaps.mean() - half, gaps.mean() + half), abs=1e-9)
+    assert (found.wins, found.losses, found.ties) == ((a > b).sum(), (a < b).sum(), (a == b).sum())
+    expected = "a better" if found.low > 0 else "b better" if found.high < 0 else "same"
+    assert found.verdict == expected
+
+
+@pytest.mark.parametrize("pairs", [2, 3, 4, 5, 20, 21, 1000])
+@pytest.mark.parametrize("confidence", [0.5, 0.95, 0.9999])
+def test_paired_uses_students_quantile(pairs, confidence):
+    a, b = np.arange(pairs) % 3 + 1.0, np.zeros(pairs)
+    theirs = ttest_rel(a, b).confidence_interval(confidence)
+    found = accuracy.paired(a, b, confidence)
+    assert (found.low, found.high) == pytest.approx((theirs.low, theirs.high), rel=1e-9)
+
+
+def test_paired_covers_the_truth_in_19_of_20_samples_and_turns_its_sign():
+    rng = np.random.default_rng(0)
+    found = [accuracy.paired(one, np.zeros(8)) for one in rng.normal(0.3, 2, (2000, 8))]
+    assert 0.935 <= np.mean([one.low <= 0.3 <= one.high for one in found]) <= 0.965
+    a, b = rng.normal(0, 1, (2, 9))
+    one, other = accuracy.paired(a, b), accuracy.paired(b, a)
+    assert (one.low, one.high, one.wins) == pytest.approx((-other.high, -other.low, other.losses))
+
+
+def test_paired_reads_as_a_sentence():
+    found = accuracy.paired([0.95, 0.94, 0.96, 0.93], [0.90, 0.92, 0.91, 0.93])
+    expected = r"\+0\.0300 \(95 % interval -0\.0090 to \+0\.0690; 3 wins, 0 losses, 1 ties\)"
+    assert re.fullmatch(expected, str(found)), str(found)
+    assert repr(found) == str(found)
+    assert "3 wins" in found._repr_html_()
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "confidence", "says"),
+    [
+        ([1.0], [0.5], 0.95, "equally long, at least 2; got 1 and 1"),
+        ([1.0, 2.0], [0.5], 0.95, "got 2 and 1"),
+        ([1.0, float("nan")], [0.5, 1.0], 0.95, "a must be finite"),
+        ([[1.0, 2.0]], [0.5, 1.0], 0.95, "a must have 1"),
+        ([], [], 0.95, "a is empty"),
+        ([1.0, 2.0], [0.5, 1.0], 1.0, "confidence"),
+        ([1.0, 2.0], [0.5, 1.0], 0.0, "confidence"),
+    ],
+)
+def test_paired_refuses_what_it_cannot_answer(a, b, confidence, says):
+    with pytest.raises(ValueError, match=says):
+        accuracy.paired(a, b, confidence)
