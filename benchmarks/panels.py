@@ -58,7 +58,13 @@ def _stops(control: ipywidgets.Widget) -> list[Any]:
 
 def _arguments(name: str) -> tuple[Any, ...]:
     """Return what a panel cannot do without: measurements, and any made-up ones will do here."""
-    made = {"crossover": _grid, "slo": _curve, "dynamic_batching": _curve, "roofline_chart": _roof}
+    made = {
+        "crossover": _grid,
+        "slo": _curve,
+        "dynamic_batching": _curve,
+        "roofline_chart": _roof,
+        "pruning": _networks,
+    }
     return made[name]() if name in made else ()
 
 
@@ -83,6 +89,14 @@ def _roof() -> tuple[Any, ...]:
     roof = Roof(35e9, {"fp32": 2e11, "bf16": 4e11, "int8": 8e11}, cache_bandwidth=1e11)
     keys = [(batch, precision, source) for precision in roof.peaks for source in SOURCES for batch in BATCHES]
     return roof, [Point(*key, linear(1024, 1024, *key[:2]), 1e-3) for key in keys]
+
+
+def _networks() -> tuple[Any, ...]:
+    import torch
+
+    from coursekit.models import DIGITS_WIDTHS, start_many
+
+    return start_many(DIGITS_WIDTHS, range(20)), torch.rand(360, 64), torch.arange(360) % 10
 
 
 def _ms(seconds: float) -> str:
