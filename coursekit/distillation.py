@@ -91,12 +91,17 @@ class Experiment:
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Grid:
-    """Mean gain in test accuracy over the seeds, [temperatures, alphas], of one set-up."""
+    """Every seed's gain in test accuracy, ``gains`` [temperatures, alphas, seeds], of one set-up."""
 
     setup: Setup
     temperatures: tuple[float, ...]
     alphas: tuple[float, ...]
-    gain: NDArray[np.float64]
+    gains: NDArray[np.float64]
+
+    @property
+    def gain(self) -> NDArray[np.float64]:
+        """The mean over the seeds, [temperatures, alphas]."""
+        return self.gains.mean(-1)
 
     def __repr__(self) -> str:
         t, a = np.unravel_index(self.gain.argmax(), self.gain.shape)
@@ -150,8 +155,8 @@ def grid(
     times = len(axes[0]) * len(axes[1])
     wide = Task(task.setup, task.seeds * times)
     students = wide.distilled(logits.repeat(times, 1, 1), points[:, 0], points[:, 1])
-    gain = wide.test(students).reshape(times, -1) - task.test(task.hard())
-    return Grid(task.setup, *axes, gain.mean(1).reshape(len(axes[0]), len(axes[1])))
+    gains = wide.test(students).reshape(times, -1) - task.test(task.hard())
+    return Grid(task.setup, *axes, gains.reshape(len(axes[0]), len(axes[1]), -1))
 
 
 def _task(setup: str | Setup, seeds: Sequence[int]) -> Task:

@@ -512,6 +512,7 @@ def test_the_grid_holds_what_single_experiments_give():
         for j, a in enumerate(found.alphas):
             one = distillation.experiment(replace(setup, temperature=t, alpha=a), [0, 1])
             assert found.gain[i, j] == pytest.approx(one.difference.mean, abs=2.1 / 360)
+            np.testing.assert_allclose(found.gains[i, j], one.soft - one.hard, atol=3.1 / 360)
     assert "best at T" in str(found)
 
 

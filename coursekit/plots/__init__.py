@@ -11,6 +11,7 @@ __all__ = [
     "bits",
     "comparison",
     "crossover",
+    "distillation",
     "gains",
     "memory",
     "needs",
