@@ -33,7 +33,7 @@ REVEAL_FILES = (
 )
 # Heights in lines of text, as deck/deck.css has them: a page holds 19 lines of 110 characters.
 PAGE, WIDTH, CODE_WIDTH = 19.0, 110, 93
-HEADING, GAP, CODE_LINE, ROW, CARD_LINE = 2.0, 0.5, 0.78, 1.05, 0.9
+HEADING, GAP, CODE_LINE, ROW, CARD_LINE = 1.0, 0.5, 0.78, 1.05, 0.9
 PICTURE = 11.0  # at least; on the page it takes what is left
 FORMULA = re.compile(
     r"(?P<code>```.*?```|`[^`\n]*`)|\$\$(?P<block>.+?)\$\$|\$(?P<inline>[^$\n]+)\$", re.DOTALL
@@ -93,7 +93,8 @@ def paged(cells: list[NotebookNode]) -> Iterator[NotebookNode]:
         # Text announces the code below it: better both on the next page than the text alone on this one.
         company = lines(after) if part.cell_type == "markdown" and after and slide_type(after) == "-" else 0.0
         opens = slide_type(part) in ("slide", "subslide")
-        if opens or (used and used + lines(part) + company > PAGE):
+        only_heading = used <= 1 + HEADING + GAP
+        if opens or (not only_heading and used + lines(part) + company > PAGE):
             used = 0.0
             part.metadata["slideshow"] = {"slide_type": slide_type(part) if opens else "subslide"}
         used += lines(part)
