@@ -3,10 +3,11 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN     = $(VENV)/bin
 READY   = $(VENV)/.ready
+WEB     = $(VENV)/.web
 PORT   ?= 8888
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test places notebooks lint bench links
+.PHONY: help lab test places notebooks site slides lint bench links
 
 help:  ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -19,17 +20,27 @@ $(READY): requirements.txt pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
+$(WEB): $(READY) requirements-site.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-site.txt
+	@touch $@
+
 lab: $(READY)  ## open the notebooks in JupyterLab, on this machine only
 	$(BIN)/python tools/lab.py --port $(PORT)
 
 test: $(READY)  ## run every test, the notebooks included
 	$(BIN)/python -m pytest
 
-places: $(READY)  ## imitate Colab, Binder, a browser, hostile machines (Linux, apt's chromium)
+places: $(READY) $(WEB)  ## imitate Colab, Binder, a browser, hostile machines (Linux, apt's chromium)
 	$(BIN)/python -m pytest -m places -n 2 --dist loadfile tests/places
 
 notebooks: $(READY)  ## rebuild the notebooks whose master changed (ALL=1: all of them)
 	$(BIN)/python tools/build_notebooks.py $(if $(ALL),--all)
+
+site: $(WEB)  ## build the course site, to be read without a kernel, in build/site
+	$(BIN)/python tools/course_site.py
+
+slides: $(WEB)  ## build a reveal.js deck for every notebook in build/slides
+	$(BIN)/python tools/slides.py
 
 lint: $(READY)  ## ruff over package, tools, tests and masters
 	$(BIN)/ruff check .
