@@ -16,6 +16,7 @@ __all__ = [
     "click_a_bit",
     "context_growth",
     "crossover",
+    "draw_a_digit",
     "dynamic_batching",
     "encode_stepper",
     "noise",
@@ -28,6 +29,7 @@ __all__ = [
     "slo",
     "sparse_bytes",
     "staircase",
+    "temperature",
     "will_it_fit",
 ]
 
