@@ -30,6 +30,7 @@ __all__ = [
     "scoreboard",
     "serving",
     "timing",
+    "variants",
     "widgets",
 ]
 

@@ -19,7 +19,17 @@ PACKAGE = ROOT / "coursekit"
 LAYERS = (
     {"runtime", "data", "serving"},
     {"floats", "quantization", "dynamic", "memory", "models", "pruning", "distillation", "onnx_models"},
-    {"timing", "accuracy", "batching", "launches", "profiles", "roofline", "scoreboard", "claims"},
+    {
+        "timing",
+        "accuracy",
+        "batching",
+        "launches",
+        "profiles",
+        "roofline",
+        "scoreboard",
+        "claims",
+        "variants",
+    },
     {"exercises"},
     {"plots"},
     {"widgets"},

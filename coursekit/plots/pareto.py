@@ -1,0 +1,140 @@
+"""Variants of a network in the plane of size and latency, and their accuracies, each with its interval."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise, product
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.lines import Line2D
+from matplotlib.text import Annotation
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.transforms import Bbox, IdentityTransform
+from numpy.typing import NDArray
+
+from coursekit import _display
+from coursekit._variants_rows import FITS, OUT, UNSURE, Row, Sitting
+from coursekit.plots import style
+from coursekit.plots.comparison import describe
+
+COLOURS = {FITS: style.BLUE, UNSURE: style.ORANGE, OUT: style.GREY}
+MARKERS = {FITS: "o", UNSURE: "D", OUT: "x"}
+ROOM = 1.7  # the axes reach so many times beyond the smallest and the largest
+STEPS = (1, 2, 5)  # of a decade, where ticks stand
+WIDE = 80  # from this ratio of the ends on, there is room for decades only
+# Where a name may stand around its dot: eight directions, near ones first.
+DIRECTIONS = ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, 1), (1, -1), (-1, -1))
+NEAR, FURTHER = 9.0, 14.0  # points from the dot
+FAR = 20.0  # from here on, a line leads to the dot
+RINGS = 40
+EDGE = 4.0  # pixels that stay free at the axes' edges
+CLEAR = 7.0  # points around a dot that stay free
+
+
+@dataclass(frozen=True)
+class Points:
+    """The artists of ``tradeoff``: quartile bars and names in the rows' order, lines to names far away."""
+
+    bars: LineCollection
+    names: list[Annotation]
+    leaders: LineCollection
+    front: Line2D
+
+
+@style.look()
+def tradeoff(ax: Axes, sitting: Sitting) -> Points:
+    """Draw time against size with the quartiles; ``place_names`` and ``front_line`` complete the picture."""
+    sizes = np.array([row.size_bytes for row in sitting], float)
+    times = np.array([(row.latency_low, row.latency, row.latency_high) for row in sitting])
+    ax.set_xscale("log")
+    ax.set_yscale("log")
+    ax.set_xlim(sizes.min() / ROOM, sizes.max() * ROOM)
+    ax.set_ylim(times.min() / ROOM, times.max() * ROOM)
+    for axis, show in ((ax.xaxis, _display.size), (ax.yaxis, _display.seconds)):
+        low, high = axis.get_view_interval()
+        axis.set_major_locator(LogLocator(subs=STEPS if high / low < WIDE else (1,)))
+        axis.set_major_formatter(FuncFormatter(lambda value, _, show=show: _brief(show(value))))
+        axis.set_minor_formatter(NullFormatter())
+    (line,) = ax.plot([], [], color=style.INK, linewidth=1.4, dashes=(4, 2), zorder=3)
+    bars = ax.vlines(sizes, times[:, 0], times[:, 2], linewidth=4, alpha=0.45, zorder=4)
+    leaders = LineCollection([], color=style.GREY, linewidth=0.8, zorder=3.5, transform=IdentityTransform())
+    ax.add_collection(leaders, autolim=False)
+    describe(ax, "size of the file", "time for one picture (quartiles)")
+    names = [
+        ax.annotate(row.name, (size, time), (0, 0), textcoords="offset points", zorder=6)
+        for row, size, time in zip(sitting, sizes, times[:, 1], strict=True)
+    ]
+    for name in names:
+        name.set_in_layout(False)
+    return Points(bars, names, leaders, line)
+
+
+@style.look()
+def accuracies(ax: Axes, sitting: Sitting) -> LineCollection:
+    """Draw a row per variant, its 95 % interval as a bar; return the bars."""
+    right = [row.accuracy for row in sitting]
+    rows = np.arange(len(right))[::-1]
+    low, high = (100 * np.array([getattr(r, end) for r in right]) for end in ("low", "high"))
+    ax.set_ylim(-0.6, len(right) - 0.4)
+    ax.set_xlim(low.min() - 1, min(100.0, high.max() + 1))
+    ax.set_yticks(rows, sitting.names)
+    ax.tick_params(axis="y", length=0)
+    ax.spines["left"].set_visible(False)
+    describe(ax, "right answers (%)", "")
+    return ax.hlines(rows, low, high, linewidth=4, alpha=0.45, zorder=4)
+
+
+def front_line(rows: Sequence[Row], edge: tuple[float, float]) -> NDArray[np.float64]:
+    """Return the corners [n, 2] of the staircase over the front's ``rows``, up to the axes' ``edge``."""
+    ordered = sorted(rows, key=lambda row: row.size_bytes)
+    if not ordered:
+        return np.zeros((0, 2))
+    corners = [(ordered[0].size_bytes, edge[1])]
+    for row in ordered:
+        corners += [(row.size_bytes, corners[-1][1]), (row.size_bytes, row.latency)]
+    return np.array([*corners, (edge[0], corners[-1][1])])
+
+
+def place_names(ax: Axes, points: Points, line: NDArray[np.float64]) -> None:
+    """Move each name beside its dot, to the nearest place that covers no dot, no other name and no ``line``.
+
+    line: the corners [n, 2] of a line whose pieces are level or upright. The figure's layout must stand. A
+    name that had to go far gets a line to its dot.
+    """
+    renderer, scale = ax.figure.canvas.get_renderer(), ax.figure.dpi / 72
+    dots = ax.transData.transform([name.xy for name in points.names])
+    taken = [Bbox([dot - CLEAR * scale, dot + CLEAR * scale]) for dot in dots]
+    corners = ax.transData.transform(line).reshape(-1, 2)
+    taken += [Bbox([np.minimum(*ends) - 1, np.maximum(*ends) + 1]) for ends in pairwise(corners)]
+    lines, frame = [], ax.bbox.padded(-EDGE)
+    for name, dot in zip(points.names, dots, strict=True):
+        for x, y in _offsets():
+            _put(name, x, y)
+            box = name.get_window_extent(renderer)
+            if _inside(box, frame) and not any(box.overlaps(other) for other in taken):
+                break
+        taken.append(box)
+        if max(abs(x), abs(y)) > FAR:
+            lines.append([dot, np.clip(dot, box.min, box.max)])
+    points.leaders.set_segments(lines)
+
+
+def _offsets() -> Iterator[tuple[float, float]]:
+    for ring, (x, y) in product(range(RINGS), DIRECTIONS):
+        yield (NEAR + FURTHER * ring) * x, (NEAR + FURTHER * ring) * y
+
+
+def _put(name: Annotation, x: float, y: float) -> None:
+    name.set_position((x, y))
+    name.set_horizontalalignment("left" if x > 0 else "right" if x < 0 else "center")
+    name.set_verticalalignment("bottom" if y > 0 else "top" if y < 0 else "center")
+
+
+def _inside(box: Bbox, frame: Bbox) -> bool:
+    return frame.x0 <= box.x0 and box.x1 <= frame.x1 and frame.y0 <= box.y0 and box.y1 <= frame.y1
+
+
+def _brief(text: str) -> str:
+    number, unit = text.split(" ")
+    return f"{float(number):g} {unit}"

@@ -1,0 +1,86 @@
+"""Every order of the steps that make a network smaller: the size of the file, the accuracy over the seeds."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection, PathCollection
+
+from coursekit import _display
+from coursekit._variants_pipelines import Pipeline, Pipelines
+from coursekit.plots import style
+from coursekit.plots.comparison import describe
+
+CHOSEN, SAME, REST = style.BLUE, style.ORANGE, style.GREY
+THICK, THIN = 9.0, 3.0  # points
+ROOM = 1.3  # right of the longest bar, for its number
+MARGIN = 1.0  # points of accuracy left of the worst seed
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The artists of ``orders``: a bar, a range and a dot per row, for the ``steps`` in this order."""
+
+    steps: tuple[tuple[str, ...], ...]
+    bars: LineCollection
+    ranges: LineCollection
+    dots: PathCollection
+
+
+@style.look()
+def orders(sizes: Axes, accuracies: Axes, results: Pipelines) -> Rows:
+    """Draw a row per order: a bar for the size (kB), a dot and a range for the seeds' accuracies (%).
+
+    Orders of the same steps stand together, between thin lines.
+    """
+    found = in_groups(results)
+    rows = np.arange(len(found))[::-1]
+    kilobytes = np.array([pipeline.size_bytes for pipeline in found]) / 1000
+    low, mean, high = (100 * np.array([getattr(p, part) for p in found]) for part in ("low", "mean", "high"))
+    bars = sizes.hlines(rows, 0, kilobytes, linewidth=THICK, zorder=3)
+    bars.set_capstyle("butt")
+    for row, pipeline, end in zip(rows, found, kilobytes, strict=True):
+        sizes.annotate(_kilobytes(pipeline), (end, row), (4, -0.5), textcoords="offset points", **_NUMBER)
+    ranges = accuracies.hlines(rows, low, high, linewidth=THIN, alpha=0.6, zorder=3)
+    dots = accuracies.scatter(mean, rows, s=36, zorder=4)
+    sizes.set_xlim(0, kilobytes.max() * ROOM)
+    accuracies.set_xlim(max(0.0, low.min() - MARGIN), min(100.0, high.max() + MARGIN))
+    sizes.set_yticks(rows, [pipeline.name for pipeline in found])
+    accuracies.set_yticks([])
+    describe(sizes, "size of the file (kB)", "")
+    describe(accuracies, f"right answers (%) of {results.seeds} seeds", "")
+    for ax in (sizes, accuracies):
+        _frame(ax, found)
+    return Rows(tuple(pipeline.steps for pipeline in found), bars, ranges, dots)
+
+
+def colour(rows: Rows, chosen: Iterable[str]) -> None:
+    """Let the chosen order stand out, and the other orders of the same steps."""
+    steps = tuple(chosen)
+    colours = [CHOSEN if s == steps else SAME if set(s) == set(steps) else REST for s in rows.steps]
+    for artist in (rows.bars, rows.ranges, rows.dots):
+        artist.set_color(colours)
+
+
+def in_groups(results: Pipelines) -> list[Pipeline]:
+    """Return the results with orders of the same steps together, few steps first."""
+    return sorted(results, key=lambda pipeline: (len(pipeline.steps), sorted(pipeline.steps)))
+
+
+_NUMBER: dict[str, Any] = {"va": "center", "fontsize": "small", "zorder": 4}
+
+
+def _frame(ax: Axes, found: list[Pipeline]) -> None:
+    ax.set_ylim(-0.7, len(found) - 0.3)
+    ax.tick_params(axis="y", length=0)
+    ax.spines["left"].set_visible(False)
+    groups = [frozenset(pipeline.steps) for pipeline in found]
+    for row, (one, other) in enumerate(zip(groups, groups[1:], strict=False), 1):
+        if one != other:
+            ax.axhline(len(found) - row - 0.5, color=style.PALE, linewidth=0.8, zorder=1)
+
+
+def _kilobytes(pipeline: Pipeline) -> str:
+    return _display.significant(pipeline.size_bytes / 1000)

@@ -1,0 +1,213 @@
+"""The panel that lights up what fits into a budget, and draws the Pareto front."""
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import ipywidgets
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
+from numpy.typing import NDArray
+
+from coursekit._display import significant
+from coursekit._variants_rows import BUDGETS, FITS, OUT, UNSURE, Budget, Sitting, front
+from coursekit.plots import pareto as drawn
+from coursekit.plots import style
+from coursekit.widgets.panel import Panel, View
+
+OWN = "own budget"
+MOST_NAMED = 4  # more names would not fit into a line
+ROOM = 1.3  # the sliders reach so many times beyond the smallest and the largest
+STEP = 0.01  # of a decade
+KILO, MICRO, PER_CENT = 1e3, 1e-6, 1e-2
+
+
+def pareto(sitting: Sitting, budget: str = OWN) -> Panel:
+    """Return a panel on the variants of one sitting: choose a budget, see what fits and the front.
+
+    Controls: budget (a preset, or OWN, which frees the others), size (kB), time (µs), accuracy (%), portable
+    (only files that run without Python). Errors: TypeError if sitting is none, ValueError for an unknown
+    budget.
+    """
+    if not isinstance(sitting, Sitting):
+        raise TypeError(
+            f"sitting must be a Sitting, as variants.measure returns; got {type(sitting).__name__}"
+        )
+    options = [OWN, *BUDGETS]
+    if budget not in options:
+        raise ValueError(f"budget must be one of {', '.join(options)}; got {budget!r}")
+    return Pareto(ParetoView(sitting), _controls(sitting, budget))
+
+
+class ParetoView(View):
+    """Left, time against size with the budget's corner and the front; right, the accuracies."""
+
+    alt = (
+        "Left: the variants as dots, the time for one picture against the size of the file, the limits of "
+        "the budget as lines, the Pareto front as a staircase. Right: their accuracies with intervals. What "
+        "fits is blue, what may fit is orange, the rest is grey."
+    )
+
+    def __init__(self, sitting: Sitting) -> None:
+        super().__init__(7.0, 4.4)
+        self.sitting = sitting
+        with style.look():
+            self.left, self.right = self.figure.subplots(1, 2, width_ratios=(2.1, 1))
+            self.points = drawn.tradeoff(self.left, sitting)
+            self.intervals = drawn.accuracies(self.right, sitting)
+            self.dots = {v: (_dots(self.left, v), _dots(self.right, v)) for v in drawn.COLOURS}
+            limits = [(self.left, True), (self.left, False), (self.right, True)]
+            self.limits = [_Limit(ax, upright) for ax, upright in limits]
+            self.title = self.figure.suptitle(" ", x=0.01, ha="left", fontweight="bold", fontsize="medium")
+            self.reading = self.left.set_title(" ", fontweight="normal", fontsize="medium")
+        self.moving = [self.title, self.reading, self.points.front, self.points.leaders, self.points.bars]
+        self.moving += [
+            *self.points.names,
+            self.intervals,
+            *(dots for pair in self.dots.values() for dots in pair),
+        ]
+        self.moving += [part for limit in self.limits for part in (limit.shade, limit.line)]
+        # The shades lie below the axes' lines.
+        self.moving += [*self.left.spines.values(), *self.right.spines.values()]
+
+    def settle(self) -> None:
+        """Solve the layout, then put the names where they cover nothing."""
+        with style.look():
+            self.figure.draw_without_rendering()
+            drawn.place_names(self.left, self.points, self._staircase(front(self.sitting)))
+        super().settle()
+
+    def update(
+        self, budget: str, size: float, time: float, accuracy: float, portable: bool
+    ) -> dict[str, Any]:
+        """Judge every variant by the budget; ``front`` names those that none beats in size and time."""
+        own = Budget(OWN, size * KILO, time * MICRO, accuracy * PER_CENT, portable)
+        limits = BUDGETS.get(budget, own)
+        verdicts = {row.name: limits.verdict(row) for row in self.sitting}
+        best = front(self.sitting, limits.accuracy)
+        self._colour(list(verdicts.values()))
+        self.points.front.set_data(*self._staircase(best).T)
+        self.limits[0].show(limits.size_bytes)
+        self.limits[1].show(limits.seconds)
+        self.limits[2].show(100 * limits.accuracy, below=True)
+        self.title.set_text(_title(limits, verdicts))
+        self.reading.set_text(_reading(limits, self.sitting, best))
+        return {"limits": limits, "verdicts": verdicts, "front": best, "fitting": _named(verdicts, FITS)}
+
+    def _colour(self, verdicts: list[str]) -> None:
+        rows = list(self.sitting)
+        colours = [drawn.COLOURS[verdict] for verdict in verdicts]
+        for bars in (self.points.bars, self.intervals):
+            bars.set_color(colours)
+        for name, verdict in zip(self.points.names, verdicts, strict=True):
+            name.set_color(style.GREY if verdict == OUT else style.INK)
+        for verdict, (left, right) in self.dots.items():
+            chosen = [i for i, found in enumerate(verdicts) if found == verdict]
+            left.set_data([rows[i].size_bytes for i in chosen], [rows[i].latency for i in chosen])
+            heights = [len(rows) - 1 - i for i in chosen]
+            right.set_data([100 * rows[i].accuracy.value for i in chosen], heights)
+
+    def _staircase(self, names: Iterable[str]) -> NDArray[np.float64]:
+        edge = self.left.get_xlim()[1], self.left.get_ylim()[1]
+        return drawn.front_line([self.sitting[name] for name in names], edge)
+
+
+class _Limit:
+    """A line at a budget's limit and the shade beyond it, upright or level."""
+
+    def __init__(self, ax: Axes, upright: bool) -> None:
+        transform = ax.get_xaxis_transform() if upright else ax.get_yaxis_transform()
+        self.upright, self.ends = upright, ax.get_xlim() if upright else ax.get_ylim()
+        self.shade = ax.add_patch(
+            Rectangle(
+                (0, 0), 1, 1, transform=transform, color=style.VERMILLION, alpha=0.1, linewidth=0, zorder=0
+            )
+        )
+        look = {"color": style.VERMILLION, "linewidth": 1.8, "zorder": 2, "transform": transform}
+        (self.line,) = ax.plot([], [], scalex=False, scaley=False, **look)
+
+    def show(self, limit: float, below: bool = False) -> None:
+        """Move to ``limit``, with the shade above it, or below; beyond the axes nothing is seen."""
+        low, high = self.ends
+        seen = [limit, limit] if low < limit < high else []
+        whole = [0.0, 1.0][: len(seen)]
+        self.line.set_data(*((seen, whole) if self.upright else (whole, seen)))
+        start, end = (low, max(low, min(limit, high))) if below else (min(max(limit, low), high), high)
+        self.shade.set_bounds(*((start, 0, end - start, 1) if self.upright else (0, start, 1, end - start)))
+
+
+class Pareto(Panel):
+    """The panel; a preset switches the sliders off."""
+
+    def rows(self) -> list[ipywidgets.Widget]:
+        """Return three rows: the budgets, the limits of size and time, those of accuracy and place."""
+        self.arrange("budget")
+        groups = (("budget",), ("size", "time"), ("accuracy", "portable"))
+        return [ipywidgets.HBox([self.controls[name] for name in group]) for group in groups]
+
+    def arrange(self, moved: str) -> None:
+        """Free the sliders for an own budget."""
+        preset = self.controls["budget"].value != OWN
+        for name in ("size", "time", "accuracy", "portable"):
+            self.controls[name].disabled = preset
+
+
+def _controls(sitting: Sitting, budget: str) -> dict[str, ipywidgets.Widget]:
+    sizes = np.array([row.size_bytes for row in sitting]) / KILO
+    times = np.array([(row.latency_low, row.latency, row.latency_high) for row in sitting]) / MICRO
+    lowest = min(row.accuracy.low for row in sitting)
+    highest = max(row.accuracy.high for row in sitting)
+    toggle = ipywidgets.ToggleButtons(options=[OWN, *BUDGETS], value=budget, description="budget")
+    toggle.style.button_width = "auto"
+    floor = math.floor(100 * lowest)
+    return {
+        "budget": toggle,
+        "size": _slider("size (kB)", sizes.min(), sizes.max()),
+        "time": _slider("time (µs)", times.min(), times.max()),
+        "accuracy": ipywidgets.FloatSlider(
+            floor,
+            min=floor,
+            max=math.ceil(100 * highest),
+            step=0.1,
+            readout_format=".1f",
+            description="right (%)",
+        ),
+        "portable": ipywidgets.Checkbox(False, description="must run without Python"),
+    }
+
+
+def _slider(title: str, least: float, most: float) -> ipywidgets.FloatLogSlider:
+    low, high = np.log10(least / ROOM), np.log10(most * ROOM)
+    middle = 10 ** ((low + high) / 2)
+    return ipywidgets.FloatLogSlider(
+        middle, min=low, max=high, step=STEP, readout_format=".3g", description=title
+    )
+
+
+def _dots(ax: Axes, verdict: str) -> Line2D:
+    look = {"color": drawn.COLOURS[verdict], "marker": drawn.MARKERS[verdict], "linestyle": "", "zorder": 5}
+    (dots,) = ax.plot([], [], markersize=8, markeredgewidth=2, scalex=False, scaley=False, **look)
+    return dots
+
+
+def _named(verdicts: dict[str, str], wanted: str) -> tuple[str, ...]:
+    return tuple(name for name, verdict in verdicts.items() if verdict == wanted)
+
+
+def _title(limits: Budget, verdicts: dict[str, str]) -> str:
+    fits, unsure = len(_named(verdicts, FITS)), len(_named(verdicts, UNSURE))
+    many = {0: "None", len(verdicts): f"All {len(verdicts)}"}.get(fits, f"{fits} of {len(verdicts)}")
+    more = f", {unsure} more may" if unsure else ""
+    name, _, bounds = str(limits).partition(": ")
+    return f"{many} fit{'s' if fits == 1 else ''}{more}{'' if name == OWN else f' the {name}'} ({bounds})"
+
+
+def _reading(limits: Budget, sitting: Sitting, best: tuple[str, ...]) -> str:
+    size = limits.size_bytes / max(row.size_bytes for row in sitting)
+    spare = min(size, limits.seconds / max(row.latency_high for row in sitting))
+    if limits.name != OWN and spare > 1:
+        return f"At least {significant(spare, 2)} times more room than any variant here needs"
+    named = ", ".join(best) if len(best) <= MOST_NAMED else f"{len(best)} of {len(sitting)} variants"
+    return f"On the front: {named or 'nothing is accurate enough'}"
