@@ -74,7 +74,7 @@ _ALL = (
         name="pool",
         title="200 right labels, 950 pictures without; the teacher knows the same 200",
         pool=True,
-        # A student this small has no neurons to spare for the teacher's tiny shares: only its decisions count.
+        # So small a student has no neurons to spare for the teacher's tiny shares: decisions come first.
         temperature=1.0,
         alpha=1.0,
     ),
