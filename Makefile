@@ -4,6 +4,7 @@ VENV   ?= .venv
 BIN     = $(VENV)/bin
 READY   = $(VENV)/.ready
 WEB     = $(VENV)/.web
+PLACES  = $(VENV)/.places
 PORT   ?= 8888
 
 .DEFAULT_GOAL := help
@@ -30,7 +31,11 @@ lab: $(READY)  ## open the notebooks in JupyterLab, on this machine only
 test: $(READY)  ## run every test, the notebooks included
 	$(BIN)/python -m pytest
 
-places: $(READY) $(WEB)  ## imitate Colab, Binder, a browser, hostile machines (Linux, apt's chromium)
+$(PLACES): $(WEB) requirements-places.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-places.txt
+	@touch $@
+
+places: $(PLACES)  ## imitate Colab, Binder, a browser, hostile machines (Linux, apt's chromium)
 	$(BIN)/python -m pytest -m places -n 2 --dist loadfile tests/places
 
 notebooks: $(READY)  ## rebuild the notebooks whose master changed (ALL=1: all of them)
