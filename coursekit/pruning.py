@@ -113,7 +113,6 @@ def finetune(
         prune.remove(layer, "weight")
     # Into a fresh copy: what ``prune`` has touched holds its parameters in another order.
     pruned.load_state_dict(tuned.state_dict())
-    _hold(pruned, masks)
     return pruned.eval()
 
 

@@ -102,6 +102,11 @@ def test_a_threshold_prunes_too_much_at_ties_and_masks_do_not():
     assert np.count_nonzero(~mask.numpy()) == round(0.5 * 9)
 
 
+def test_among_equal_magnitudes_the_first_ones_go():
+    (mask,) = pruning.masks(torch.ones(100, 100), 0.37)
+    assert torch.equal(mask.flatten(), torch.arange(10_000) >= 3700)
+
+
 def test_masks_take_lists_arrays_tensors_and_any_weighted_layer():
     rows = [[0.1, -3.0], [2.0, -0.2]]
     expected = torch.tensor([[False, True], [True, False]])

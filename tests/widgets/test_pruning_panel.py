@@ -76,6 +76,7 @@ def test_the_histogram_shows_everything_and_blackens_what_goes(panel):
         assert gone.sum() / everything.sum() == pytest.approx(shown["gone"] / shown["total"])
         edges = panel.view.goes.get_data().edges
         assert not gone[edges[:-1] > shown["threshold"]].any()
+        assert list(panel.view.threshold.get_xdata()) == [shown["threshold"]] * 2
 
 
 def test_it_starts_at_the_edge_of_the_cliff(panel):
