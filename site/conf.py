@@ -1,7 +1,7 @@
 """Sphinx's settings for the course site; tools/course_site.py lays out the pages and starts Sphinx."""
 
-from latex2mathml.converter import convert
 from docutils import nodes
+from latex2mathml.converter import convert
 
 project = "coursekit"
 html_title = "Profiling, quantization and model optimisation"
@@ -12,6 +12,8 @@ html_css_files = ["course.css"]
 html_theme_options = {
     "navbar_persistent": [],  # a second search field above the one at the side
     "show_navbar_depth": 1,
+    "extra_footer": "Code: MIT. Text and pictures: CC BY 4.0.",
+    "footer_content_items": ["extra-footer"],
     "toc_title": "On this page",
     "use_download_button": False,
     "use_fullscreen_button": False,
@@ -20,6 +22,7 @@ html_context = {"default_mode": "auto"}
 html_show_sourcelink = html_copy_source = False
 html_show_sphinx = False
 language = "en"
+highlight_language = "text"
 suppress_warnings = ["myst.header"]
 nitpicky = True
 

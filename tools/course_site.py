@@ -22,6 +22,7 @@ import pages
 import slides
 from generated import Repository
 from nbformat import NotebookNode
+from notebook_health import WIDGET_VIEW
 
 OUTPUT = generated.ROOT / "build" / "site"
 SETTINGS = generated.ROOT / "site"
@@ -70,7 +71,8 @@ def page(root: Path, file: PurePosixPath) -> NotebookNode:
     head = notebook.cells[0]
     head.source = pages.with_buttons(head.source)
     if file.parent.name == "solutions":
-        notebook.metadata["orphan"] = True
+        # Reached from its notebook only; a search should find the notebook itself.
+        notebook.metadata["orphan"] = notebook.metadata["nosearch"] = True
     else:
         head.source += f' · <a href="../slides/{file.stem}.html">Slides</a>'
     for cell in notebook.cells:
@@ -104,13 +106,14 @@ def toctree(caption: str, names: list[str]) -> str:
 
 
 def card(path: Path, repo: Repository, folder: Path) -> str:
-    """Return the HTML of a notebook's card: its first picture, its title, its minutes, its buttons."""
+    """Return the HTML of a notebook's card: its first panel, its title, its minutes, its buttons."""
     notebook = nbformat.read(path, as_version=4)
     title, minutes = masters.summary(notebook)
     number = path.stem.partition("-")[0] if path.stem[0].isdigit() else ""
     place = f"notebooks/{path.name}"
-    shown = next((output for cell in notebook.cells for output in pages.pictures(cell)), None)
-    picture = "" if shown is None else thumbnail(shown, path.stem, folder)
+    shown = [output for cell in notebook.cells for output in pages.pictures(cell)]
+    panels = [output for output in shown if WIDGET_VIEW in output.data]
+    picture = thumbnail([*panels, *shown][0], path.stem, folder) if shown else ""
     link = f'<a class="title" href="notebooks/{path.stem}.html">{number} {html.escape(title)}</a>'
     buttons = pages.button("Colab", repo.colab(place)) + pages.button("Binder", repo.binder(place))
     time = f"<span>{minutes} minutes</span>" if minutes else ""

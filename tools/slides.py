@@ -16,7 +16,6 @@ from pathlib import Path, PurePosixPath
 import generated
 import nbformat
 import pages
-from latex2mathml.converter import convert
 from nbconvert import SlidesExporter
 from nbformat import NotebookNode
 from traitlets.config import Config
@@ -169,6 +168,8 @@ def _wrapped(rows: list[str], width: int) -> int:
 
 
 def _mathml(match: re.Match) -> str:
+    from latex2mathml.converter import convert
+
     if match["code"]:
         return match["code"]
     return convert(match["block"] or match["inline"], display="block" if match["block"] else "inline")
