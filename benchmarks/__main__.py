@@ -5,7 +5,7 @@ import sys
 
 from coursekit import runtime
 
-ALL = ("imports", "panels", "notebooks", "timing_trust", "roofline_and_batching", "pruning")
+ALL = ("imports", "panels", "notebooks", "timing_trust", "roofline_and_batching", "onnx", "pruning")
 
 
 def main(names: list[str]) -> None:

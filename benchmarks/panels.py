@@ -7,6 +7,7 @@ import ipywidgets
 import numpy as np
 
 from coursekit import _display, widgets
+from coursekit.widgets.paint_grid import PaintGrid
 from coursekit.widgets.panel import Panel
 
 STOPS = 25
@@ -47,6 +48,8 @@ def _stops(control: ipywidgets.Widget) -> list[Any]:
     elif hasattr(control, "min"):
         kind = int if isinstance(control.min, int) else float
         values = sorted({kind(value) for value in np.linspace(control.min, control.max, STOPS)})
+    elif isinstance(control, PaintGrid):
+        values = np.linspace(0, 1, STOPS * len(control.squares)).reshape(STOPS, -1).tolist()
     elif isinstance(control.value, bool):
         values = [not control.value, control.value]
     elif set(str(control.value)) <= set("01 "):
@@ -59,6 +62,7 @@ def _stops(control: ipywidgets.Widget) -> list[Any]:
 def _arguments(name: str) -> tuple[Any, ...]:
     """Return what a panel cannot do without: measurements, and any made-up ones will do here."""
     made = {
+        "draw_a_digit": _models,
         "crossover": _grid,
         "slo": _curve,
         "dynamic_batching": _curve,
@@ -66,6 +70,13 @@ def _arguments(name: str) -> tuple[Any, ...]:
         "pruning": _networks,
     }
     return made[name]() if name in made else ()
+
+
+def _models() -> tuple[Any, ...]:
+    from coursekit import data
+
+    weight = np.random.default_rng(0).normal(size=(64, 10))
+    return {f"model {sign}": lambda x, sign=sign: sign * (x @ weight) for sign in (1, -1, 2)}, data.digits()
 
 
 def _grid() -> tuple[Any, ...]:

@@ -13,6 +13,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.font_manager import FontProperties
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+from matplotlib.path import Path
 from matplotlib.textpath import TextPath
 
 from coursekit import _display
@@ -23,7 +24,7 @@ from coursekit.plots.page import page, tint
 
 NAME, NOTE, TITLE = 11.0, 10.0, 12.1  # points at normal size
 PITCH, HIGH = 44.0, 30.0  # pixels from one row to the next, and of a box
-PAD, GAP, EDGE, HEAD = 9.0, 14.0, 8.0, 44.0
+PAD, GAP, EDGE, HEAD, LANE = 9.0, 16.0, 14.0, 44.0, 9.0
 PIXELS_PER_POINT = style.DPI / 72
 LEAST_TO_NOTE = 32  # bytes of weights below which a note would say nothing
 BETWEEN = 34.0  # pixels between two graphs
@@ -218,7 +219,7 @@ def _drawn(ax: Axes, graph: Graph, boxes: list[Box], title: str, left: float) ->
         )
         for edge in graph.edges
     )
-    return made + [_arrow(ax, boxes[source], boxes[target], unit) for source, target in pairs]
+    return made + [_arrow(ax, boxes, source, target, unit) for source, target in pairs]
 
 
 def _box(ax: Axes, box: Box, unit: float) -> list[Artist]:
@@ -249,31 +250,32 @@ def _box(ax: Axes, box: Box, unit: float) -> list[Artist]:
     return [patch, *texts]
 
 
-def _arrow(ax: Axes, source: Box, target: Box, unit: float) -> Artist:
-    """Draw an arrow downwards; between columns it goes along the rows, so that it crosses no box."""
-    start, end = (source.x, source.y + source.high / 2), (target.x, target.y - target.high / 2)
-    bend = "arc3,rad=0"
-    if abs(source.x - target.x) > 1:
-        if target.side < 0:  # out to a side column: first across, then down
-            start, bend = (source.x - source.wide / 2, source.y), "angle,angleA=180,angleB=90,rad=5"
-        else:  # back to the middle: first down, then across
-            end, bend = (target.x - target.wide / 2, target.y), "angle,angleA=90,angleB=180,rad=5"
-    elif end[1] - start[1] > 2 * PITCH:
-        bend = "arc3,rad=0.5"
+def _arrow(ax: Axes, boxes: list[Box], source: int, target: int, unit: float) -> Artist:
     arrow = FancyArrowPatch(
-        start,
-        end,
+        path=_way(boxes, boxes[source], boxes[target]),
         arrowstyle="-|>",
         mutation_scale=11 * unit,
-        connectionstyle=bend,
-        shrinkA=0,
-        shrinkB=0,
         color=style.INK,
         linewidth=1.2 * unit,
+        joinstyle="round",
         zorder=2,
     )
     ax.add_patch(arrow)
     return arrow
+
+
+def _way(boxes: list[Box], a: Box, b: Box) -> Path:
+    """Return the way from ``a`` down to ``b``: straight, or with corners so that it crosses no box."""
+    start, end = (a.x, a.y + a.high / 2), (b.x, b.y - b.high / 2)
+    between = [box for box in boxes if a.y < box.y < b.y and abs(box.x - a.x) < 1]
+    if abs(a.x - b.x) < 1 and not between:
+        return Path([start, end])
+    if abs(a.x - b.x) < 1:  # round those between, on their left
+        lane = min(box.x - box.wide / 2 for box in (a, b, *between)) - LANE
+        return Path([(a.x - a.wide / 2, a.y), (lane, a.y), (lane, b.y), (b.x - b.wide / 2, b.y)])
+    if b.side < 0:  # out to a side column: first across, then down
+        return Path([(a.x - a.wide / 2, a.y), (b.x, a.y), end])
+    return Path([start, (a.x, b.y), (b.x - b.wide / 2, b.y)])  # and back: first down, then across
 
 
 @functools.cache
