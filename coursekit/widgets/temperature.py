@@ -95,7 +95,8 @@ class TemperatureView(View):
         plain, soft = (np.sort(distillation.soften(self.logits, t).numpy()) for t in (1.0, RESTING))
         right = True if self.labels is None else self.logits.argmax(1) == self.labels
         score = soft[:, -min(3, soft.shape[1])] + right
-        score += 2 * ((soft >= VISIBLE).sum(1) == 3) + 4 * (plain[:, -1] >= SURE)
+        sure = (plain[:, -1] >= SURE) & ((plain >= VISIBLE).sum(1) == 1)
+        score += 2 * ((soft >= VISIBLE).sum(1) == 3) + 4 * sure
         return int(score.argmax())
 
     def update(self, temperature: float, picture: int) -> dict[str, Any]:

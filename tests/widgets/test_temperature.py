@@ -93,6 +93,7 @@ def test_by_default_a_teacher_answers_the_test_pictures(monkeypatch):
     assert np.array_equal(panel.view.images, test.images)
     assert panel.values["visible"] == 3
     sure = panel.view.update(1.0, panel.values["picture"])
+    assert sure["visible"] == 1
     assert sure["probabilities"].max() > 0.95
     assert sure["guesses"][0] == test.y[panel.values["picture"]]
 
