@@ -4,6 +4,7 @@ import contextlib
 import importlib
 import io
 import logging
+import os
 import warnings
 from collections.abc import Iterator
 from types import ModuleType
@@ -13,6 +14,8 @@ INSTALL = '"onnx<1.23" onnxruntime onnxscript skl2onnx'
 
 def need(name: str) -> ModuleType:
     """Return the module ``name``; ImportError that names the command to install it where it is missing."""
+    # From version 1.29 on, ONNX Runtime reports its use over the network unless this is set before that.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
