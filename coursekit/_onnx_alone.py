@@ -81,7 +81,7 @@ version = "onnxruntime " + onnxruntime.__version__
 )
 WITH_TORCH = FRAME.format(
     imports="import numpy as np\nimport torch\ntorch.set_num_threads(1)",
-    load="model = torch.load(path, weights_only=False)",
+    load="model = torch.load(path, map_location='cpu', weights_only=False)",
     run="""
 with torch.inference_mode():
     outputs = model(*map(torch.from_numpy, given))

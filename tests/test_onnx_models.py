@@ -40,7 +40,8 @@ def digits():
 @pytest.fixture(scope="module")
 def trained(digits):
     model = models.mlp()
-    models.fit(model, digits.train.x, digits.train.y)
+    # Ten epochs: with learning the logits grow, and float32 rounds larger numbers more coarsely.
+    models.fit(model, digits.train.x, digits.train.y, epochs=10)
     return model
 
 
@@ -193,7 +194,7 @@ def attention(sizes):
     return Attention(heads * depth, heads, outputs), (1 + sizes[0], heads * depth)
 
 
-@pytest.mark.parametrize(("build", "examples"), [(linear_chain, 3), (conv_chain, 2), (attention, 2)])
+@pytest.mark.parametrize(("build", "examples"), [(linear_chain, 2), (conv_chain, 2), (attention, 2)])
 def test_any_shape_of_any_kind_exports_and_quantizes(build, examples, tmp_path):
     @settings(max_examples=examples, derandomize=True)
     @given(st.lists(st.integers(1, 24), min_size=4, max_size=6), st.booleans())
