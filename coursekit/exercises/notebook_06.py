@@ -37,7 +37,7 @@ def export(answer: Any) -> Verdict:
         if not Path(path).is_file():
             return wrong("There is no file at `path`.", "Give `path` to `torch.onnx.export` as it is.")
         _check_file(path)
-        runner = onnx_models.load(path)
+        runner = onnx_models.load(path, device="cpu")
         for batch in BATCHES:
             x = torch.rand(batch, FEATURES, generator=torch.Generator().manual_seed(batch))
             expected = model.eval()(x).detach().numpy()
