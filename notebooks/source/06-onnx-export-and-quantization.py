@@ -364,7 +364,7 @@ claims.show("06-speed-wide", measured=wide_speed[32].ratio("ONNX Runtime"))
 classifier = MLPClassifier((512, 512), random_state=0)
 with threadpool_limits(1):  # for matrices of this size many threads are in each other's way
     for _ in range(10):
-        classifier.partial_fit(digits.train.x, digits.train.y, classes=range(10))
+        classifier.partial_fit(digits.train.x, digits.train.y, classes=np.arange(10))
 print("right answers:", accuracy.of(classifier.predict(digits.test.x), digits.test.y))
 
 # %% [markdown]
@@ -584,6 +584,10 @@ with torch.inference_mode():
         threads=1,
     )
 timed
+
+# %% [markdown]
+# Compare the last row with the other two: what the runtime gives, and what 8 bits give on top where the layers are
+# wide.
 #
 # ## 6. What if the scales are fixed beforehand?
 #
@@ -672,8 +676,8 @@ scoreboard.table()
 
 # %% [markdown]
 # **Calibrate with what will come.** The scales are only as good as the pictures that they were made from. Here are
-# four sets. The last one is the accident that happens most often: the pictures were not scaled to 0 to 1, as they
-# were for training.
+# four sets. The last one is an accident that happens easily: the pictures were not scaled to 0 to 1, as they were for
+# training.
 
 # %% tags=["nbval-ignore-output"]
 sets = {
@@ -721,7 +725,7 @@ class BalancedReader(CalibrationDataReader):
 exercises.check("06-reader", BalancedReader)
 
 # %% [markdown]
-# With your reader, 50 pictures are enough to quantize the scikit-learn network:
+# Are 50 pictures, five of each digit, enough to quantize the scikit-learn network?
 
 # %% tags=["nbval-ignore-output"]
 if "get_next" in vars(BalancedReader):
@@ -785,8 +789,8 @@ widgets.draw_a_digit(
 # balance. Where one digit leads clearly, 8 bits are plenty. The scikit-learn network has learned other weights, so on
 # your own drawings it may have opinions of its own.
 #
-# **Would you open this file?** There is one more difference. A pickle, and so a `.pt` file or a saved scikit-learn
-# model, is a little program that builds an object. It may call any function of Python. This one calls `print`:
+# **Would you open this file?** There is one more difference. A pickle is a little program that builds an object, and
+# it may call any function of Python. `.pt` files and saved scikit-learn models hold one. This one calls `print`:
 
 
 # %%
@@ -832,12 +836,10 @@ runner = onnx_models.load(files.path / "wide.onnx", device="auto")
 print(f"providers in this ONNX Runtime: {', '.join(onnxruntime.get_available_providers())}")
 if runner.provider == "CUDA":
     x = rng.random((512, 64), dtype=np.float32)
-    on_cpu = asking("wide", x)
-    print(timing.compare({"CPU": on_cpu, "CUDA": lambda: runner(x)}, threads=1, max_time=1))
+    pair = {"CPU": asking("wide", x), "CUDA": lambda: runner(x)}
+    print(timing.compare(pair, threads=1))
 else:
-    print(
-        runner.note or "There is no GPU here, so there is nothing to compare: this notebook ran on the CPU."
-    )
+    print(runner.note or "This notebook runs on the CPU, so there is no GPU to compare it with.")
 
 # %% [markdown]
 # ## Quiz
