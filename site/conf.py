@@ -44,7 +44,9 @@ def setup(app):
 
 def _formula(display):
     def visit(translator, node):
-        translator.body.append(convert(node.astext(), display=display))
+        tag = "div" if display == "block" else "span"
+        formula = convert(node.astext(), display=display)
+        translator.body.append(f'<{tag} class="formula">{formula}</{tag}>')
         raise nodes.SkipNode
 
     return visit

@@ -1,5 +1,6 @@
 """What readers without a kernel get: the sources of the course site, and how slides are cut into pages."""
 
+import base64
 import re
 from pathlib import PurePosixPath
 
@@ -34,8 +35,10 @@ def printed(lines):
     return nbformat.v4.new_output("stream", name="stdout", text="out\n" * lines)
 
 
-def drawn():
-    return nbformat.v4.new_output("display_data", data={"image/png": "", "text/plain": "A line."})
+def drawn(height=400):
+    png = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + (700).to_bytes(4) + height.to_bytes(4)
+    data = {"image/png": base64.b64encode(png).decode(), "text/plain": "A line."}
+    return nbformat.v4.new_output("display_data", data=data)
 
 
 def cut(*cells):
@@ -139,6 +142,9 @@ def test_what_one_page_cannot_hold_is_two():
         ["result"],
     ]
     assert cut(code("draw", drawn())) == [["# Title", "draw"]]
+    assert cut(code("draw", drawn(height=700))) == [["# Title", "draw"]]
+    assert cut(code("draw", drawn()), code("more", printed(9))) == [["# Title", "draw"], ["more"]]
+    assert cut(code("draw", drawn(height=200)), code("more", printed(9))) == [["# Title", "draw", "more"]]
 
 
 def test_headings_open_pages_even_inside_a_cell_and_are_never_left_alone():

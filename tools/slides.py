@@ -4,6 +4,7 @@ Sections lie side by side, the pages of a section below its heading; a page hold
 """
 
 import argparse
+import base64
 import math
 import os
 import re
@@ -33,7 +34,8 @@ REVEAL_FILES = (
 # Heights in lines of text, as deck/deck.css has them: a page holds 19 lines of 110 characters.
 PAGE, WIDTH, CODE_WIDTH = 19.0, 110, 93
 HEADING, GAP, CODE_LINE, ROW, CARD_LINE = 1.0, 0.5, 0.78, 1.05, 0.9
-PICTURE = 11.0  # at least; on the page it takes what is left
+# A picture takes at least its own pixels, of which a line has 38 and a page 640, and at most what is left.
+PICTURE_LINE, PICTURE_MOST = 38, 640
 FORMULA = re.compile(
     r"(?P<code>```.*?```|`[^`\n]*`)|\$\$(?P<block>.+?)\$\$|\$(?P<inline>[^$\n]+)\$", re.DOTALL
 )
@@ -139,11 +141,16 @@ def lines(cell: NotebookNode) -> float:
 def _output_lines(output: NotebookNode) -> float:
     data = output.get("data", {})
     if pages.PNG in data:
-        return PICTURE
+        return GAP + min(_png_height(data[pages.PNG]), PICTURE_MOST) / PICTURE_LINE
     if "text/html" in data:
         return _html_lines(data["text/html"])
     text = output.get("text", "") or data.get("text/plain", "")
     return CODE_LINE * len(text.splitlines()) + GAP
+
+
+def _png_height(data: str) -> int:
+    # The first chunk of every PNG holds width and height (W3C, PNG, 11.2.1), four bytes each from byte 16 on.
+    return int.from_bytes(base64.b64decode(data[:32])[20:24])
 
 
 def _html_lines(text: str) -> float:
