@@ -11,7 +11,7 @@ import numpy as np
 from coursekit import _arguments, _display, _texts
 
 KINDS = ("arithmetic", "statistical", "hardware")
-ID = re.compile(r"\d\d-[a-z0-9]+(-[a-z0-9]+)*")
+ID = re.compile(r"(?:\d\d|dashboard)-[a-z0-9]+(-[a-z0-9]+)*")
 DIGITS = {"arithmetic": 6, "statistical": 3, "hardware": 3}
 EXACT = 1e15  # floats below it hold every whole number
 PER_CENT = ("%", "points")
@@ -75,8 +75,8 @@ class Claim:
 
     @property
     def notebook(self) -> str:
-        """The notebook's number, e.g. "05"."""
-        return self.id[:2]
+        """The notebook's number, e.g. "05", or "dashboard"."""
+        return self.id.partition("-")[0]
 
     @property
     def must_hold(self) -> bool:
@@ -216,8 +216,9 @@ def _claim(where: str, table: Any) -> Claim:
         raise ValueError(
             f"{where}: id must be like '05-int8-size' (notebook, then small letters); got {table['id']!r}"
         )
-    if table.pop("notebook", table["id"][:2]) != table["id"][:2]:
-        raise ValueError(f"{where}: notebook must be the first two digits of the id")
+    notebook = table["id"].partition("-")[0]
+    if table.pop("notebook", notebook) != notebook:
+        raise ValueError(f"{where}: notebook must be what the id begins with, {notebook}")
     _arguments.choice(f"{where}: kind", table["kind"], KINDS)
     _arguments.choice(f"{where}: source", table.get("source", "lecture"), SOURCES)
     table.setdefault("digits", DIGITS[table["kind"]])

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from coursekit import _arguments, _display, _store, _variants_steps, data, runtime
+from coursekit._progress import Bar
 from coursekit._variants_steps import STEPS, Stage
 
 SEEDS = tuple(range(10))
@@ -129,18 +130,20 @@ def pipelines(
     """Return every order of the three steps, measured on test pictures with the same networks to start from.
 
     Results are kept in ``runtime.home()``; this machine's with the same seeds, steps and torch are not
-    measured anew unless ``again``. ``progress`` is called with the part done (0 to 1).
+    measured anew unless ``again``. ``progress`` is called with the part done (0 to 1); None shows a bar in a
+    notebook and nothing elsewhere.
     """
-    chosen, machine = _seeds(seeds), runtime.describe()
+    bar, chosen, machine = Bar("Measuring every order"), _seeds(seeds), runtime.describe()
     kept = None if again else _kept(chosen, machine.fingerprint)
     if kept is None:
         with runtime.threads(
             1
         ):  # small products: sharing them between threads would cost more than it brings
-            kept = _all(chosen, progress)
+            kept = _all(chosen, progress or bar)
         LOG.append(_record(chosen, machine, kept))
-    if progress is not None:
-        progress(1.0)
+    (progress or bar)(1.0)
+    if progress is None:
+        bar.end(f"{len(kept)} orders, {len(chosen)} seeds each.")
     return Pipelines(kept, machine.label)
 
 
@@ -159,15 +162,14 @@ def name_of(steps: Sequence[str]) -> str:
     return " → ".join(steps) or "nothing"
 
 
-def _all(seeds: tuple[int, ...], progress: Progress | None) -> dict[tuple[str, ...], Pipeline]:
+def _all(seeds: tuple[int, ...], progress: Progress) -> dict[tuple[str, ...], Pipeline]:
     """Measure every order; orders that begin alike share what they have in common."""
     stages: dict[tuple[str, ...], Stage] = {}
     results = {}
     for done, order in enumerate(ORDERS):
         stage = STEPS[order[-1]](stages[order[:-1]]) if order else _variants_steps.baseline(seeds)
         stages[order], results[order] = stage, _measured(order, stage)
-        if progress is not None:
-            progress((done + 1) / len(ORDERS))
+        progress((done + 1) / len(ORDERS))
     return results
 
 

@@ -200,7 +200,7 @@ def _short(text: str) -> str:
 
 
 def _times(ratio: Any) -> str:
-    value, low, high = (_display.significant(number, 2) for number in (ratio.value, ratio.low, ratio.high))
+    value, low, high = (_display.significant(number) for number in (ratio.value, ratio.low, ratio.high))
     return f"{value}× [{low}, {high}]"
 
 

@@ -58,17 +58,24 @@ class Card:
 
 @dataclass(frozen=True, repr=False)
 class Report:
-    """Every claim of the course with its last result here, in rows as REPORT_HEADERS says."""
+    """Claims with their last results here, in rows as REPORT_HEADERS says; ``hidden`` ones are left out."""
 
     rows: tuple[tuple[str, str, str, str, str], ...]
     machine: str
+    hidden: int = 0
+
+    @property
+    def measured(self) -> "Report":
+        """The same report without the claims that were not measured yet; the title still counts them."""
+        rows = tuple(row for row in self.rows if not row[-1].startswith(_NOT_YET))
+        return Report(rows, self.machine, self.hidden + len(self.rows) - len(rows))
 
     @property
     def title(self) -> str:
         """How many claims were measured on this machine, and how many of them did not hold."""
         verdicts = [row[-1] for row in self.rows if not row[-1].startswith(_NOT_YET)]
         failed = sum(FAILS in verdict for verdict in verdicts)
-        counts = f"{len(verdicts)} of {len(self.rows)} measured, {failed} of them did not hold"
+        counts = f"{len(verdicts)} of {len(self.rows) + self.hidden} measured, {failed} of them did not hold"
         return f"Claims on {self.machine}: {counts}"
 
     def __str__(self) -> str:

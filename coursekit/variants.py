@@ -19,6 +19,8 @@ import torch
 
 from coursekit import _arguments, _variants_files, accuracy, data, runtime, scoreboard, timing
 from coursekit._progress import Bar
+from coursekit._variants_decisions import Decisions as Decisions
+from coursekit._variants_decisions import decisions as decisions
 from coursekit._variants_files import Network as Network
 from coursekit._variants_pipelines import Pipeline as Pipeline
 from coursekit._variants_pipelines import Pipelines as Pipelines
@@ -76,7 +78,8 @@ def build(progress: Progress | None = None) -> Variants:
         kept[variant.name] = _variants_files.make(variant)
     report(1.0)
     built = tuple(variant.name for variant in missing)
-    bar.end(_built(built, time.perf_counter() - start))
+    if progress is None:
+        bar.end(_built(built, time.perf_counter() - start))
     return Variants(kept, built)
 
 

@@ -236,6 +236,25 @@ def test_the_report_lists_every_claim_with_the_last_result_of_this_machine(sampl
     assert "A `byte` has 8 bits &amp; no more." in report._repr_html_()
 
 
+def test_the_report_of_what_was_measured_still_counts_the_others(sample):
+    claims.show("05-byte", measured=8)
+    report = claims.report().measured
+    assert [row[0] for row in report.rows] == ["05-byte"]
+    assert "1 of 8 measured, 0 of them did not hold" in report.title
+    assert report.measured == report
+
+
+def test_the_dashboard_has_claims_of_its_own(folder):
+    text = SAMPLE.replace("05-", "dashboard-")
+    (folder / "claims-dashboard.toml").write_text(text, encoding="utf-8")
+    claim = _claim.load()["dashboard-byte"]
+    assert claim.notebook == "dashboard"
+    assert row("dashboard-byte")[4] == "not measured yet: run notebook dashboard"
+    (folder / "claims-05.toml").write_text(text, encoding="utf-8")
+    with pytest.raises(ValueError, match="belongs in claims-dashboard.toml"):
+        _claim.load()
+
+
 def test_a_result_of_a_claim_that_is_gone_is_left_out(sample):
     claims.show("05-byte", measured=8)
     (sample / "claims-05.toml").write_text(SAMPLE.replace("05-byte", "05-octet"), encoding="utf-8")
@@ -321,7 +340,7 @@ def toml(**changes):
         (toml(says='""'), "says must be a str and not empty"),
         (toml(why="3"), "why must be a str"),
         (toml(sais='"s"'), "unknown key 'sais'"),
-        (toml(notebook='"01"'), "notebook must be the first two digits"),
+        (toml(notebook='"01"'), "notebook must be what the id begins with"),
         (toml(digits="0"), "digits must be from 1 to 17"),
         (toml(holds="{}"), "holds must have one of"),
         (toml(holds="{ at_least = 1, at_most = 2 }"), "holds must have one of"),

@@ -39,7 +39,7 @@ def checkers(notebook: str) -> Mapping[str, Checker]:
 def _find(id: Any) -> Checker:
     if not isinstance(id, str):
         raise TypeError(f"id must be text such as '01-encode'; got {id!r} ({type(id).__name__})")
-    known = checkers(id[:2])
+    known = checkers(id.partition("-")[0])
     if id not in known:
         raise _texts.unknown("exercise", id, known)
     return known[id]
