@@ -5,7 +5,16 @@ import sys
 
 from coursekit import runtime
 
-ALL = ("imports", "panels", "notebooks", "timing_trust", "roofline_and_batching", "onnx", "pruning")
+ALL = (
+    "imports",
+    "panels",
+    "notebooks",
+    "timing_trust",
+    "roofline_and_batching",
+    "onnx",
+    "pruning",
+    "distillation",
+)
 
 
 def main(names: list[str]) -> None:
