@@ -72,7 +72,7 @@ def test_every_notebook_runs_alone_in_colab_and_replaces_nothing(colab, settings
         folder = tmp_path / Path(name).stem
         folder.mkdir()
         shutil.copy(ROOT / "notebooks" / name, folder)
-        command = [sys.executable, HERE / "run_notebooks.py", "--python", colab, folder / name]
+        command = [sys.executable, ROOT / "tools" / "run_notebooks.py", "--python", colab, folder / name]
         made = subprocess.run([*map(str, command)], capture_output=True, text=True, env=settings)
         assert made.stdout, made.stderr
         results[name] = json.loads(made.stdout.splitlines()[-1])

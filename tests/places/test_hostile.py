@@ -69,7 +69,7 @@ def test_the_place_is_as_hostile_as_it_says(hostile):
 @pytest.mark.timeout(900)
 def test_every_notebook_runs_there_from_top_to_bottom(hostile):
     paths = [hostile.course / name for name in NOTEBOOKS]
-    results = hostile(sys.executable, HERE / "run_notebooks.py", *paths)
+    results = hostile(sys.executable, ROOT / "tools" / "run_notebooks.py", *paths)
     assert [each["notebook"] for each in results] == NOTEBOOKS
     assert {each["notebook"]: each["error"] for each in results if each["error"]} == {}
     ours = [line for each in results for line in each["stderr"].splitlines() if "coursekit" in line]
