@@ -326,7 +326,7 @@ with torch.inference_mode():
     small = timing.compare(
         {"PyTorch": lambda: model(x_test[:1]), "ONNX Runtime": asking("fp32", one_picture)},
         threads=1,
-        max_time=0.6,
+        max_time=0.4,
     )
 small
 
@@ -348,7 +348,7 @@ for batch in (1, 32):
     tensor = torch.from_numpy(x)
     pair = {"PyTorch": lambda tensor=tensor: wide(tensor), "ONNX Runtime": asking("wide", x)}
     with torch.inference_mode():
-        wide_speed[batch] = timing.compare(pair, threads=1, max_time=0.6)
+        wide_speed[batch] = timing.compare(pair, threads=1, max_time=0.4)
     print(f"batch {batch}\n{wide_speed[batch]}\n")
 
 # %% tags=["nbval-ignore-output"]
@@ -517,7 +517,7 @@ exercises.predict("06-int8-small", ..., unit="× as fast")
 latency = {}
 for pair in (("fp32", "int8"), ("sk", "sk-int8")):
     latency[pair] = timing.compare(
-        {name: asking(name, one_picture) for name in pair}, threads=1, max_time=0.4
+        {name: asking(name, one_picture) for name in pair}, threads=1, max_time=0.3
     )
     print(latency[pair], end="\n\n")
 
@@ -556,7 +556,7 @@ def measure_grid(progress=lambda share: None):
         for batch in BATCHES:
             x = rng.random((batch, width), dtype=np.float32)
             pair = {"fp32": asking(f"layer{width}", x), "int8": asking(f"layer{width}-int8", x)}
-            ratios[width, batch] = timing.compare(pair, threads=1, max_time=0.25).ratio("int8")
+            ratios[width, batch] = timing.compare(pair, threads=1, max_time=0.2).ratio("int8")
             progress(len(ratios) / len(WIDTHS) / len(BATCHES))
     return plots.crossover.CrossoverGrid.of(ratios, runtime.describe().label)
 
@@ -582,6 +582,7 @@ with torch.inference_mode():
             "ONNX Runtime INT8": asking("wide-int8", one_picture),
         },
         threads=1,
+        max_time=0.6,
     )
 timed
 
@@ -658,7 +659,7 @@ claims.show("06-static-better", measured=error("static") / error("int8"))
 # %% tags=["nbval-ignore-output"]
 names = {"onnx-fp32": "fp32", "onnx-int8": "int8", "onnx-int8-static": "static"}
 latency = timing.compare(
-    {variant: asking(file, one_picture) for variant, file in names.items()}, threads=1, max_time=0.6
+    {variant: asking(file, one_picture) for variant, file in names.items()}, threads=1, max_time=0.5
 )
 for variant, file in names.items():
     scoreboard.record(
