@@ -95,9 +95,9 @@ class DigitView(View):
         self.reading = figure.text(0.02, 0.02, self._reading())
         high = IMAGE * figure.bbox.width / figure.bbox.height
         ax = figure.add_axes((0.02, (TOP + BOTTOM - high) / 2, IMAGE, high))
-        self.image = ax.imshow(np.zeros((SIDE, SIDE)), cmap="Greys", vmin=0, vmax=1, interpolation="nearest")
+        self.image = ax.pcolormesh(np.zeros((SIDE, SIDE)), cmap="Greys", vmin=0, vmax=1)
         # A little air, or the picture, which is drawn anew each time, would cover its frame.
-        ax.set(xticks=[], yticks=[], xlim=(-0.6, SIDE - 0.4), ylim=(SIDE - 0.4, -0.6))
+        ax.set(xticks=[], yticks=[], xlim=(-0.1, SIDE + 0.1), ylim=(SIDE + 0.1, -0.1))
         ax.spines[["top", "right"]].set_visible(True)
         self.caption = ax.text(0, -0.06, "", va="top", transform=ax.transAxes)
         wide = (RIGHT - LEFT - BETWEEN * (len(self.models) - 1)) / len(self.models)
@@ -118,7 +118,7 @@ class DigitView(View):
         chances = {name: _chances(name, ask, x[None])[0] for name, ask in self.models.items()}
         answers = {name: int(each.argmax()) for name, each in chances.items()}
         label = int(self.split.y[picture]) if np.array_equal(x, self.split.x[picture]) else None
-        self.image.set_data(x.reshape(SIDE, SIDE))
+        self.image.set_array(x.reshape(SIDE, SIDE))
         self.caption.set_text(_caption(label, x))
         self.title.set_text(_title(answers, not x.any()))
         usual = Counter(answers.values()).most_common(1)[0][0]
@@ -127,7 +127,7 @@ class DigitView(View):
             colour = style.BLUE if same else style.VERMILLION
             _show(bars, each, colour)
             head.set_text(f"{'' if same else '≠ '}{answers[name]} ({each.max():.0%})")
-            head.set_color(colour)
+            head.set_color(style.legible(colour))
         return {
             "picture": picture,
             "label": label,
