@@ -1,13 +1,16 @@
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from torch.nn import functional
 
-from coursekit import data, exercises, models
+from coursekit import accuracy, data, distillation, exercises, models
 from coursekit.exercises import notebook_08
 from coursekit.exercises.verdict import NOT_TRIED, RIGHT, WRONG
 
-LABELS = np.array([7, 0, 3, 3, 9])
+MASTER = Path(__file__).resolve().parents[1] / "notebooks/source/08-distillation-basics.py"
 
 
 # Temperature
@@ -312,3 +315,57 @@ def test_a_student_more_than_a_point_behind_is_wrong(networks):
 )
 def test_untouched_cells_count_as_not_tried(id, answer):
     assert exercises.check(id, answer).outcome == NOT_TRIED
+
+
+# What the notebook writes out itself
+
+
+def defined(*names, **known):
+    """Return functions of the notebook by name, as its cells define them; ``known`` is what they refer to."""
+    found = {"np": np, "torch": torch, "functional": functional, "accuracy": accuracy, **known}
+    text = MASTER.read_text(encoding="utf-8")
+    for name in names:
+        function = re.search(rf"^def {name}\(.*?(?=^\S|\Z)", text, re.MULTILINE | re.DOTALL)
+        exec(function[0].replace("# solution", ""), found)
+    return [found[name] for name in names]
+
+
+def test_the_notebook_softens_as_the_package_does():
+    (soften,) = defined("soften")
+    logits = np.random.default_rng(1).normal(0, 9, 10)
+    for temperature in (0.5, 1, 4, 20):
+        expected = distillation.soften(torch.from_numpy(logits), temperature).numpy()
+        assert np.allclose(soften(logits, temperature), expected)
+
+
+def test_the_printed_loss_is_the_package_s_with_alpha_turned_round():
+    printed, written = defined("printed_loss", "distillation_loss")
+    student, teacher, labels = notebook_08._batch()
+    for temperature, alpha in ((4.0, 0.3), (2.0, 0.9)):
+        ours = distillation.loss(student, teacher, labels, temperature=temperature, alpha=1 - alpha)
+        assert np.isclose(printed(student, teacher, labels, temperature, alpha), ours)
+        assert np.isclose(written(student, teacher, labels, temperature, 1 - alpha), ours)
+
+
+def test_the_notebook_measures_the_gradients_that_the_package_measures():
+    student, teacher, _ = notebook_08._batch()
+    (gradient_length,) = defined("gradient_length", teacher_logits=teacher)
+    temperatures = (1.0, 4.0, 16.0)
+    measured = [gradient_length(student, temperature) for temperature in temperatures]
+    assert np.allclose(measured, distillation.gradient_sizes(student, teacher, temperatures).plain)
+
+
+def test_the_notebook_s_interval_is_the_package_s():
+    (difference,) = defined("difference")
+    a, b = np.random.default_rng(2).normal(90, 2, (2, 20))
+    gap, expected = difference(a, b), accuracy.paired(a / 100, b / 100)
+    assert np.allclose(
+        (gap.value, gap.low, gap.high), (expected.mean, expected.low, expected.high), atol=1e-4
+    )
+
+
+def test_the_notebook_smooths_as_the_package_does():
+    (found,) = defined("smoothed")
+    labels = np.array([7, 0, 3, 3, 9])
+    expected = distillation.label_smoothing(labels, 0.1).exp().numpy()
+    assert np.allclose(found(labels, 0.1), expected)

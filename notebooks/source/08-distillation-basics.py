@@ -539,8 +539,8 @@ pairs = accuracy.paired(with_teacher.accuracy(x_test, y_test), with_labels.accur
 claims.show("08-all-labels", measured=accuracy.Difference(pairs.mean, pairs.low, pairs.high))
 
 # %% [markdown]
-# And what do you lose against the teacher? The lecture's table has 0.97 for the baseline and 0.95 for the student. The
-# mean of the ten distilled students is
+# And what do you lose against the teacher? The lecture's table has 0.97 for the baseline and 0.95 for the student. In
+# the mean, the ten distilled students lose
 
 # %% tags=["nbval-ignore-output"]
 lost = right["teacher"].value - with_teacher.accuracy(x_test, y_test).mean()
