@@ -13,7 +13,8 @@ from coursekit._numbers import LONGEST_SHOWN, exact, is_finite, shown, to_float
 if TYPE_CHECKING:
     from coursekit.floats import Format
 
-FIELD_COLOURS = MappingProxyType({"sign": "#D55E00", "exponent": "#0072B2", "mantissa": "#009E73"})
+# Okabe and Ito's vermillion, blue and green, the first and the last as dark as the blue: they colour text.
+FIELD_COLOURS = MappingProxyType({"sign": "#B64F00", "exponent": "#0072B2", "mantissa": "#007D5A"})
 
 
 @dataclass(frozen=True, repr=False)

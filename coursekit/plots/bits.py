@@ -150,7 +150,7 @@ class Neighbours:
         seen = offset is not None and abs(offset) <= 1
         self.asked.x = self.middle + self.reach * offset if seen else 0.0
         self.wish.set_data([self.asked.x] if seen else [], [self.y - 7] if seen else [])
-        self.asked.show(f"asked for: {asked}" if seen else "", style.VERMILLION)
+        self.asked.show(f"asked for: {asked}" if seen else "", style.legible(style.VERMILLION))
 
 
 def _look(bit: str, name: str, known: bool) -> tuple[object, object, str | None]:

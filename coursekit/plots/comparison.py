@@ -145,9 +145,10 @@ def end_labels(ax: Axes, drawn: Sequence[Line2D]) -> list[Text]:
     ax.set_ylim(ax.get_ylim())
     ends = [(line.get_xdata()[-1], line.get_ydata()[-1]) for line in drawn]
     heights = ax.transAxes.inverted().transform(ax.transData.transform(ends))[:, 1]
+    colours = [style.legible(line.get_color()) for line in drawn]
     texts = [
-        ax.text(1.02, 0, line.get_label(), color=line.get_color(), transform=ax.transAxes, va="center")
-        for line in drawn
+        ax.text(1.02, 0, line.get_label(), color=colour, transform=ax.transAxes, va="center")
+        for line, colour in zip(drawn, colours, strict=True)
     ]
     gap = LABEL_GAP * texts[0].get_fontsize() * ax.figure.dpi / 72 / ax.bbox.height
     for text, height in zip(texts, spread(heights, gap), strict=True):

@@ -36,7 +36,8 @@ class Lettering(PathCollection):
         self.set_transform(IdentityTransform())  # outlines are scaled by their size, not by the page
         self.set_snap(False)  # snapping to pixels would fatten points and swallow superscript minus signs
         self.phrases: list[Phrase] = []
-        self.unit = ax.bbox.width / abs(np.diff(ax.get_xlim())[0])
+        # Points per point at normal size: 1 unless the page is stretched; presenter mode has larger points.
+        self.unit = ax.bbox.width / abs(np.diff(ax.get_xlim())[0]) * style.DPI / ax.figure.dpi
         ax.add_collection(self, autolim=False)
 
     def phrase(self, x: float, y: float, size: float, *, align: str = "left", font: str = MONO) -> "Phrase":

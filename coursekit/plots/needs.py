@@ -87,9 +87,9 @@ def show_need(page: NeedPage, need: Need, title: str) -> None:
     for phrase, device in zip(page.verdicts, page.devices, strict=True):
         fit = fits(need, device)
         if fit.verdict == "fits":
-            phrase.show(f"✓ {size(fit.room)} left", style.GREEN)
+            phrase.show(f"✓ {size(fit.room)} left", style.legible(style.GREEN))
         else:
-            phrase.show(f"✗ {_excess(fit.share)}", style.VERMILLION, "bold")
+            phrase.show(f"✗ {_excess(fit.share)}", style.legible(style.VERMILLION), "bold")
 
 
 def boxes(left: ArrayLike, right: ArrayLike, low: ArrayLike, high: ArrayLike) -> NDArray[np.float64]:

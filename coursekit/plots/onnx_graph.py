@@ -207,7 +207,7 @@ def _end(names: Sequence[str], x: float, row: int) -> Box:
 @style.look()
 def _drawn(ax: Axes, graph: Graph, boxes: list[Box], title: str, left: float) -> list[Artist]:
     """Draw the boxes and the arrows between them; sizes of type follow the page's."""
-    unit = ax.bbox.width / abs(np.diff(ax.get_xlim())[0])
+    unit = ax.bbox.width / abs(np.diff(ax.get_xlim())[0]) * style.DPI / ax.figure.dpi
     made: list[Artist] = [ax.text(left, HEAD / 2, title, fontsize=TITLE * unit, weight="bold", va="center")]
     for box in boxes:
         made += _box(ax, box, unit)

@@ -103,7 +103,7 @@ def histogram(ax: Axes, weights: ArrayLike, mask: ArrayLike, *, title: str = "")
     top = (kept + gone).max()
     marks = ax.vlines([-threshold, threshold], 0, 1.05 * top, color=style.VERMILLION, linewidth=1.5)
     ax.set_ylim(0, 1.2 * top)
-    look = {"color": style.VERMILLION, "transform": ax.transAxes, "ha": "right", "va": "top"}
+    look = {"color": style.legible(style.VERMILLION), "transform": ax.transAxes, "ha": "right", "va": "top"}
     label = ax.text(0.985, 0.98, f"threshold ±{threshold:.2g}", **look)
     share = 100 * np.count_nonzero(~stays) / len(values)
     sentence = f"The smallest {share:.3g} % of the weights go" if share else "All weights stay"

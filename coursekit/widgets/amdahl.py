@@ -70,7 +70,7 @@ class AmdahlView(View):
 
     def _curve(self, ax: Axes) -> None:
         self.curve, self.limit = amdahl_curve(ax, 0.5)
-        self.limit_text = ax.text(1.15, 1, "", color=style.VERMILLION, zorder=5)
+        self.limit_text = ax.text(1.15, 1, "", color=style.legible(style.VERMILLION), zorder=5)
         look = {"color": style.BLUE, "markersize": 11, "markeredgecolor": style.INK}
         (self.point,) = ax.plot([], [], "o", **look, clip_on=False, zorder=4)
         self.moving += [self.curve, self.limit, self.limit_text, self.point]

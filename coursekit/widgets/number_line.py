@@ -104,7 +104,7 @@ class NumberLineView(View):
         self.bars = ax.stairs(np.zeros(INNER.size - 1), INNER, fill=True, color=style.BLUE, zorder=3)
         places, look = (
             (-CUT_AT, CUT_AT),
-            {"ha": "center", "va": "bottom", "color": style.VERMILLION, "zorder": 5},
+            {"ha": "center", "va": "bottom", "color": style.legible(style.VERMILLION), "zorder": 5},
         )
         self.cut_bars = list(ax.bar(places, 0, CUT_WIDTH, color=style.VERMILLION, zorder=3))
         self.cut_counts = [ax.text(place, 0, "", **look) for place in places]

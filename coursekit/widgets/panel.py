@@ -14,6 +14,7 @@ from matplotlib.artist import Artist
 from coursekit.plots import style
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+_EDGE = f"border-left:5px solid {style.VERMILLION};padding-left:.6em"
 
 
 class InputError(ValueError):
@@ -148,7 +149,8 @@ class Panel:
         except Exception as error:
             typed = isinstance(error, InputError)
             text = html.escape(str(error) if typed else f"{type(error).__name__}: {error}")
-            self.message.value = f"<span style='color:{style.VERMILLION}'>{text}</span>"
+            # A coloured edge, and the page's own colour for the text: legible on light and on dark pages.
+            self.message.value = f'<div style="{_EDGE}">{text}</div>'
             if not typed:
                 raise
 

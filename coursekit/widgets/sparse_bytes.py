@@ -116,11 +116,12 @@ class SparseBytesView(View):
         self.lines, self.labels, self.dots, self.rings = {}, {}, {}, {}
         for number, name in enumerate(NAMES):
             look = {"color": style.SERIES[number], "zorder": 3}
+            ink = style.legible(style.SERIES[number])
             (self.lines[name],) = ax.plot([], [], linestyle=style.DASHES[number], **look)
             (self.dots[name],) = ax.plot([], [], style.MARKERS[number], markersize=9, **look)
             (self.rings[name],) = ax.plot([], [], style.MARKERS[number], markersize=13, mfc="none", **look)
             self.labels[name] = ax.text(
-                1.02, 1, name, va="center", transform=ax.get_yaxis_transform(), **look
+                1.02, 1, name, va="center", transform=ax.get_yaxis_transform(), color=ink, zorder=3
             )
         groups = (self.lines, self.labels, self.dots, self.rings)
         self.moving += [

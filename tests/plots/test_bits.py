@@ -160,9 +160,10 @@ def test_the_ink_lies_where_the_phrase_says(monkeypatch, align, font, present):
     figure.png()
     dark = np.asarray(figure.canvas.buffer_rgba())[..., :3].min(axis=2) < 200
     rows, columns = np.flatnonzero(dark.any(axis=1)), np.flatnonzero(dark.any(axis=0))
-    left, top, right, bottom = np.array(phrase.box) * letters.unit
-    assert abs(columns[0] - left) < 4 * letters.unit
-    assert abs(columns[-1] - right) < 4 * letters.unit
+    scale = figure.dpi / style.DPI
+    left, top, right, bottom = np.array(phrase.box) * scale
+    assert abs(columns[0] - left) < 4 * scale
+    assert abs(columns[-1] - right) < 4 * scale
     assert top - 2 <= rows[0] < rows[-1] <= bottom + 2
 
 

@@ -94,7 +94,7 @@ def test_every_operator_and_weight_is_written_and_can_be_read(graphs, monkeypatc
     assert collisions(both) == []
     texts = [text.get_text() for text in written(both)]
     assert set(onnx_graph.TITLES) <= set(texts)
-    smallest = min(text.get_fontsize() for text in written(both))
+    smallest = min(text.get_fontsize() for text in written(both)) * both.dpi / style.DPI
     assert smallest > (13.9 if present == "1" else 9.9)
 
 
