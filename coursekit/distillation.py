@@ -1,7 +1,7 @@
 """Distillation: soft labels, the loss, students trained many at once, and when it helps, measured over seeds.
 
 A teacher helps where it knows something that the student's labels do not say; ``SETUPS`` holds the cases.
-What to expect of them, as tried on ten blocks of 20 seeds each, stands in ``benchmarks/distillation.py``.
+``benchmarks/distillation.py`` measures how surely each of them helps, harms or does nothing.
 """
 
 from collections.abc import Sequence
