@@ -1,7 +1,7 @@
 """Run every notebook again and again while other programs compete for the processor, and count failures.
 
-python tools/stress.py [--rounds 20] [--load 2]: prints a table for docs/benchmarks.md. A run fails on any error
-and any warning, also on a claim that must hold and does not. Results stay between runs, as for a reader who
+python tools/stress.py [--rounds 20] [--load 2] prints a table for docs/benchmarks.md. A run fails on an
+error, a warning, or a claim that must hold and does not. Results stay between runs, as for a reader who
 comes back.
 """
 
