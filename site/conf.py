@@ -5,7 +5,7 @@ from latex2mathml.converter import convert
 
 project = "coursekit"
 html_title = "Profiling, quantization and model optimisation"
-extensions = ["myst_nb"]
+extensions = ["myst_nb", "sphinx.ext.githubpages"]
 html_theme = "sphinx_book_theme"
 html_static_path = ["_static"]
 html_css_files = ["course.css"]

@@ -26,6 +26,8 @@ from notebook_health import WIDGET_VIEW
 
 OUTPUT = generated.ROOT / "build" / "site"
 SETTINGS = generated.ROOT / "site"
+# Sphinx leaves this file; a folder without it is not an old site, and nothing in it is deleted.
+BY_SPHINX = ".buildinfo"
 PAGES = ("notebooks/*.ipynb", "notebooks/solutions/*.ipynb", "docs/*.md", "docs/*.png")
 
 
@@ -35,9 +37,13 @@ def build(output: Path = OUTPUT, root: Path = generated.ROOT) -> None:
     Errors: CalledProcessError if Sphinx warns about anything, a link that leads nowhere included.
     """
     with tempfile.TemporaryDirectory() as scratch:
-        lay_out(root, Path(scratch))
-        sphinx = [sys.executable, "-m", "sphinx", "--quiet", "--fail-on-warning", "--fresh-env"]
-        subprocess.run([*sphinx, "--doctree-dir", f"{scratch}/.doctrees", scratch, output], check=True)
+        source, built = Path(scratch, "source"), Path(scratch, "built")
+        lay_out(root, source)
+        sphinx = [sys.executable, "-m", "sphinx", "--quiet", "--fail-on-warning"]
+        subprocess.run([*sphinx, "--doctree-dir", f"{scratch}/.doctrees", source, built], check=True)
+        if (output / BY_SPHINX).exists():
+            shutil.rmtree(output)
+        shutil.copytree(built, output, dirs_exist_ok=True)
     slides.build(output / "slides", root)
 
 
