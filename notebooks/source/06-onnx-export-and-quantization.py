@@ -151,9 +151,9 @@ for weight in network.initializer:
     print(f"stored: {weight.name:9} {tuple(weight.dims)}")
 
 # %% [markdown]
-# There is the ReLU. `Gemm` is the old name for "general matrix multiplication": product and bias in one. Now run the
-# file. The lecture counts three lines, and none of them mentions PyTorch. The one on top is no part of them: from
-# version 1.29 on, ONNX Runtime reports its use to Microsoft, unless you say no before you import it.
+# There is the ReLU. `Gemm` is short for general matrix multiplication: product and bias in one. Now run the file. The
+# lecture counts three lines, and none of them mentions PyTorch. The one on top is no part of them: from version 1.29
+# on, ONNX Runtime reports its use to Microsoft, unless you say no before you import it.
 
 # %%
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
@@ -357,8 +357,8 @@ claims.show("06-speed-wide", measured=wide_speed[32].ratio("ONNX Runtime"))
 # %% [markdown]
 # ## 4. Does it work for scikit-learn, too?
 #
-# Yes, and here it matters more: scikit-learn has no other way out of Python. `partial_fit` sees the training pictures
-# once; ten times are enough.
+# Yes, and here it matters even more: scikit-learn has no export of its own, what it saves is a pickle. `partial_fit`
+# sees the training pictures once; ten times are enough.
 
 # %% tags=["nbval-ignore-output"]
 classifier = MLPClassifier((512, 512), random_state=0)
@@ -380,7 +380,7 @@ for name, options in {"by default": {}, "ZipMap off": {"zipmap": False}}.items()
     print(f"{str(probabilities[0])[:70]} …\n")
 
 # %% [markdown]
-# By default you get a list with a dict per picture: nice to read, slow to make, and no other language likes it. With
+# By default you get a list with a dict per picture: nice to read, slow to make, and awkward in other languages. With
 # ZipMap off you get an array. `onnx_models.export_sklearn` switches it off. Is the answer still scikit-learn's?
 
 # %% tags=["nbval-ignore-output"]
@@ -653,8 +653,8 @@ claims.show("06-static-better", measured=error("static") / error("int8"))
 
 # %% [markdown]
 # A dynamic scale fits the batch that is there. A static one has to fit all pictures that may come, so its steps are
-# wider. And the logits themselves are rounded to 8 bits, too. What static quantization saves is work, though little
-# in so small a network. Measure all three side by side, and put them on the scoreboard:
+# wider. And the logits themselves are rounded to 8 bits, too. What static quantization saves is work. Does it show in
+# so small a network? Measure all three side by side, and put them on the scoreboard:
 
 # %% tags=["nbval-ignore-output"]
 names = {"onnx-fp32": "fp32", "onnx-int8": "int8", "onnx-int8-static": "static"}
