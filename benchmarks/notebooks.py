@@ -32,23 +32,27 @@ class PeakMemory(threading.Thread):
 
 def main() -> None:
     """Print one row per notebook."""
-    rows = [(path.name, *_measure(path)) for path in sorted(NOTEBOOKS.glob("*.ipynb"))]
+    rows = []
+    for path in sorted(NOTEBOOKS.glob("*.ipynb")):
+        with tempfile.TemporaryDirectory() as home:
+            rows.append((path.name, *_measure(path, home)))
+            if path.stem == "dashboard":  # what it builds is kept beside the scoreboard
+                rows.append(("once more, nothing to build", *_measure(path, home)))
     print(_display.table_text(("notebook", "run all", "first picture", "peak memory", "on disk"), rows))
 
 
-def _measure(path: Path) -> tuple[str, str, str, str]:
+def _measure(path: Path, home: str) -> tuple[str, str, str, str]:
     notebook = nbformat.read(path, as_version=4)
     first: list[float] = []
     memory = PeakMemory()
-    with tempfile.TemporaryDirectory() as home:
-        client = NotebookClient(
-            notebook, store_widget_state=False, resources={"metadata": {"path": str(NOTEBOOKS)}}
-        )
-        client.on_cell_executed = lambda cell, **_: _note_picture(cell, first)
-        memory.start()
-        start = time.perf_counter()
-        client.execute(env={**os.environ, "COURSEKIT_HOME": home})
-        seconds = time.perf_counter() - start
+    client = NotebookClient(
+        notebook, store_widget_state=False, resources={"metadata": {"path": str(NOTEBOOKS)}}
+    )
+    client.on_cell_executed = lambda cell, **_: _note_picture(cell, first)
+    memory.start()
+    start = time.perf_counter()
+    client.execute(env={**os.environ, "COURSEKIT_HOME": home})
+    seconds = time.perf_counter() - start
     memory.done.set()
     memory.join()
     picture = _display.seconds(first[0] - start) if first else "none"

@@ -68,6 +68,8 @@ def _arguments(name: str) -> tuple[Any, ...]:
         "dynamic_batching": _curve,
         "roofline_chart": _roof,
         "pruning": _networks,
+        "pareto": _sitting,
+        "pipeline": _orders,
     }
     return made[name]() if name in made else ()
 
@@ -108,6 +110,30 @@ def _networks() -> tuple[Any, ...]:
     from coursekit.models import DIGITS_WIDTHS, start_many
 
     return start_many(DIGITS_WIDTHS, range(20)), torch.rand(360, 64), torch.arange(360) % 10
+
+
+def _sitting() -> tuple[Any, ...]:
+    from coursekit import accuracy, variants
+    from coursekit.timing import Ratio
+
+    y = np.zeros(360, int)
+    rows = []
+    for number, variant in enumerate(variants.VARIANTS, 1):
+        answers = (np.arange(360) < 4 * number).astype(int)
+        times = number * 1e-5 * np.array([1.0, 0.9, 1.1])
+        judged = accuracy.of(answers, y), accuracy.mcnemar(answers, y, y)
+        ratio = Ratio(1.0, 0.9, 1.1)
+        rows.append(variants.Row(variant.name, 40_000 // number, *times, ratio, "same", *judged, False))
+    return (variants.Sitting(tuple(rows), "made up"),)
+
+
+def _orders() -> tuple[Any, ...]:
+    from coursekit import variants
+    from coursekit._variants_pipelines import ORDERS
+
+    shares = np.linspace(0.9, 0.99, 10)
+    made = {steps: variants.Pipeline(steps, 40_000 // (n + 1), shares) for n, steps in enumerate(ORDERS)}
+    return (variants.Pipelines(made, "made up"),)
 
 
 def _ms(seconds: float) -> str:

@@ -35,7 +35,7 @@ from coursekit._variants_rows import Variant as Variant
 from coursekit._variants_rows import dominates as dominates
 from coursekit._variants_rows import front as front
 
-SECONDS = 2.0  # that one sitting measures for
+SECONDS = 1.5  # that one sitting measures for
 Progress = Callable[[float], object]
 
 

@@ -28,7 +28,8 @@ DIRECTIONS = ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, 1), (1, -1), (-1, -
 NEAR, FURTHER = 9.0, 14.0  # points from the dot
 FAR = 20.0  # from here on, a line leads to the dot
 RINGS = 40
-EDGE = 4.0  # pixels that stay free at the axes' edges
+BEHIND = -1  # whatever moves is drawn over the names, which stand still
+EDGE = 4.0  # pixels that stay free around a name and at the axes' edges
 CLEAR = 7.0  # points around a dot that stay free
 
 
@@ -58,11 +59,13 @@ def tradeoff(ax: Axes, sitting: Sitting) -> Points:
         axis.set_minor_formatter(NullFormatter())
     (line,) = ax.plot([], [], color=style.INK, linewidth=1.4, dashes=(4, 2), zorder=3)
     bars = ax.vlines(sizes, times[:, 0], times[:, 2], linewidth=4, alpha=0.45, zorder=4)
-    leaders = LineCollection([], color=style.GREY, linewidth=0.8, zorder=3.5, transform=IdentityTransform())
+    leaders = LineCollection(
+        [], color=style.GREY, linewidth=0.8, zorder=BEHIND, transform=IdentityTransform()
+    )
     ax.add_collection(leaders, autolim=False)
     describe(ax, "size of the file", "time for one picture (quartiles)")
     names = [
-        ax.annotate(row.name, (size, time), (0, 0), textcoords="offset points", zorder=6)
+        ax.annotate(row.name, (size, time), (0, 0), textcoords="offset points", zorder=BEHIND)
         for row, size, time in zip(sitting, sizes, times[:, 1], strict=True)
     ]
     for name in names:
@@ -114,7 +117,7 @@ def place_names(ax: Axes, points: Points, line: NDArray[np.float64]) -> None:
             box = name.get_window_extent(renderer)
             if _inside(box, frame) and not any(box.overlaps(other) for other in taken):
                 break
-        taken.append(box)
+        taken.append(box.padded(EDGE))
         if max(abs(x), abs(y)) > FAR:
             lines.append([dot, np.clip(dot, box.min, box.max)])
     points.leaders.set_segments(lines)

@@ -12,7 +12,7 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from coursekit._display import significant
-from coursekit._variants_rows import BUDGETS, FITS, OUT, UNSURE, Budget, Sitting, front
+from coursekit._variants_rows import BUDGETS, FITS, UNSURE, Budget, Sitting, front
 from coursekit.plots import pareto as drawn
 from coursekit.plots import style
 from coursekit.widgets.panel import Panel, View
@@ -20,6 +20,7 @@ from coursekit.widgets.panel import Panel, View
 OWN = "own budget"
 MOST_NAMED = 4  # more names would not fit into a line
 ROOM = 1.3  # the sliders reach so many times beyond the smallest and the largest
+HALF = 1.15  # times the median, so that its interval fits, too
 STEP = 0.01  # of a decade
 KILO, MICRO, PER_CENT = 1e3, 1e-6, 1e-2
 
@@ -62,12 +63,8 @@ class ParetoView(View):
             self.limits = [_Limit(ax, upright) for ax, upright in limits]
             self.title = self.figure.suptitle(" ", x=0.01, ha="left", fontweight="bold", fontsize="medium")
             self.reading = self.left.set_title(" ", fontweight="normal", fontsize="medium")
-        self.moving = [self.title, self.reading, self.points.front, self.points.leaders, self.points.bars]
-        self.moving += [
-            *self.points.names,
-            self.intervals,
-            *(dots for pair in self.dots.values() for dots in pair),
-        ]
+        self.moving = [self.title, self.reading, self.points.front, self.points.bars, self.intervals]
+        self.moving += [dots for pair in self.dots.values() for dots in pair]
         self.moving += [part for limit in self.limits for part in (limit.shade, limit.line)]
         # The shades lie below the axes' lines.
         self.moving += [*self.left.spines.values(), *self.right.spines.values()]
@@ -101,8 +98,6 @@ class ParetoView(View):
         colours = [drawn.COLOURS[verdict] for verdict in verdicts]
         for bars in (self.points.bars, self.intervals):
             bars.set_color(colours)
-        for name, verdict in zip(self.points.names, verdicts, strict=True):
-            name.set_color(style.GREY if verdict == OUT else style.INK)
         for verdict, (left, right) in self.dots.items():
             chosen = [i for i, found in enumerate(verdicts) if found == verdict]
             left.set_data([rows[i].size_bytes for i in chosen], [rows[i].latency for i in chosen])
@@ -156,7 +151,7 @@ class Pareto(Panel):
 
 def _controls(sitting: Sitting, budget: str) -> dict[str, ipywidgets.Widget]:
     sizes = np.array([row.size_bytes for row in sitting]) / KILO
-    times = np.array([(row.latency_low, row.latency, row.latency_high) for row in sitting]) / MICRO
+    times = np.array([(row.latency_low, row.latency, row.latency_high) for row in sitting]).ravel() / MICRO
     lowest = min(row.accuracy.low for row in sitting)
     highest = max(row.accuracy.high for row in sitting)
     toggle = ipywidgets.ToggleButtons(options=[OWN, *BUDGETS], value=budget, description="budget")
@@ -164,8 +159,8 @@ def _controls(sitting: Sitting, budget: str) -> dict[str, ipywidgets.Widget]:
     floor = math.floor(100 * lowest)
     return {
         "budget": toggle,
-        "size": _slider("size (kB)", sizes.min(), sizes.max()),
-        "time": _slider("time (µs)", times.min(), times.max()),
+        "size": _slider("size (kB)", sizes),
+        "time": _slider("time (µs)", times),
         "accuracy": ipywidgets.FloatSlider(
             floor,
             min=floor,
@@ -178,9 +173,10 @@ def _controls(sitting: Sitting, budget: str) -> dict[str, ipywidgets.Widget]:
     }
 
 
-def _slider(title: str, least: float, most: float) -> ipywidgets.FloatLogSlider:
-    low, high = np.log10(least / ROOM), np.log10(most * ROOM)
-    middle = 10 ** ((low + high) / 2)
+def _slider(title: str, values: NDArray[np.float64]) -> ipywidgets.FloatLogSlider:
+    """Return a slider over all values that starts where half of them fit."""
+    low, high = np.log10(values.min() / ROOM), np.log10(values.max() * ROOM)
+    middle = min(values.max() * ROOM, np.median(values) * HALF)
     return ipywidgets.FloatLogSlider(
         middle, min=low, max=high, step=STEP, readout_format=".3g", description=title
     )
