@@ -717,9 +717,8 @@ print(f"parameters {n_wide:,} and {n_half:,}, file {len(file_of(wide)):,} and {l
 pictures = torch.rand(64, 1024)
 with torch.inference_mode():
     changed = (half(pictures) - pruning.structured(wide, 0.5)(pictures)).abs().max()
-    speed = timing.compare(
-        {"wide": lambda: wide(pictures), "half": lambda: half(pictures)}, max_time=0.8, threads=1
-    )
+    runs = {"wide": lambda: wide(pictures), "half": lambda: half(pictures)}
+    speed = timing.compare(runs, max_time=0.8, threads=1, device="cpu")
 print(f"largest change of an output: {changed:.1e}")
 speed
 
@@ -788,7 +787,7 @@ for name, network in variants.items():
 networks = {"dense": model, **variants}
 with torch.inference_mode():
     runs = {name: lambda network=network: network(x_test[:1]) for name, network in networks.items()}
-    speed = timing.compare(runs, baseline="dense", max_time=0.6, threads=1)
+    speed = timing.compare(runs, baseline="dense", max_time=0.6, threads=1, device="cpu")
 for name, network in variants.items():
     size, took = len(file_of(network)), speed.measurements[name]
     share = accuracy.of(models.predict(network, x_test), y_test)
