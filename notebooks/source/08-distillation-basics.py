@@ -735,6 +735,8 @@ for name, bits in product(orders, (8, 3)):
     for step in orders[name]:
         current = step(current, bits)
     ended[name, bits] = percent_right(current)
+
+# %% tags=["nbval-ignore-output"]
 print(f"untouched, FP32            {percent_right(with_teacher).mean():.1f} %\n{'':28}8 bits   3 bits")
 for name in orders:
     print(f"{name:26}", *(f"{ended[name, bits].mean():6.1f} %" for bits in (8, 3)))
