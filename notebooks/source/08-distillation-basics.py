@@ -522,6 +522,8 @@ with_labels = distillation.distil_many(student_widths, x, y, None, alpha=0, **fu
 with_teacher = distillation.distil_many(
     student_widths, x, y, teacher_logits, temperature=4, alpha=0.5, **full
 )
+
+# %% tags=["nbval-ignore-output"]
 ships = {
     "teacher": teacher,
     "student-hard": best_of(with_labels),
