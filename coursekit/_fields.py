@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from coursekit.floats import Format
 
 # Okabe and Ito's vermillion, blue and green, the first and the last as dark as the blue: they colour text.
-FIELD_COLOURS = MappingProxyType({"sign": "#B64F00", "exponent": "#0072B2", "mantissa": "#007D5A"})
+FIELD_COLOURS = MappingProxyType({"sign": "#B44E00", "exponent": "#0072B2", "mantissa": "#007C59"})
 
 
 @dataclass(frozen=True, repr=False)

@@ -170,7 +170,7 @@ def emphasise(artists: Speedups, chosen: int) -> None:
         colour = style.BLUE if stands_out else style.GREY
         line.set(color=colour, linewidth=2.5 if stands_out else 1.2, markersize=7 if stands_out else 5)
         line.set_zorder(4.2 if stands_out else 3.2)
-        interval.set(color=colour, zorder=4.1 if stands_out else 3.1)
+        interval.set(color=colour, linewidth=4.5 if stands_out else 3, zorder=4.1 if stands_out else 3.1)
         label.set(color=style.BLUE if stands_out else style.INK, zorder=4.2)
 
 

@@ -45,7 +45,8 @@ def soft_labels(
     for number, (name, given) in enumerate(labels.items()):
         shares = _probabilities(name, given, len(classes))
         places = np.arange(len(classes)) - GROUP / 2 + width * (number + 0.5)
-        made += ax.bar(places, POINTS * shares, 0.92 * width, color=style.SERIES[number], label=name)
+        look = {"color": style.SERIES[number], "hatch": style.HATCHES[number], "edgecolor": "white"}
+        made += ax.bar(places, POINTS * shares, 0.92 * width, linewidth=0, label=name, **look)
     ax.set_xticks(range(len(classes)), classes)
     ax.tick_params(axis="x", length=0)
     ax.set_ylim(0, 100)

@@ -16,9 +16,10 @@ from coursekit._seeds import PairedDifference, paired
 from coursekit.plots import style
 
 # White where nothing changed and a colour for either sign; in grey the cells' numbers still tell.
-SIGNED = LinearSegmentedColormap.from_list("loss to gain", [style.VERMILLION, "#FFFFFF", style.BLUE])
+SIGNED = LinearSegmentedColormap.from_list(
+    "loss to gain", [style.legible(style.VERMILLION), "#FFFFFF", style.BLUE]
+)
 LEAST_RANGE = 1.0  # points: below it the colours would make mountains of noise
-DARK = 0.62  # of the range: a paler cell gets dark type
 SAID = {"a better": "the teacher helps", "b better": "the teacher harms", "same": "no difference shown"}
 
 
@@ -91,9 +92,8 @@ class GainMap:
     def show(self, means: NDArray[np.float64]) -> None:
         """Show the mean gains [temperatures, alphas]."""
         self.image.set_data(means)
-        limit = self.image.norm.vmax
         for text, value in zip(self.texts, means.flat, strict=True):
-            text.set(text=signed(value), color="white" if abs(value) > DARK * limit else style.INK)
+            text.set(text=signed(value), color=style.ink_on(self.image.to_rgba(value)))
 
 
 @style.look()

@@ -15,11 +15,11 @@ from coursekit.plots import style
 from coursekit.plots.lettering import CAPITAL, PIXELS_PER_POINT, SANS, Lettering, Phrase
 from coursekit.plots.page import brief, tint
 
-# Blue grows with the model, orange with what it is given.
+# Blue grows with the model, orange with what it is given; in grey, those shown together are steps apart.
 PARTS = {
     "weights": style.BLUE,
-    "gradients": tint(style.BLUE, 0.6),
-    "optimizer": tint(style.BLUE, 0.28),
+    "gradients": tint(style.BLUE, 0.75),
+    "optimizer": tint(style.BLUE, 0.5),
     "KV cache": style.ORANGE,
     "activations": tint(style.ORANGE, 0.45),
 }

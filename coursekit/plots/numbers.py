@@ -172,7 +172,7 @@ def _step_labels(ax: Axes, values: NDArray[np.float64], kind: floats.Format) -> 
     for start, stop in pairwise(ends):
         if stop - start >= LABEL_SHARE * (values[-1] - values[0]):
             step = floats.spacing(min(abs(start), abs(stop)), kind)
-            made.append(ax.hlines(0.86, start + gap, stop - gap, color=style.VERMILLION, linewidth=1))
+            made.append(ax.hlines(0.86, start + gap, stop - gap, color=style.INK, linewidth=1))
             made.append(
                 ax.text((start + stop) / 2, 0.92, f"step {_fraction(step)}", ha="center", va="bottom")
             )

@@ -13,7 +13,7 @@ from coursekit._variants_pipelines import Pipeline, Pipelines
 from coursekit.plots import style
 from coursekit.plots.comparison import describe
 
-CHOSEN, SAME, REST = style.BLUE, style.ORANGE, style.GREY
+CHOSEN, SAME, REST = style.BLUE, style.ORANGE, style.MUTED
 THICK, THIN = 9.0, 3.0  # points
 ROOM = 1.3  # right of the longest bar, for its number
 MARGIN = 1.0  # points of accuracy left of the worst seed
@@ -43,7 +43,7 @@ def orders(sizes: Axes, accuracies: Axes, results: Pipelines) -> Rows:
     bars.set_capstyle("butt")
     for row, pipeline, end in zip(rows, found, kilobytes, strict=True):
         sizes.annotate(_kilobytes(pipeline), (end, row), (4, -0.5), textcoords="offset points", **_NUMBER)
-    ranges = accuracies.hlines(rows, low, high, linewidth=THIN, alpha=0.6, zorder=3)
+    ranges = accuracies.hlines(rows, low, high, linewidth=THIN, zorder=3)
     dots = accuracies.scatter(mean, rows, s=36, zorder=4)
     sizes.set_xlim(0, kilobytes.max() * ROOM)
     accuracies.set_xlim(max(0.0, low.min() - MARGIN), min(100.0, high.max() + MARGIN))

@@ -124,7 +124,7 @@ class DigitView(View):
         usual = Counter(answers.values()).most_common(1)[0][0]
         for bars, head, (name, each) in zip(self.bars, self.heads, chances.items(), strict=True):
             same = answers[name] == usual
-            colour = style.BLUE if same else style.VERMILLION
+            colour = style.BLUE if same else style.ORANGE
             _show(bars, each, colour)
             head.set_text(f"{'' if same else '≠ '}{answers[name]} ({each.max():.0%})")
             head.set_color(style.legible(colour))
@@ -174,7 +174,7 @@ def _show(bars: PolyCollection, chances: NDArray[np.float64], colour: str) -> No
         for row, chance in zip(rows, chances, strict=True)
     ]
     bars.set_verts(corners)
-    bars.set_facecolor([colour if row == chances.argmax() else style.GREY for row in rows])
+    bars.set_facecolor([colour if row == chances.argmax() else style.MUTED for row in rows])
 
 
 def _title(answers: dict[str, int], empty: bool) -> str:

@@ -83,7 +83,7 @@ class DynamicBatchingView(View):
         ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         ax.xaxis.set_minor_formatter(NullFormatter())
         describe(ax, "latency (ms)", "requests answered (%)")
-        (self.alone,) = ax.plot([], [], color=style.GREY, linewidth=1.4, zorder=3)
+        (self.alone,) = ax.plot([], [], "--", color=style.GREY, linewidth=1.4, zorder=3)
         (self.shares,) = ax.plot([], [], color=style.BLUE, zorder=4)
         look = {"color": style.ORANGE, "markeredgecolor": style.INK, "markersize": 9, "zorder": 5}
         (self.marks,) = ax.plot([], [], "o", **look)
@@ -96,7 +96,7 @@ class DynamicBatchingView(View):
         ax.set_yticks([1, 10, 100, 1000])
         ax.yaxis.set_minor_formatter(NullFormatter())
         describe(ax, "requests so far", "requests in flight")
-        (self.queue_alone,) = ax.plot([], [], color=style.GREY, linewidth=1.4, zorder=3)
+        (self.queue_alone,) = ax.plot([], [], "--", color=style.GREY, linewidth=1.4, zorder=3)
         (self.queue,) = ax.plot([], [], color=style.BLUE, linewidth=1.4, zorder=4)
         self.reading = ax.text(0.02, 0.98, "", va="top", linespacing=1.45, transform=ax.transAxes, zorder=5)
 
@@ -134,7 +134,7 @@ class DynamicBatchingView(View):
             f"blue: batches of {significant(shown['mean_batch'], 2)} on average",
             f"p50 {seconds(shown['p50'])}, p99 {seconds(shown['p99'])}",
             f"{_per_second(shown['throughput'])} answered",
-            f"grey: one by one, p99 {seconds(shown['alone_p99'])}",
+            f"dashed: one by one, p99 {seconds(shown['alone_p99'])}",
         ]
         self.reading.set_text("\n".join(lines))
 

@@ -48,7 +48,7 @@ class ParetoView(View):
     alt = (
         "Left: the variants as dots, the time for one picture against the size of the file, the limits of "
         "the budget as lines, the Pareto front as a staircase. Right: their accuracies with intervals. What "
-        "fits is blue, what may fit is orange, the rest is grey."
+        "fits is a blue dot, what may fit an orange diamond, the rest a grey cross."
     )
 
     def __init__(self, sitting: Sitting) -> None:

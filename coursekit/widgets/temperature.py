@@ -155,7 +155,7 @@ def entropy(probabilities: NDArray[np.float64]) -> float:
 
 
 def _colour(rank: int) -> str:
-    return style.BLUE if rank == 0 else style.ORANGE if rank < 3 else style.GREY
+    return style.BLUE if rank == 0 else style.ORANGE if rank < 3 else style.MUTED
 
 
 def _default() -> tuple[Any, Any, Any]:

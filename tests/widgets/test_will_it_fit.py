@@ -139,7 +139,7 @@ def test_verdicts_say_it_in_words_marks_and_colours(panel, context):
         fits = shown["total"] <= device.memory
         assert phrase.text.startswith("✓ " if fits else "✗ ")
         assert phrase.text.endswith(" left" if fits else " too big")
-        assert set(phrase.colours) == {to_rgba(style.GREEN if fits else style.VERMILLION)}
+        assert set(phrase.colours) == {to_rgba(style.legible(style.GREEN if fits else style.VERMILLION))}
 
 
 def test_the_parts_are_named_with_their_sizes_and_colours(panel):
