@@ -216,6 +216,18 @@ def test_a_baseline_is_needed(finished):
         variants.measure({"pruned": finished[1]["pruned"]})
 
 
+def test_decisions_show_this_sittings_evidence(finished):
+    table = finished[2]
+    rows = variants.decisions(table).rows
+    assert len(rows) == len(NAMES) - 1
+    smaller = table["baseline"].size_bytes / table["stacked"].size_bytes
+    assert float(rows[-1][3].removeprefix("÷ ")) == pytest.approx(smaller, rel=0.05)
+    for row, name in zip(rows, NAMES[1:], strict=True):
+        assert (row[5] == "no difference shown") == (table[name].paired.verdict == "same")
+        assert (row[4] == "same speed") == (table[name].speed == "same")
+    assert len(str(variants.decisions(table)).splitlines()) == 3 + len(rows)
+
+
 # Pipelines
 
 

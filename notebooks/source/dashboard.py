@@ -193,9 +193,9 @@ if not recorded:
 # %% [markdown]
 # ## 3. Which one fits?
 #
-# Seven variants, but some are pointless: if another one is smaller *and* faster, why take this one? A variant **beats**
+# Seven variants, but some are pointless: if another one answers well enough and is smaller *and* faster, why take this one? A variant **beats**
 # another if it is nowhere worse and somewhere better. What nobody beats forms the **Pareto front**. There is no best one on it:
-# smaller has its price in time, faster its price in bytes.
+# smaller has its price in time, faster its price in bytes. Accuracy is the condition: only what is accurate enough takes part.
 #
 # **Exercise 1.** Write it down. `points` maps names to pairs (size, time), smaller is better in both. Return the names that no
 # other beats.
@@ -237,8 +237,8 @@ for budget in variants.BUDGETS.values():
 widgets.pareto(sitting)
 
 # %% [markdown]
-# What the budgets leave out: the file is not all you ship. PyTorch and ONNX Runtime weigh thousands of times as much as these files
-# (notebook 06 puts them on the scales). For a small network the runtime is the size that counts. For a language model it vanishes.
+# What the budgets leave out: the file is not all you ship. PyTorch and ONNX Runtime weigh more than a thousand times as much as
+# these files (notebook 06 puts them on the scales). For a small network the runtime is the size that counts. For a language model it vanishes.
 #
 # ## 4. Does the order of the steps matter?
 #
@@ -375,8 +375,8 @@ scoreboard.table()
 #   (notebook 02) in pages.
 # - **SGLang** does so, too, and shares the cache of common beginnings, such as a system prompt.
 # - **Unsloth** is for fine-tuning: hand-written GPU kernels for training small additions (LoRA) to a quantized model.
-# - **TensorRT** compiles a network for one kind of NVIDIA GPU: it fuses operators (notebook 06) and picks the formats. Its plan runs
-#   on that kind only.
+# - **TensorRT** compiles a network for one kind of NVIDIA GPU: it fuses operators (notebook 06) and picks the formats. Its plan
+#   usually runs on that kind only.
 # - **ExecuTorch** is PyTorch's own way to phones and microcontrollers: export, quantize, and a small runtime without Python.
 #
 # Ask the same questions of all of them: how many bytes, how many seconds, how many right answers, measured where?
