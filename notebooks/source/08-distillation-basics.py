@@ -416,8 +416,8 @@ claims.show("08-short", measured=difference(short, short_alone))
 # %% [markdown]
 # So "distillation does not work" may mean "the student was not patient". Temperature, alpha and patience belong
 # together. Try all combinations: five temperatures, three weights, three lengths of training. Every combination of
-# temperature, weight and seed is one network, and 75 of them train in the same matrix products. These are choices, so
-# they are judged on validation.
+# temperature, weight and seed is one network, and all 75 of them train in the same matrix products, together with their
+# five twins that have labels alone. These are choices, so they are judged on validation.
 
 # %%
 temperatures, alphas, few = (1, 2, 4, 8, 16), (0.25, 0.5, 1.0), 5

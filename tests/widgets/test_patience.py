@@ -125,6 +125,12 @@ def test_numbers_are_those_measured(panel):
         assert np.isclose(panel.values["gain"], gains.mean())
         assert panel.values["wins"] == (gains > 0).sum()
         assert panel.values["low"] < panel.values["gain"] < panel.values["high"]
+        assert [text.get_text() for text in panel.view.map.texts] == [
+            signed(v) for v in made.means(epochs).flat
+        ]
+        assert np.array_equal(panel.view.dots.get_ydata(), gains)
+        middle = np.mean(panel.view.ring.get_corners(), axis=0)
+        assert np.allclose(middle, (ALPHAS.index(alpha), TEMPERATURES.index(temperature)))
 
 
 def test_the_title_follows_the_measurements(panel):
