@@ -39,7 +39,7 @@ SECONDS = 1.5  # that one sitting measures for
 Progress = Callable[[float], object]
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Variants(Mapping[str, Network]):
     """The networks by name, in the table's order; ``built`` names those that had to be made just now."""
 
@@ -109,7 +109,7 @@ def measure(networks: Mapping[str, Network], *, seconds: float = SECONDS) -> Sit
             notebook="dashboard",
             device="cpu",
         )
-    return Sitting(tuple(rows), runtime.describe().label, tuple(timed.warnings))
+    return Sitting(tuple(rows), runtime.describe().label, _doubts(timed))
 
 
 def folder() -> Path:
@@ -142,6 +142,12 @@ def _row(
         paired,
         network.variant.portable,
     )
+
+
+def _doubts(timed: timing.Comparison) -> tuple[str, ...]:
+    """Return what there is to say against the times, of single networks first."""
+    single = [f"{name}: {text}" for name, taken in timed.measurements.items() for text in taken.warnings]
+    return (*single, *timed.warnings)
 
 
 def _check(networks: Any) -> None:

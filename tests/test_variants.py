@@ -204,6 +204,21 @@ def test_the_sitting_stands_on_the_scoreboard(finished, again):
         assert (entry.notebook, entry.device) == ("dashboard", "cpu")
 
 
+def test_doubts_about_the_times_stand_below_the_table(finished, monkeypatch):
+    compare = variants.timing.compare
+
+    def noisy(*arguments, **options):
+        timed = compare(*arguments, **options)
+        odd = replace(timed.measurements["pruned"], warnings=("too noisy to trust",))
+        return replace(timed, measurements={**timed.measurements, "pruned": odd})
+
+    monkeypatch.setattr(variants.timing, "compare", noisy)
+    table = variants.measure(finished[1], seconds=0.05)
+    assert "pruned: too noisy to trust" in table.notes
+    assert "pruned: too noisy to trust" in str(table)
+    assert "pruned: too noisy to trust" in table._repr_html_()
+
+
 @pytest.mark.parametrize("networks", [None, {}, {"baseline": torch.nn.ReLU()}])
 def test_only_built_networks_are_measured(networks):
     with pytest.raises((TypeError, ValueError), match="networks must"):
