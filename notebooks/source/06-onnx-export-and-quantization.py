@@ -41,7 +41,6 @@ import os
 import pickle
 import shutil
 import warnings
-from pathlib import Path
 
 import numpy as np
 import onnx
@@ -70,8 +69,8 @@ exercises.predict("06-install", ..., unit="times")
 
 # %% tags=["nbval-ignore-output"]
 def installed_bytes(package):
-    folder = Path(importlib.util.find_spec(package).origin).parent
-    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    folder = os.path.dirname(importlib.util.find_spec(package).origin)
+    return sum(os.path.getsize(f"{place}/{file}") for place, _, files in os.walk(folder) for file in files)
 
 
 packages = {"PyTorch": "torch", "scikit-learn": "sklearn", "ONNX Runtime": "onnxruntime"}
