@@ -18,10 +18,10 @@ from coursekit.plots.page import brief, tint
 # Blue grows with the model, orange with what it is given; in grey, those shown together are steps apart.
 PARTS = {
     "weights": style.BLUE,
-    "gradients": tint(style.BLUE, 0.75),
-    "optimizer": tint(style.BLUE, 0.5),
+    "gradients": tint(style.BLUE, 0.7),
+    "optimizer": tint(style.BLUE, 0.42),
     "KV cache": style.ORANGE,
-    "activations": tint(style.ORANGE, 0.45),
+    "activations": tint(style.ORANGE, 0.4),
 }
 TITLE, WORDS, TICKS = 12.1, 10.4, 10.0  # points
 WIDTH, EDGE = 700.0, 6.0

@@ -1,0 +1,192 @@
+"""An example of every panel and of every plot, for tests that look at all of them."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from sittings import sitting
+
+from benchmarks import panels
+from coursekit import batching, data, distillation, floats, profiles, quantization, roofline, widgets
+from coursekit import plots as made
+from coursekit._variants_pipelines import ORDERS, Pipeline, Pipelines
+from coursekit.onnx_models import Edge, Graph, Node, Weight
+from coursekit.plots import style
+from coursekit.plots.gains import GainGrid
+from coursekit.plots.page import page
+from coursekit.timing import Ratio
+from coursekit.widgets.panel import Panel
+
+RANDOM = np.random.default_rng(0)
+WEIGHTS = RANDOM.normal(0, 0.3, 2000).astype(np.float32)
+SHARES = np.array([0.0, 0.4, 0.6, 0.8, 0.9, 0.99])
+SEEDS = np.clip(np.array([0.97, 0.965, 0.955, 0.9, 0.7, 0.1])[:, None] + np.linspace(-0.03, 0.02, 7), 0, 1)
+GAIN = np.linspace(-6, 4, 24).reshape(2, 4, 3, 1) + RANDOM.normal(0, 0.5, (2, 4, 3, 5))
+BATCHES = (1, 4, 16, 64, 256, 1024)
+NAMES = ("one", "two", "three", "four")
+STEPS = np.arange(1.0, 9.0)
+
+
+def panel(name: str) -> Panel:
+    """Return the panel ``name`` on made-up measurements; all of it is drawn, also what moves."""
+    own = {"pareto": sitting, "pipeline": _pipelines, "patience": _gains}
+    arguments = (own[name](),) if name in own else panels._arguments(name)
+    arguments = _answers() if name == "temperature" else arguments
+    shown = getattr(widgets, name)(*arguments)
+    for artist in shown.view.moving:
+        artist.set_animated(False)
+    return shown
+
+
+def plot(name: str) -> style.Picture:
+    """Return a picture with the plot ``name``, "module.function"."""
+    if name in PICTURES:
+        return PICTURES[name]()
+    if name.startswith("bits"):
+        picture = style.figure(alt="A page.")
+        PLOTS[name](page(picture))
+        return picture
+    picture, ax = style.axes(alt="A plot.")
+    PLOTS[name](ax)
+    return picture
+
+
+def _answers() -> tuple[Any, ...]:
+    digits = data.digits().test
+    return 4 * np.eye(10, dtype=np.float32)[digits.y] + digits.x[:, :10], digits.images, digits.y
+
+
+def _gains() -> GainGrid:
+    return GainGrid((10, 100), (1, 2, 4, 8), (0.25, 0.5, 1.0), GAIN)
+
+
+def _pipelines() -> Pipelines:
+    right = np.random.default_rng(1).integers(300, 350, (len(ORDERS), 5)) / 360
+    found = {steps: Pipeline(steps, 40_000 // (n + 1), right[n]) for n, steps in enumerate(ORDERS)}
+    return Pipelines(found, "made up")
+
+
+def _curve(factor: float = 1.0) -> batching.Curve:
+    median = factor * (1e-3 + 1e-4 * np.array(BATCHES))
+    return batching.Curve(BATCHES, median, 0.8 * median, 1.5 * median)
+
+
+def _served(factor: float) -> batching.Served:
+    return batching.Served("x", np.zeros(4), factor * np.array([0.3, 0.1, 0.2, 0.1]), np.array([4]))
+
+
+def _roofline(ax: Any) -> Any:
+    roof = roofline.Roof(40e9, {"fp32": 200e9, "int8": 800e9}, 120e9)
+    work = [roofline.linear(512, 512, batch) for batch in (1, 8, 64)]
+    return made.roofline.roofline(ax, roof, [roofline.Point(8, "fp32", "memory", w, 1e-3) for w in work])
+
+
+def _ratios() -> list[Ratio]:
+    return [Ratio(value, 0.9 * value, 1.2 * value) for value in (0.2, 0.3, 0.6, 1.3, 2.5, 9.0)]
+
+
+def _call() -> profiles.Call:
+    below = profiles.Call("load", 0.36, 0.02, 1, (profiles.Call("read_csv", 0.3, 0.3, 1),))
+    return profiles.Call("handler", 0.4, 0.01, 1, (below, profiles.Call("predict", 0.03, 0.03, 1)))
+
+
+def _graph(*operators: str) -> Graph:
+    nodes = tuple(
+        Node(op, "", (f"v{n}",), (f"v{n + 1}",), (Weight(f"w{n}", (64, 10), "float32", 2560),))
+        for n, op in enumerate(operators)
+    )
+    ends = [None, *range(len(nodes)), None]
+    edges = tuple(Edge(a, b, f"v{n}") for n, (a, b) in enumerate(zip(ends, ends[1:], strict=False)))
+    return Graph("made up", nodes, edges, ("v0",), (f"v{len(nodes)}",))
+
+
+def _orders() -> style.Picture:
+    picture, axes = style.axes(1, 2, alt="Two plots.")
+    made.pipeline.colour(made.pipeline.orders(*axes, _pipelines()), ORDERS[-1])
+    return picture
+
+
+_four = {name: SEEDS**power for power, name in enumerate(NAMES, 1)}
+PICTURES: dict[str, Callable[[], style.Picture]] = {
+    "pipeline.orders": _orders,
+    "onnx_graph.picture": lambda: made.onnx_graph.picture(_graph("Gemm", "Relu", "Gemm"), title="Two layers"),
+    "onnx_graph.side_by_side": lambda: made.onnx_graph.side_by_side(
+        _graph("MatMul", "Add", "Relu"), _graph("FusedGemm")
+    ),
+}
+PLOTS: dict[str, Callable[[Any], Any]] = {
+    "batching.latency": lambda ax: made.batching.latency(
+        ax, {"CPU": _curve()}, batching.Hockney(1e-3, 1e-4), "It grows"
+    ),
+    "batching.throughput": lambda ax: made.batching.throughput(
+        ax, {name: _curve(n) for n, name in enumerate(NAMES, 1)}
+    ),
+    "batching.residuals": lambda ax: made.batching.residuals(
+        ax, _curve(), batching.Hockney(1e-3, 1e-4), "Near zero"
+    ),
+    "batching.answered": lambda ax: made.batching.answered(
+        ax, {name: _served(n) for n, name in enumerate(NAMES, 1)}
+    ),
+    "bits.bit_boxes": lambda ax: made.bits.bit_boxes(ax, floats.fields(6.5, "bf16")),
+    "comparison.dots_with_interval": lambda ax: made.comparison.dots_with_interval(
+        ax, NAMES, [3, 4, 5, 6], [2, 3, 4, 5], [4, 5, 6, 7], unit="x", reference=4.5
+    ),
+    "comparison.bars": lambda ax: made.comparison.bars(ax, NAMES, [1, 2, 3, 4], unit="x", highlight=["two"]),
+    "comparison.line_with_band": lambda ax: made.comparison.line_with_band(
+        ax, STEPS, STEPS, STEPS - 1, STEPS + 1
+    ),
+    "comparison.lines": lambda ax: made.comparison.lines(
+        ax,
+        STEPS,
+        {name: STEPS**n for n, name in enumerate(NAMES)},
+        {"four": (STEPS, STEPS**4)},
+        x_label="x",
+        y_label="y",
+    ),
+    "crossover.speedups": lambda ax: made.crossover.speedups(ax, *panels._grid()),
+    "distillation.soft_labels": lambda ax: made.distillation.soft_labels(
+        ax, {name: np.eye(10)[7] * 0.9 + 0.01 for name in NAMES}
+    ),
+    "distillation.paired_differences": lambda ax: made.distillation.paired_differences(
+        ax, {"better": SEEDS[0], "worse": -SEEDS[0], "same": SEEDS[0] - SEEDS[0].mean()}
+    ),
+    "distillation.heatmap": lambda ax: made.distillation.heatmap(
+        ax,
+        distillation.Grid(
+            distillation.SETUPS["clean"], (1.0, 2.0, 4.0, 8.0), (0.25, 0.5, 1.0), GAIN[0] / 100
+        ),
+    ),
+    "distillation.gradients": lambda ax: made.distillation.gradients(
+        ax, distillation.GradientSizes((1.0, 4.0, 16.0), np.array([1.0, 0.1, 0.005]), np.array([1, 1.6, 1.3]))
+    ),
+    "gains.gain_map": lambda ax: made.gains.gain_map(ax, _gains()),
+    "memory.weighed": lambda ax: made.memory.weighed(
+        ax, ["FP32", "INT8"], [4e6, 1e6], {"file": [4.1e6, 1.1e6], "RAM": [5e6, 2e6], "both": [6e6, 3e6]}
+    ),
+    "memory.on_formula": lambda ax: made.memory.on_formula(
+        ax, [1, 2, 4], [10, 20, 40], [11, 19, 40], x_label="batch"
+    ),
+    "memory.steps": lambda ax: made.memory.steps(ax, ["read", "copy"], [1e6, 2e6], [3e6, 2e6]),
+    "numbers.value_density": lambda ax: made.numbers.value_density(ax, "fp8_e4m3"),
+    "numbers.spacing": lambda ax: made.numbers.spacing(ax),
+    "numbers.histogram": lambda ax: made.numbers.histogram(ax, WEIGHTS, marks={"largest": 1.0, "-1": -1.0}),
+    "pareto.tradeoff": lambda ax: made.pareto.tradeoff(ax, sitting()),
+    "pareto.accuracies": lambda ax: made.pareto.accuracies(ax, sitting()),
+    "profiles.icicle": lambda ax: made.profiles.icicle(ax, _call()),
+    "profiles.runs": lambda ax: made.profiles.runs(ax, np.array([0.41, 0.4, 0.43, 2.5, 0.42]) * 1e-3),
+    "profiles.amdahl_curve": lambda ax: made.profiles.amdahl_curve(ax, 0.9),
+    "pruning.accuracy": lambda ax: made.pruning.accuracy(ax, SHARES, _four),
+    "pruning.sensitivity": lambda ax: made.pruning.sensitivity(ax, SHARES, _four),
+    "pruning.histogram": lambda ax: made.pruning.histogram(ax, WEIGHTS, np.abs(WEIGHTS) > 0.2),
+    "pruning.matrix": lambda ax: made.pruning.matrix(ax, WEIGHTS.reshape(40, 50)),
+    "pruning.break_even": lambda ax: made.pruning.break_even(
+        ax, SHARES, {"CSR": _ratios(), "2 of 4": _ratios()[::-1]}
+    ),
+    "quantized.mse_against_scale": lambda ax: made.quantized.mse_against_scale(
+        ax, {f"{bits} bits": quantization.best_scale(WEIGHTS, bits, steps=40) for bits in (8, 4, 3, 2)}
+    ),
+    "quantized.error_map": lambda ax: made.quantized.error_map(
+        ax, WEIGHTS.reshape(40, 50) ** 2, limit=0.5, title="A map"
+    ),
+    "roofline.roofline": _roofline,
+}
