@@ -18,7 +18,7 @@ from matplotlib.patches import Patch
 from matplotlib.text import Text
 
 from coursekit.plots.lettering import Lettering
-from coursekit.plots.style import linear
+from coursekit.plots.style import DPI, linear
 
 AA, AA_LARGE = 4.5, 3.0
 LARGE, LARGE_BOLD = 24.0, 18.66  # pixels of type: CSS's 18 and 14 points
@@ -120,7 +120,7 @@ def _written(figure: Figure) -> Iterator[Written]:
     figure.canvas.draw()
     figure.set_layout_engine("none")  # it stands; solving it again would take most of the time
     renderer, height = figure.canvas.get_renderer(), figure.bbox.height
-    points = figure.dpi / 72
+    points = DPI / 72  # presenter mode is seen from further away: its larger pixels do not count
     for text in figure.findobj(Text):
         if text.get_visible() and text.get_text().strip():
             box = _pixels(text.get_window_extent(renderer).extents, height)
