@@ -145,9 +145,12 @@ def _row(
 
 
 def _doubts(timed: timing.Comparison) -> tuple[str, ...]:
-    """Return what there is to say against the times, of single networks first."""
-    single = [f"{name}: {text}" for name, taken in timed.measurements.items() for text in taken.warnings]
-    return (*single, *timed.warnings)
+    """Return what there is to say against the times, one line per kind of doubt."""
+    kinds: dict[str, list[str]] = {}
+    for name, taken in timed.measurements.items():
+        for text in taken.warnings:
+            kinds.setdefault(text.partition(":")[0], []).append(name)
+    return (*(f"{kind}: {', '.join(names)}" for kind, names in kinds.items()), *timed.warnings)
 
 
 def _check(networks: Any) -> None:

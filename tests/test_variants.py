@@ -209,14 +209,14 @@ def test_doubts_about_the_times_stand_below_the_table(finished, monkeypatch):
 
     def noisy(*arguments, **options):
         timed = compare(*arguments, **options)
-        odd = replace(timed.measurements["pruned"], warnings=("too noisy to trust",))
+        odd = replace(timed.measurements["pruned"], warnings=("too noisy to trust: it spans 40 %",))
         return replace(timed, measurements={**timed.measurements, "pruned": odd})
 
     monkeypatch.setattr(variants.timing, "compare", noisy)
     table = variants.measure(finished[1], seconds=0.05)
-    assert "pruned: too noisy to trust" in table.notes
-    assert "pruned: too noisy to trust" in str(table)
-    assert "pruned: too noisy to trust" in table._repr_html_()
+    assert "too noisy to trust: pruned" in table.notes
+    assert "too noisy to trust: pruned" in str(table)
+    assert "too noisy to trust: pruned" in table._repr_html_()
 
 
 @pytest.mark.parametrize("networks", [None, {}, {"baseline": torch.nn.ReLU()}])
