@@ -7,6 +7,9 @@ WEB     = $(VENV)/.web
 PLACES  = $(VENV)/.places
 PORT   ?= 8888
 
+# ONNX Runtime reports to its maker from its first import on.
+export ORT_DISABLE_TELEMETRY = 1
+
 .DEFAULT_GOAL := help
 .PHONY: help lab test places notebooks site slides lint bench links
 

@@ -17,6 +17,7 @@ def pytest_configure(config: pytest.Config) -> None:
     And let no property test fail because the machine is busy, nor a test of interrupts because the shell that
     started us in the background made its children deaf to them.
     """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # ONNX Runtime reports from its first import on
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     config.option.nbval_current_env = True

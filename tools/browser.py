@@ -7,9 +7,11 @@ import secrets
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import lab
 import nbformat
@@ -33,13 +35,10 @@ FAULTS = '[data-mime-type="application/vnd.jupyter.error"], [data-mime-type="app
 PICTURE = "img.widget-image"
 # What a reader moves, and the key that moves it once it has the focus.
 CONTROLS = {
-    "slider": (".noUi-handle", "ArrowRight"),
-    "toggle": (
-        ".widget-toggle-button:not(:disabled), .widget-toggle-buttons button:not(.mod-active)",
-        "Space",
-    ),
-    "dropdown": (".widget-dropdown select", "Space ArrowDown Enter"),
-    "checkbox": (".widget-checkbox input", "Space"),
+    "slider": (".noUi-target:not([disabled]) .noUi-handle", "ArrowRight"),
+    "toggle": (".widget-toggle-button:enabled:not(.mod-active)", "Space"),
+    "dropdown": (".widget-dropdown select:enabled", "Space ArrowDown Enter"),
+    "checkbox": (".widget-checkbox input:enabled", "Space"),
     "button": ("button.widget-button:not(.widget-toggle-button):enabled", "Space"),
 }
 BACK = {"ArrowRight": "ArrowLeft", "ArrowDown": "ArrowUp"}
@@ -92,12 +91,17 @@ class Reader:
 
     def __init__(self, page: Page, address: str, token: str) -> None:
         self.page, self.address, self.token = page, address, token
+        self.header = {"Authorization": f"token {token}"}
 
     def open(self, name: str) -> None:
         """Open a notebook and wait until its kernel is ready."""
         self.page.goto(f"{self.address}/lab/tree/{name}?reset&token={self.token}")
         idle = '.jp-Notebook-ExecutionIndicator[data-status="idle"]'
         self.page.wait_for_selector(idle, timeout=OPEN_MS)
+        deadline = time.monotonic() + OPEN_MS / 1000
+        while not any(k["connections"] and k["execution_state"] == "idle" for k in self.kernels()):
+            assert time.monotonic() < deadline, f"{name}: the page does not connect to its kernel"
+            self.page.wait_for_timeout(200)
 
     def run_all(self) -> None:
         """Choose Run > Run All Cells and wait until all have run, or one has failed."""
@@ -107,9 +111,12 @@ class Reader:
 
     def close(self) -> None:
         """Shut the kernel down, so that the next notebook has the machine for itself."""
-        api, header = f"{self.address}/api/kernels", {"Authorization": f"token {self.token}"}
-        for kernel in self.page.request.get(api, headers=header).json():
-            self.page.request.delete(f"{api}/{kernel['id']}", headers=header)
+        for kernel in self.kernels():
+            self.page.request.delete(f"{self.address}/api/kernels/{kernel['id']}", headers=self.header)
+
+    def kernels(self) -> list[dict[str, Any]]:
+        """Return what the server says about its kernels."""
+        return self.page.request.get(f"{self.address}/api/kernels", headers=self.header).json()
 
     def faults(self) -> list[str]:
         """Return the texts of errors and of stderr that the page shows."""
@@ -143,15 +150,10 @@ class Shown:
         Errors: playwright's TimeoutError if the picture stays as it is.
         """
         before = self.picture.get_attribute("src")
-        key = CONTROLS[kind][1]
-        if kind == "slider" and control.get_attribute("aria-valuenow") == control.get_attribute(
-            "aria-valuemax"
-        ):
-            key = "ArrowLeft"
-        if kind == "dropdown" and control.evaluate("box => box.selectedIndex == box.options.length - 1"):
-            key = "ArrowUp"
         control.focus()
-        control.press(key)
+        at_its_end = control.evaluate(AT_ITS_END)
+        for key in CONTROLS[kind][1].split():
+            self.root.page.keyboard.press(BACK.get(key, key) if at_its_end else key)
         self.wait_for_another(before)
 
     def drag(self, handle: Locator, pixels: int) -> None:
