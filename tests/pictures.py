@@ -29,7 +29,7 @@ STEPS = np.arange(1.0, 9.0)
 
 def panel(name: str) -> Panel:
     """Return the panel ``name`` on made-up measurements; all of it is drawn, also what moves."""
-    own = {"pareto": sitting, "pipeline": _pipelines, "patience": _gains}
+    own = {"pareto": sitting, "pipeline": _pipelines, "patience": _gains, "noise": _times}
     arguments = (own[name](),) if name in own else panels._arguments(name)
     arguments = _answers() if name == "temperature" else arguments
     shown = getattr(widgets, name)(*arguments)
@@ -54,6 +54,10 @@ def plot(name: str) -> style.Picture:
 def _answers() -> tuple[Any, ...]:
     digits = data.digits().test
     return 4 * np.eye(10, dtype=np.float32)[digits.y] + digits.x[:, :10], digits.images, digits.y
+
+
+def _times() -> np.ndarray:
+    return 1e-4 * np.random.default_rng(0).gamma(9, 1, 200)
 
 
 def _gains() -> GainGrid:

@@ -78,7 +78,7 @@ class NoiseView(View):
             Rectangle((0, 0), len(self.times) + 1, 0, color=style.ORANGE, alpha=0.3, linewidth=0, zorder=2.6)
         )
         (self.later,) = ax.plot([], [], "o", color=style.MUTED, markersize=4, zorder=2.7)
-        (self.counted,) = ax.plot([], [], "o", color=style.GREY, markersize=4, zorder=2.8)
+        (self.counted,) = ax.plot([], [], "o", color=style.INK, markersize=4, zorder=2.8)
         self.band = ax.fill_between([0, 1], [0, 0], color=style.BLUE, alpha=0.25, linewidth=0, zorder=3)
         (self.median,) = ax.plot([], [], color=style.BLUE, linewidth=2.5, zorder=4)
         self.here = ax.axvline(1, color=style.INK, linewidth=1.2, zorder=3.5)
