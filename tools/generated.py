@@ -104,9 +104,13 @@ def binder_badge(repo: Repository, path: str) -> str:
 def badges(repo: Repository, notebook: str, *, solution: bool = False) -> str:
     """Return the badge row of ``notebook`` (its name without folder and ending) as one line of Markdown."""
     path = f"notebooks/{'solutions/' if solution else ''}{notebook}.ipynb"
-    other = (
-        f"[The exercises](../{notebook}.ipynb)" if solution else f"[Solutions](solutions/{notebook}.ipynb)"
+    # Colab opens one file only, so a relative link leads nowhere there.
+    title, near, far = (
+        ("The exercises", f"../{notebook}.ipynb", f"notebooks/{notebook}.ipynb")
+        if solution
+        else ("Solutions", f"solutions/{notebook}.ipynb", f"notebooks/solutions/{notebook}.ipynb")
     )
+    other = f"[{title}]({near}) ([in Colab]({repo.colab(far)}))"
     return " ".join(
         (
             colab_badge(repo, path),

@@ -474,7 +474,7 @@ served_curve
 
 # %% [markdown]
 # The panel simulates 2,000 requests on this curve. They arrive at random (a Poisson process), at first twice as many per
-# second as one by one could answer. Grey is what happens one by one: the queue grows without end. Raise the
+# second as one by one could answer. Dashed is what happens one by one: the queue grows without end. Raise the
 # rate until the batches are overloaded as well. Then drag `max wait` at a low rate, and see what waiting for company
 # costs when nobody comes.
 

@@ -31,19 +31,17 @@
 import sys
 
 if "google.colab" in sys.modules:
-    # %pip install -q "{{install}}"
+    # %pip install -q "{{install}}" "onnx<1.23" onnxruntime onnxscript
     pass
 
-import tempfile
 from itertools import product
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch.nn import functional
 
-from coursekit import accuracy, claims, data, distillation, dynamic, exercises, models, onnx_models
-from coursekit import plots, pruning, quantization, runtime, scoreboard, timing, widgets
+from coursekit import accuracy, claims, data, distillation, dynamic, exercises, memory, models
+from coursekit import onnx_models, plots, pruning, quantization, runtime, scoreboard, timing, widgets
 
 runtime.start()
 
@@ -650,9 +648,9 @@ distillation.distil(student, teacher_logits, x, y, temperature=4, alpha=0.5, epo
 pruned = pruning.shrink(student, pruning.neuron_masks(student, 0.5))
 distillation.distil(pruned, teacher_logits, x, y, temperature=4, alpha=0.5, epochs=10, lr=3e-3)
 
-folder = Path(tempfile.mkdtemp())
-exported = onnx_models.export(pruned, folder / "pruned.onnx", x_test[:2])
-stacked = onnx_models.quantize_dynamic(exported.path, folder / "stacked.onnx")
+files = memory.Scratch()  # a temporary folder that goes when this notebook's kernel goes
+exported = onnx_models.export(pruned, files.path / "pruned.onnx", x_test[:2])
+stacked = onnx_models.quantize_dynamic(exported.path, files.path / "stacked.onnx")
 runner = onnx_models.load(stacked.path, device="cpu")
 steps = {"teacher": teacher, "distil": student, "prune": pruned, "quantize": dynamic.quantize_dynamic(pruned)}
 step_sizes = {name: dynamic.state_dict_size(model) for name, model in steps.items()}

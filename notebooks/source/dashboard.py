@@ -230,8 +230,8 @@ for budget in variants.BUDGETS.values():
 # %% [markdown]
 # Click on them first. On a network as small as ours their megabytes and milliseconds decide nothing, and the panel says so.
 # One line does: a browser has no Python, so only ONNX files fit. Then go back to your own budget and slide. Its ranges are
-# those of these seven files, so there you have to choose. Blue fits with its whole interval, orange may fit, grey does not. Raise
-# the share of right answers and see the front lose its smallest member.
+# those of these seven files, so there you have to choose. Blue dots fit with their whole interval, orange diamonds may fit, grey
+# crosses do not. Raise the share of right answers and see the front lose its smallest member.
 
 # %% tags=["nbval-ignore-output"]
 widgets.pareto(sitting)
