@@ -20,14 +20,15 @@ class PeakMemory(threading.Thread):
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
-        self.peak = 0
+        self.kernel, self.family = 0, 0
         self.done = threading.Event()
 
     def run(self) -> None:
-        """Keep the largest sum over one kernel and its own children until ``done`` is set."""
+        """Keep the most that one kernel held, alone and with its own children, until ``done`` is set."""
         while not self.done.wait(0.02):
             for kernel in psutil.Process().children():
-                self.peak = max(self.peak, _resident(kernel))
+                alone, together = _resident(kernel)
+                self.kernel, self.family = max(self.kernel, alone), max(self.family, together)
 
 
 def main() -> None:
@@ -38,10 +39,11 @@ def main() -> None:
             rows.append((path.name, *_measure(path, home)))
             if path.stem == "dashboard":  # what it builds is kept beside the scoreboard
                 rows.append(("once more, nothing to build", *_measure(path, home)))
-    print(_display.table_text(("notebook", "run all", "first picture", "peak memory", "on disk"), rows))
+    headers = ("notebook", "run all", "first picture", "peak memory", "with its processes", "on disk")
+    print(_display.table_text(headers, rows))
 
 
-def _measure(path: Path, home: str) -> tuple[str, str, str, str]:
+def _measure(path: Path, home: str) -> tuple[str, ...]:
     notebook = nbformat.read(path, as_version=4)
     first: list[float] = []
     memory = PeakMemory()
@@ -56,7 +58,8 @@ def _measure(path: Path, home: str) -> tuple[str, str, str, str]:
     memory.done.set()
     memory.join()
     picture = _display.seconds(first[0] - start) if first else "none"
-    return _display.seconds(seconds), picture, _display.size(memory.peak), _display.size(path.stat().st_size)
+    sizes = map(_display.size, (memory.kernel, memory.family, path.stat().st_size))
+    return _display.seconds(seconds), picture, *sizes
 
 
 def _note_picture(cell: nbformat.NotebookNode, first: list[float]) -> None:
@@ -64,11 +67,13 @@ def _note_picture(cell: nbformat.NotebookNode, first: list[float]) -> None:
         first.append(time.perf_counter())
 
 
-def _resident(process: psutil.Process) -> int:
+def _resident(process: psutil.Process) -> tuple[int, int]:
+    """Return the bytes of a process alone, and together with its children's."""
     try:
-        return sum(p.memory_info().rss for p in (process, *process.children(recursive=True)))
+        alone = process.memory_info().rss
+        return alone, alone + sum(p.memory_info().rss for p in process.children(recursive=True))
     except psutil.NoSuchProcess:
-        return 0
+        return 0, 0
 
 
 if __name__ == "__main__":

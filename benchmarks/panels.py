@@ -68,6 +68,7 @@ def _arguments(name: str) -> tuple[Any, ...]:
         "dynamic_batching": _curve,
         "roofline_chart": _roof,
         "pruning": _networks,
+        "patience": _gains,
         "pareto": _sitting,
         "pipeline": _orders,
     }
@@ -110,6 +111,13 @@ def _networks() -> tuple[Any, ...]:
     from coursekit.models import DIGITS_WIDTHS, start_many
 
     return start_many(DIGITS_WIDTHS, range(20)), torch.rand(360, 64), torch.arange(360) % 10
+
+
+def _gains() -> tuple[Any, ...]:
+    from coursekit.plots.gains import GainGrid
+
+    gain = np.random.default_rng(0).normal(size=(3, 4, 3, 5))
+    return (GainGrid((20, 40, 100), (1, 2, 4, 8), (0.25, 0.5, 1.0), gain),)
 
 
 def _sitting() -> tuple[Any, ...]:
