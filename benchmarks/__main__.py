@@ -14,6 +14,7 @@ ALL = (
     "onnx",
     "pruning",
     "distillation",
+    "browser",
 )
 
 

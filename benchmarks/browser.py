@@ -1,0 +1,86 @@
+"""Browser: milliseconds from a mouse move to the new picture, in JupyterLab in Chromium.
+
+A drag in real JupyterLab: from the browser's own event to the moment when it has decoded the picture, the way
+to the kernel and back included. Needs `make places` once (playwright) and a Chromium of the system.
+"""
+
+import importlib
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from coursekit import _display
+
+ROOT = Path(__file__).parents[1]
+MOVES, STEP = 24, 4  # mouse moves per slider, pixels each
+PATIENCE_MS = 1000  # a move that leaves the slider's value as it is brings no picture
+# Each time the picture loads, note how long ago the last move was.
+WATCH = """image => {
+  window.waits = [];
+  document.addEventListener('pointermove', () => { window.moved ??= performance.now(); }, true);
+  image.addEventListener('load', () => image.decode().then(() => {
+    if (window.moved) window.waits.push(performance.now() - window.moved);
+    window.moved = undefined;
+  }));
+}"""
+
+
+def main() -> None:
+    """Print one row per panel that has a slider."""
+    sys.path.append(str(ROOT / "tools"))
+    try:
+        browser = importlib.import_module("browser")
+    except ModuleNotFoundError as error:
+        print(f"not measured: {error.name} is missing (make places)")
+        return
+    if browser.chromium() is None:
+        print("not measured: there is no Chromium (apt install chromium)")
+        return
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        names = browser.copy_of(ROOT / "notebooks", Path(folder))
+        with browser.course(Path(folder)) as reader:
+            for name in names:
+                rows += _measure(reader, name)
+    print(_display.table_text(("notebook", "panel", "pictures", "median", "9 of 10 below"), rows))
+
+
+def _measure(reader: Any, name: str) -> list[tuple[str, ...]]:
+    reader.open(name)
+    reader.run_all()
+    rows = []
+    for number, panel in enumerate(reader.panels(), 1):
+        waits = _drag(panel) if "slider" in panel.controls() else []
+        if waits:
+            numbers = (f"{np.quantile(waits, share):.0f} ms" for share in (0.5, 0.9))
+            rows.append((Path(name).stem[:12], str(number), str(len(waits)), *numbers))
+    reader.close()
+    return rows
+
+
+def _drag(panel: Any) -> list[float]:
+    """Drag the panel's first slider back and forth and return the waits in ms."""
+    handle, page = panel.controls()["slider"], panel.root.page
+    handle.scroll_into_view_if_needed()
+    panel.picture.evaluate(WATCH)
+    box = handle.bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    for move in range(1, MOVES + 1):
+        before = page.evaluate("() => { window.moved = undefined; return window.waits.length }")
+        page.mouse.move(x + STEP * (move if move <= MOVES / 2 else MOVES - move), y)
+        try:
+            page.wait_for_function("n => window.waits.length > n", arg=before, timeout=PATIENCE_MS)
+        except Exception as error:
+            if type(error).__name__ != "TimeoutError":
+                raise
+    page.mouse.up()
+    return page.evaluate("window.waits")
+
+
+if __name__ == "__main__":
+    main()
