@@ -105,7 +105,8 @@ def test_links_rewrites_everything_and_runs_nothing(built, capsys):
     assert links.main(["ada/engine"], built) == 0
     text = everything(built)
     assert "YOUR_NAME" not in text
-    assert text.count("ada/engine") == 1 + 2 + 2 * 4
+    # pyproject; the table's row: Colab, Binder; in each copy Colab, Binder, source, the other copy, install
+    assert text.count("ada/engine") == 1 + 2 + 2 * 5
     student = nbformat.read(built.paths(toy.NAME)[0], as_version=4)
     kept = [(cell.execution_count, cell.outputs[0].text) for cell in build_notebooks.code_cells(student)]
     assert kept == [(1, "kept 1\n"), (2, "kept 2\n"), (3, "kept 3\n")]
