@@ -15,7 +15,7 @@ from typing import Any
 
 import lab
 import nbformat
-from playwright.sync_api import Locator, Page, sync_playwright
+from playwright.sync_api import Locator, Page, TimeoutError, sync_playwright
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = ("--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu")
@@ -24,7 +24,7 @@ SETTINGS = {  # every cell stays in the page, also far below what the window sho
     "@jupyterlab/apputils-extension/notification": '{"fetchNews": "false", "checkForUpdates": false}',
 }
 WINDOW = {"width": 1300, "height": 1000}
-OPEN_MS, RUN_MS, REDRAW_MS = 120_000, 300_000, 20_000
+OPEN_MS, RUN_MS, REDRAW_MS = 120_000, 300_000, 10_000
 # Every cell has run (its prompt holds a number), or one has failed and the rest never will.
 ALL_RAN = """() => {
   const prompts = [...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')];
@@ -144,20 +144,17 @@ class Shown:
         found = {kind: self.root.locator(selector).first for kind, (selector, _) in CONTROLS.items()}
         return {kind: control for kind, control in found.items() if control.count() and control.is_visible()}
 
-    def press(self, kind: str, control: Locator) -> None:
-        """Move a control from the keyboard and wait for the new picture.
-
-        Errors: playwright's TimeoutError if the picture stays as it is.
-        """
+    def press(self, kind: str, control: Locator) -> bool:
+        """Move a control from the keyboard; return whether a new picture came."""
         before = self.picture.get_attribute("src")
         control.focus()
         at_its_end = control.evaluate(AT_ITS_END)
         for key in CONTROLS[kind][1].split():
             self.root.page.keyboard.press(BACK.get(key, key) if at_its_end else key)
-        self.wait_for_another(before)
+        return self.changes(before)
 
-    def drag(self, handle: Locator, pixels: int) -> None:
-        """Drag a slider's handle sideways with the mouse and wait for the new picture."""
+    def drag(self, handle: Locator, pixels: int) -> bool:
+        """Drag a slider's handle sideways with the mouse; return whether a new picture came."""
         before = self.picture.get_attribute("src")
         handle.scroll_into_view_if_needed()
         box = handle.bounding_box()
@@ -168,15 +165,19 @@ class Shown:
         mouse.down()
         mouse.move(x + pixels, y, steps=8)
         mouse.up()
-        self.wait_for_another(before)
+        return self.changes(before)
 
-    def wait_for_another(self, before: str | None) -> None:
-        """Wait until the picture is another than ``before`` and has arrived."""
-        self.root.page.wait_for_function(
-            "([image, before]) => image.src !== before && image.complete",
-            arg=[self.picture.element_handle(), before],
-            timeout=RUN_MS if before is None else REDRAW_MS,
-        )
+    def changes(self, before: str | None) -> bool:
+        """Wait for another picture than ``before``; False if none comes in time."""
+        try:
+            self.root.page.wait_for_function(
+                "([image, before]) => image.src !== before && image.complete",
+                arg=[self.picture.element_handle(), before],
+                timeout=REDRAW_MS,
+            )
+        except TimeoutError:
+            return False
+        return True
 
 
 def copy_of(notebooks: Path, folder: Path) -> list[str]:
