@@ -146,6 +146,8 @@ class Shown:
 
     def press(self, kind: str, control: Locator) -> bool:
         """Move a control from the keyboard; return whether a new picture came."""
+        if not control.count():  # another control has switched it off
+            return False
         before = self.picture.get_attribute("src")
         control.focus()
         at_its_end = control.evaluate(AT_ITS_END)

@@ -56,9 +56,9 @@ def try_out(panel, path):
     assert panel.drawn, path.name
     panel.root.screenshot(path=f"{path}.png")
     controls = panel.controls()
+    if "slider" in controls:  # first: another control may switch it off
+        assert panel.drag(controls["slider"], 40), f"{path.name}: the mouse changes nothing"
     changed = {kind for kind, control in controls.items() if panel.press(kind, control)}
     assert changed, f"{path.name}: none of {sorted(controls)} changes the picture"
-    if "slider" in controls:
-        assert panel.drag(controls["slider"], 40), f"{path.name}: the mouse changes nothing"
     panel.root.screenshot(path=f"{path}-moved.png")
     return changed
