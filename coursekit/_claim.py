@@ -13,6 +13,7 @@ from coursekit import _arguments, _display, _texts
 KINDS = ("arithmetic", "statistical", "hardware")
 ID = re.compile(r"(?:\d\d|dashboard)-[a-z0-9]+(-[a-z0-9]+)*")
 DIGITS = {"arithmetic": 6, "statistical": 3, "hardware": 3}
+MORE_DIGITS = 3  # that a narrow interval may ask for
 EXACT = 1e15  # floats below it hold every whole number
 PER_CENT = ("%", "points")
 _RULES = ("equals", "at_least", "at_most", "between", "is", "verdict")
@@ -105,7 +106,14 @@ class Claim:
             return _word(str(reading.value))
         if not reading.has_interval:
             return self._distinct(reading)
-        return f"{self.number(reading.value)} [{self.number(reading.low)} to {self.number(reading.high)}]"
+        ends = (reading.low, reading.value, reading.high)
+        texts = [self.number(end) for end in ends]
+        # "3.2× [3.2× to 3.2×]" would hide the interval: more digits, until its ends look different.
+        for more in range(1, MORE_DIGITS + 1):
+            if len(set(texts)) == len(set(ends)):
+                break
+            texts = [self.number(end, more) for end in ends]
+        return f"{texts[1]} [{texts[0]} to {texts[2]}]"
 
     def _distinct(self, reading: Reading) -> str:
         # A miss by little must not look like a hit: "8 (8.000001)" where exactly 8 was expected.
@@ -114,12 +122,12 @@ class Claim:
         looks_met = text in limits and not self.holds.met(reading)
         return f"{text} ({reading.value!r})" if looks_met else text
 
-    def number(self, value: float) -> str:
-        """Return one number with the claim's unit."""
+    def number(self, value: float, more: int = 0) -> str:
+        """Return one number with the claim's unit, with ``more`` digits than the claim asks for."""
         if self.unit in ("s", "B") and math.isfinite(value):
-            return (_display.seconds if self.unit == "s" else _display.size)(value)
+            return (_display.seconds if self.unit == "s" else _display.size)(value, 3 + more)
         gap = "" if self.unit in ("×", "°") else " "
-        return f"{plain_number(value, self.digits)}{gap}{self.unit}".rstrip()
+        return f"{plain_number(value, self.digits + more)}{gap}{self.unit}".rstrip()
 
 
 def plain_number(value: float, digits: int) -> str:

@@ -11,6 +11,16 @@ _SIZES = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
 _TONES = {"good": "#009E73", "bad": "#D55E00", "neutral": "#0072B2", "quiet": "#8C8C8C"}
 
 
+class Text:
+    """Shows a result in a notebook as it shows in a terminal; a base of results that have a ``__str__``."""
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_html_(self) -> str:
+        return f"<span>{html.escape(str(self))}</span>"
+
+
 def significant(value: float, digits: int = 3) -> str:
     """Return ``value`` with ``digits`` significant digits and no exponent for everyday sizes."""
     if value == 0:
@@ -21,17 +31,17 @@ def significant(value: float, digits: int = 3) -> str:
     return text.rstrip(".")
 
 
-def seconds(value: float) -> str:
+def seconds(value: float, digits: int = 3) -> str:
     """Return a duration in seconds as text with a sensible unit, e.g. ``1.25 ms``."""
     unit, name = next(((u, n) for u, n in _TIMES if _reaches(value, u)), _TIMES[-1])
-    return f"{significant(value / unit)} {name}"
+    return f"{significant(value / unit, digits)} {name}"
 
 
-def size(nbytes: float) -> str:
+def size(nbytes: float, digits: int = 3) -> str:
     """Return a number of bytes as text with a decimal unit, e.g. ``70.2 kB``."""
     for unit, name in _SIZES:
         if _reaches(nbytes, unit):
-            return f"{significant(nbytes / unit)} {name}"
+            return f"{significant(nbytes / unit, digits)} {name}"
     return f"{nbytes:.0f} B"
 
 

@@ -3,10 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from coursekit import _arguments, models
 from coursekit._pruning_weights import check_masks, of_layers, smallest, tensors
@@ -68,18 +66,11 @@ def finetune_many(
 
     Untrained networks and the masks of trained ones make a rewind (the lottery ticket). x: [n, features];
     y: class numbers [n]; seeds: one per network, for the order of its batches.
-    Errors: as for ``apply`` and ``models.train_many``.
+    Errors: as for ``apply`` and ``models.tune_many``.
     """
     held = check_masks(masks, _weights(networks))
-    classes = _arguments.array("y", y, dtype=np.float64, ndim=1)
-    labels = torch.as_tensor(classes, dtype=torch.int64, device=networks.weights[0].device)
-
-    def cross_entropy(outputs: list[Tensor], rows: Tensor) -> Tensor:
-        logits = outputs[-1].flatten(0, 1)
-        return functional.cross_entropy(logits, labels[rows].flatten(), reduction="sum") / rows.shape[1]
-
-    tuned = models.train_many(
-        networks, x, cross_entropy, seeds=seeds, epochs=epochs, lr=lr, batch_size=batch_size, masks=held
+    tuned = models.tune_many(
+        networks, x, y, seeds=seeds, epochs=epochs, lr=lr, batch_size=batch_size, masks=held
     )
     return hold_many(tuned, held)
 

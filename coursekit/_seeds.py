@@ -1,13 +1,12 @@
 """Does a difference hold over seeds? Student's interval for paired values, without scipy's import time."""
 
-import html
 import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 
-from coursekit import _arguments
+from coursekit import _arguments, _display
 
 CONFIDENCE = 0.95
 HALVINGS = 80  # of the angle's range: beyond a double's resolution
@@ -16,7 +15,7 @@ Verdict = Literal["same", "a better", "b better"]
 
 
 @dataclass(frozen=True, repr=False)
-class PairedDifference:
+class PairedDifference(_display.Text):
     """Mean of a - b over pairs (seeds) and its interval; ``wins`` counts the pairs with a > b."""
 
     mean: float
@@ -32,11 +31,6 @@ class PairedDifference:
         ends = f"{self.confidence * 100:g} % interval {self.low:+.4f} to {self.high:+.4f}"
         counts = f"{self.wins} wins, {self.losses} losses, {self.ties} ties"
         return f"{self.mean:+.4f} ({ends}; {counts})"
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return f"<span>{html.escape(str(self))}</span>"
 
 
 def paired(a: Any, b: Any, confidence: float = CONFIDENCE) -> PairedDifference:

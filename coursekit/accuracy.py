@@ -1,6 +1,5 @@
 """How sure is an accuracy, and do two models really differ: intervals and paired tests in closed form."""
 
-import html
 import math
 from dataclasses import dataclass
 from statistics import NormalDist
@@ -9,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from coursekit import _arguments
+from coursekit import _arguments, _display
 from coursekit._seeds import PairedDifference, paired
 
 __all__ = [
@@ -31,18 +30,8 @@ ALPHA = 0.05
 Verdict = Literal["same", "a better", "b better"]
 
 
-class _Text:
-    """Shows a result in a notebook as it shows in a terminal."""
-
-    def __repr__(self) -> str:
-        return str(self)
-
-    def _repr_html_(self) -> str:
-        return f"<span>{html.escape(str(self))}</span>"
-
-
 @dataclass(frozen=True, repr=False)
-class Accuracy(_Text):
+class Accuracy(_display.Text):
     """A share of right answers with the ends of its Wilson interval."""
 
     correct: int
@@ -58,7 +47,7 @@ class Accuracy(_Text):
 
 
 @dataclass(frozen=True, repr=False)
-class PairedTest(_Text):
+class PairedTest(_display.Text):
     """McNemar's test: ``only_a`` answers only model a got right, ``only_b`` only model b."""
 
     only_a: int
@@ -72,7 +61,7 @@ class PairedTest(_Text):
 
 
 @dataclass(frozen=True, repr=False)
-class Difference(_Text):
+class Difference(_display.Text):
     """Accuracy of model a minus that of model b on the same examples, with the ends of its interval."""
 
     value: float
@@ -81,8 +70,9 @@ class Difference(_Text):
     confidence: float = CONFIDENCE
 
     def __str__(self) -> str:
-        ends = f"{self.confidence * 100:g} % interval {self.low:+.3f} to {self.high:+.3f}"
-        return f"{self.value:+.3f} ({ends}, paired)"
+        # "-0.000" is no number: 0.0 added to a rounded one drops the sign of zero.
+        value, low, high = (f"{round(part, 3) + 0.0:+.3f}" for part in (self.value, self.low, self.high))
+        return f"{value} ({self.confidence * 100:g} % interval {low} to {high}, paired)"
 
 
 def interval(correct: int, total: int, confidence: float = CONFIDENCE) -> tuple[float, float]:

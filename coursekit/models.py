@@ -133,6 +133,21 @@ def fit_many(
     network that ``fit`` would give, up to float rounding; Adam treats every number alone.
     """
     start = start_many(widths, seeds, x.device if isinstance(x, Tensor) else None)
+    return tune_many(start, x, y, seeds=seeds, epochs=epochs, lr=lr, batch_size=batch_size)
+
+
+def tune_many(
+    start: Ensemble,
+    x: Any,
+    y: Any,
+    *,
+    seeds: Sequence[int],
+    epochs: int = 30,
+    lr: float = 3e-3,
+    batch_size: int = 64,
+    masks: Sequence[Tensor] | None = None,
+) -> Ensemble:
+    """Train the networks of ``start`` on with cross-entropy, as ``train_many`` does, and return new ones."""
     features, labels = _pair(x, y, start.widths[0], start.widths[-1], start.weights[0].device)
 
     def cross_entropy(outputs: list[Tensor], rows: Tensor) -> Tensor:
@@ -140,7 +155,7 @@ def fit_many(
         return functional.cross_entropy(logits, labels[rows].flatten(), reduction="sum") / rows.shape[1]
 
     return train_many(
-        start, features, cross_entropy, seeds=seeds, epochs=epochs, lr=lr, batch_size=batch_size
+        start, features, cross_entropy, seeds=seeds, epochs=epochs, lr=lr, batch_size=batch_size, masks=masks
     )
 
 

@@ -153,6 +153,21 @@ def test_a_measurement_is_shown_by_median_and_quartiles(sample):
     assert claims.show("05-latency", measured=measured).measured == "300 µs [200 µs to 400 µs]"
 
 
+@pytest.mark.parametrize(
+    ("id", "ends", "shown"),
+    [
+        ("05-speed", (3.201, 3.204, 3.209), "3.204× [3.201× to 3.209×]"),
+        ("05-speed", (3.2041, 3.2042, 3.2044), "3.2042× [3.2041× to 3.2044×]"),
+        ("05-speed", (2, 2, 3), "2× [2× to 3×]"),
+        ("05-speed", (3, 3.00000001, 3.00000002), "3× [3× to 3×]"),
+        ("05-latency", (1.0002e-3, 1.0004e-3, 1.0009e-3), "1.0004 ms [1.0002 ms to 1.0009 ms]"),
+    ],
+)
+def test_a_narrow_interval_is_shown_with_the_digits_it_takes_to_see_it(sample, id, ends, shown):
+    low, value, high = ends
+    assert claims.show(id, measured=reading(value, low, high)).measured == shown
+
+
 numbers = st.floats(-100, 100)
 
 

@@ -160,3 +160,7 @@ def test_training_on_names_what_does_not_fit():
         models.train_many(start, np.ones((4, 5)), None, seeds=[0])
     with pytest.raises(ValueError, match=r"\[2, n, 5\] or \[n, 5\]; got \(3, 4, 5\)"):
         models.train_many(start, np.ones((3, 4, 5)), None, seeds=[0, 1])
+    with pytest.raises(ValueError, match="equally many rows; got 4 and 3"):
+        models.tune_many(start, np.ones((4, 5)), [0, 1, 0], seeds=[0, 1])
+    with pytest.raises(ValueError, match="class numbers from 0 to"):
+        models.tune_many(start, np.ones((4, 5)), [0, 1, 0, 9], seeds=[0, 1])
