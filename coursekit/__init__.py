@@ -3,8 +3,9 @@
 Submodules load on first use, so that ``import coursekit`` costs next to nothing.
 """
 
-import importlib
 from types import ModuleType
+
+from coursekit import _imports
 
 __version__ = "0.1.0"
 
@@ -39,7 +40,7 @@ def __getattr__(name: str) -> ModuleType:
     """Load the submodule ``name`` when it is first used (PEP 562)."""
     if name not in __all__:
         raise AttributeError(f"module 'coursekit' has no attribute {name!r}")
-    return importlib.import_module(f"coursekit.{name}")
+    return _imports.whole(f"coursekit.{name}")
 
 
 def __dir__() -> list[str]:

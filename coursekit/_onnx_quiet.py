@@ -1,13 +1,14 @@
 """Get ONNX's packages, and keep their chatter away: a notebook's stderr stays empty."""
 
 import contextlib
-import importlib
 import io
 import logging
 import os
 import warnings
 from collections.abc import Iterator
 from types import ModuleType
+
+from coursekit import _imports
 
 INSTALL = '"onnx<1.23" onnxruntime onnxscript skl2onnx'
 
@@ -17,7 +18,7 @@ def need(name: str) -> ModuleType:
     # From version 1.29 on, ONNX Runtime reports its use over the network unless this is set before that.
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
-        return importlib.import_module(name)
+        return _imports.whole(name)
     except ModuleNotFoundError as error:
         missing = (error.name or name).partition(".")[0]
         raise ImportError(

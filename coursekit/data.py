@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from coursekit import _arguments, _display, _scratch, runtime
+from coursekit import _arguments, _display, _imports, _scratch, runtime
 
 if TYPE_CHECKING:
     import torch
@@ -152,9 +152,7 @@ def archive(size: int = 50_000_000, seed: int = 0) -> Archive:
 
 @functools.cache
 def _load_digits() -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    from sklearn.datasets import load_digits
-
-    bunch = load_digits()
+    bunch = _imports.whole("sklearn.datasets").load_digits()
     return (bunch.data / 16).astype(np.float32), bunch.target.astype(np.int64)
 
 

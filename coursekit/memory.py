@@ -7,7 +7,7 @@ Sizes are decimal: 1 GB = 10**9 bytes.
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from coursekit import _arguments
+from coursekit import _arguments, _imports
 from coursekit._architectures import DEVICES as DEVICES
 from coursekit._architectures import MODELS as MODELS
 from coursekit._architectures import SMALL as SMALL
@@ -175,9 +175,8 @@ def build(model: Model | str, *, tied: bool = False) -> "torch.nn.Module":
 
     Under ``torch.device("meta")`` it has shapes but no numbers, so even 70B parameters cost nothing.
     """
-    from coursekit._transformer import Decoder
-
-    return Decoder(found_model(model), tied=tied)
+    transformer = _imports.whole("coursekit._transformer")
+    return transformer.Decoder(found_model(model), tied=tied)
 
 
 def need(

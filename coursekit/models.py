@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch._dynamo  # optimizers import it late, in a cell, where an interrupt could tear it in half
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional

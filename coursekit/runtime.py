@@ -21,7 +21,7 @@ import numpy as np
 import platformdirs
 import psutil
 
-from coursekit import _arguments, _display
+from coursekit import _arguments, _display, _imports
 
 if TYPE_CHECKING:
     import torch
@@ -136,7 +136,7 @@ def device(choice: str | None = None) -> "torch.device":
 
     Errors: ValueError for an unknown name; RuntimeError for "cuda" where there is none.
     """
-    import torch
+    torch = _imports.whole("torch")
 
     name = "choice" if choice is not None else "COURSEKIT_DEVICE"
     wanted = _arguments.choice(name, choice or os.environ.get("COURSEKIT_DEVICE") or "auto", DEVICES)

@@ -1,6 +1,6 @@
 """Run notebooks from top to bottom, each in a fresh kernel of some Python, and say what went wrong.
 
-python run_notebooks.py [--python PYTHON] [--twice] NOTEBOOK…: prints a line of JSON per notebook with its
+python run_notebooks.py [--python PYTHON] NOTEBOOK…: prints a line of JSON per notebook with its
 seconds, its text on stderr, and the error that stopped it, if any. The kernel inherits limits and settings.
 """
 
@@ -24,16 +24,14 @@ def main() -> int:
     """Return how many notebooks failed."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--python", default=sys.executable)
-    parser.add_argument("--twice", action="store_true", help="restart the kernel and run all again")
     parser.add_argument("notebooks", nargs="+", type=Path)
     options = parser.parse_args()
     failed = 0
     with tempfile.TemporaryDirectory() as folder:
         for path in options.notebooks:
-            for _ in range(1 + options.twice):
-                result = run(path, options.python, Path(folder))
-                failed += result["error"] is not None
-                print(json.dumps(result), flush=True)
+            result = run(path, options.python, Path(folder))
+            failed += result["error"] is not None
+            print(json.dumps(result), flush=True)
     return failed
 
 

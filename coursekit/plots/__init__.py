@@ -3,8 +3,9 @@
 Each topic has its module, loaded on first use; ``plots.style`` holds the colours and makes figures.
 """
 
-import importlib
 from types import ModuleType
+
+from coursekit import _imports
 
 __all__ = [
     "batching",
@@ -31,7 +32,7 @@ def __getattr__(name: str) -> ModuleType:
     """Load the submodule ``name`` when it is first used (PEP 562)."""
     if name not in __all__:
         raise AttributeError(f"module 'coursekit.plots' has no attribute {name!r}")
-    return importlib.import_module(f"coursekit.plots.{name}")
+    return _imports.whole(f"coursekit.plots.{name}")
 
 
 def __dir__() -> list[str]:

@@ -3,11 +3,12 @@
 A panel loads on first use, so that a notebook pays for its own panels only.
 """
 
-import importlib
 import sys
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
+
+from coursekit import _imports
 
 # Each panel is the function of this name in the module of this name.
 __all__ = [
@@ -50,7 +51,7 @@ def __getattr__(name: str) -> Callable[..., Any]:
     """Load the panel ``name`` when it is first used (PEP 562)."""
     if name not in __all__:
         raise AttributeError(f"module 'coursekit.widgets' has no attribute {name!r}")
-    importlib.import_module(f"coursekit.widgets.{name}")
+    _imports.whole(f"coursekit.widgets.{name}")
     return globals()[name]
 
 

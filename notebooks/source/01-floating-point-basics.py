@@ -25,6 +25,7 @@
 # {{badges}}
 
 # %% tags=["nbval-ignore-output"]
+# If you stop this cell, restart the kernel: half an import cannot be taken up again.
 import sys
 
 if "google.colab" in sys.modules:

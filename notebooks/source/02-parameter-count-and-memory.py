@@ -27,6 +27,7 @@
 # {{badges}}
 
 # %% tags=["nbval-ignore-output"]
+# If you stop this cell, restart the kernel: half an import cannot be taken up again.
 import sys
 
 if "google.colab" in sys.modules:
@@ -199,7 +200,7 @@ size = (folder.path / "small.pt").stat().st_size
 print(f"{size:7,} bytes in all, {4 * by_torch:,} of them numbers")
 
 # %%
-del model, copies  # 200 MB that nothing below needs
+model = copies = None  # 200 MB that nothing below needs
 
 # %% [markdown]
 # Now the units, once and for all. One **GB** is $10^9$ bytes, one **GiB** is $2^{30}$ bytes, 7 % more. Disks, files and
@@ -611,7 +612,7 @@ claims.show("02-mmap", measured=100 * max(0, opened.kept) / on_disk["FP32"])
 # when memory is short, and several processes share them. The price is paid at the first touch, by whoever touches.
 
 # %%
-del mapped
+mapped = None
 folder.remove()
 print("temporary files left:", folder.path.exists())
 

@@ -28,6 +28,7 @@
 # {{badges}}
 
 # %% tags=["nbval-ignore-output"]
+# If you stop this cell, restart the kernel: half an import cannot be taken up again.
 import sys
 
 if "google.colab" in sys.modules:
@@ -44,6 +45,7 @@ import warnings
 
 import numpy as np
 import onnx
+import onnxscript
 import skl2onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
@@ -137,6 +139,7 @@ with warnings.catch_warnings(action="ignore"):
         opset_version=18,
         verbose=False,
     )
+print(f"{by_hand.name}, written by torch {torch.__version__} with onnxscript {onnxscript.__version__}")
 
 # %% [markdown]
 # Check the file, then look inside. It is a list of operators. Each one names what it reads and what it writes:

@@ -1,0 +1,101 @@
+"""Every long cell stopped half-way and run again, then Restart & Run All: success, and nothing left."""
+
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import nbformat
+import psutil
+import pytest
+from execution import environment
+from jupyter_client.manager import start_new_kernel
+from run_notebooks import run
+
+ROOT = Path(__file__).parents[2]
+NOTEBOOKS = sorted(path.name for path in (ROOT / "notebooks").glob("*.ipynb"))
+PATIENCE = 0.4  # seconds until the reader presses the square
+CELL_TIMEOUT = 240
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """Return a copy of the notebooks, and the settings of a kernel: results stay between the notebooks."""
+    folder = tmp_path_factory.mktemp("interrupted")
+    for name in NOTEBOOKS:
+        shutil.copy(ROOT / "notebooks" / name, folder)
+    return folder, environment(str(folder / "home"), COURSEKIT_STRICT="claims")
+
+
+class Reader:
+    """Someone at a kernel who loses patience."""
+
+    def __init__(self, folder, env):
+        arguments = ["--log-level=ERROR"]
+        self.manager, self.client = start_new_kernel(cwd=str(folder), env=env, extra_arguments=arguments)
+
+    def execute(self, source, patience=None):
+        """Run a cell, interrupt it after ``patience`` seconds; return its error's name and its stderr."""
+        self.heard = []
+        sent = {"output_hook": self.heard.append, "timeout": patience or CELL_TIMEOUT}
+        try:
+            self.client.execute_interactive(source, **sent)
+        except TimeoutError:
+            self.manager.interrupt_kernel()
+            self.wait_until_idle()
+        return self.contents("error", "ename"), self.contents("stream", "text", name="stderr")
+
+    def wait_until_idle(self):
+        while self.heard[-1]["content"].get("execution_state") != "idle" if self.heard else True:
+            self.heard.append(self.client.get_iopub_msg(timeout=CELL_TIMEOUT))
+
+    def contents(self, kind, what, **where):
+        found = [each["content"] for each in self.heard if each["msg_type"] == kind]
+        return "".join(each[what] for each in found if where.items() <= each.items())
+
+    def trace(self):
+        found = [each["content"]["traceback"] for each in self.heard if each["msg_type"] == "error"]
+        return re.sub(r"\x1b\[[\d;]*m", "", "\n".join(line for trace in found for line in trace))
+
+    def restart(self):
+        self.manager.restart_kernel(now=True)
+        self.client.wait_for_ready(timeout=CELL_TIMEOUT)
+
+    def processes(self):
+        return psutil.Process(self.manager.provisioner.pid).children(recursive=True)
+
+    def close(self):
+        self.client.stop_channels()
+        self.manager.shutdown_kernel(now=True)
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_a_stopped_cell_says_so_runs_again_and_leaves_nothing(place, name):
+    folder, env = place
+    cells = [cell for cell in nbformat.read(folder / name, 4).cells if cell.cell_type == "code"]
+    reader, stopped = Reader(folder, env), 0
+    try:
+        for cell in cells:
+            # Almost always a KeyboardInterrupt; compiled code of others may turn it into an error of its own.
+            error, _ = reader.execute(cell.source, PATIENCE)
+            stopped += bool(error)
+            if error and "runtime.start()" in cell.source:
+                reader.restart()  # as its first line says: half an import cannot be taken up again
+            wrong = reader.execute(cell.source)
+            assert wrong == ("", ""), f"run again:\n{cell.source}\n{reader.trace()}"
+        started = reader.processes()
+    finally:
+        reader.close()
+    assert psutil.wait_procs(started, timeout=60)[1] == []
+    assert stopped, "no cell was long enough to be stopped"
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_restart_and_run_all_meets_what_the_last_run_left(place, name, monkeypatch):
+    folder, env = place
+    for key, value in env.items():
+        monkeypatch.setenv(key, value)
+    result = run(folder / name, sys.executable, folder)
+    assert (result["error"], result["stderr"]) == (None, "")
