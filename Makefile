@@ -32,7 +32,7 @@ lab: $(READY)  ## open the notebooks in JupyterLab, on this machine only
 	$(BIN)/python tools/lab.py --port $(PORT)
 
 test: $(READY)  ## run every test, the notebooks included
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 $(PLACES): $(WEB) requirements-places.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-places.txt
