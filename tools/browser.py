@@ -39,7 +39,8 @@ CONTROLS = {
     "toggle": (".widget-toggle-button:enabled:not(.mod-active)", "Space"),
     "dropdown": (".widget-dropdown select:enabled", "Space ArrowDown Enter"),
     "checkbox": (".widget-checkbox input:enabled", "Space"),
-    "button": ("button.widget-button:not(.widget-toggle-button):enabled", "Space"),
+    "square": ('button.widget-button[title^="row "]', "Space"),  # of a paint grid
+    "button": ('button.widget-button:not(.widget-toggle-button, [title^="row "]):enabled', "Space"),
 }
 BACK = {"ArrowRight": "ArrowLeft", "ArrowDown": "ArrowUp"}
 AT_ITS_END = """control => control.options

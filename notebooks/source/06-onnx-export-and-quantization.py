@@ -139,13 +139,13 @@ with warnings.catch_warnings(action="ignore"):
         opset_version=18,
         verbose=False,
     )
-print(f"{by_hand.name}, written by torch {torch.__version__} with onnxscript {onnxscript.__version__}")
 
 # %% [markdown]
 # Check the file, then look inside. It is a list of operators. Each one names what it reads and what it writes:
 
 # %% tags=["nbval-ignore-output"]
 onnx.checker.check_model(by_hand)
+print(f"Written by torch {torch.__version__} with onnxscript {onnxscript.__version__}")
 network = onnx.load(by_hand).graph
 for node in network.node:
     print(f"{node.op_type:5} {', '.join(node.input):32} -> {', '.join(node.output)}")

@@ -8,7 +8,7 @@ from notebook_health import WIDGET_VIEW
 
 ROOT = Path(__file__).parents[2]
 SCREENSHOTS = ROOT / "screenshots"
-KINDS = {"slider", "toggle", "dropdown", "button"}
+KINDS = {"slider", "toggle", "dropdown", "square", "button"}
 browser = pytest.importorskip("browser", reason="needs playwright")
 pytestmark = pytest.mark.skipif(browser.chromium() is None, reason="needs Chromium: apt install chromium")
 
