@@ -30,7 +30,7 @@ def test_a_good_run_is_counted_with_its_times(notebook, monkeypatch, capsys):
     failures, table = stressed(monkeypatch, capsys, "--rounds", "2", "--load", "1", path)
     assert failures == 0
     assert "| good.ipynb | 2 | 0 | " in table
-    assert "1 other processes kept" in table
+    assert "cores: 1." in table
 
 
 @pytest.mark.parametrize(

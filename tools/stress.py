@@ -73,7 +73,7 @@ def _table(results: dict[str, list[dict[str, Any]]], load: int) -> str:
         seconds = [each["seconds"] for each in runs]
         failed = sum(bool(_wrong(each)) for each in runs)
         lines.append(f"| {name} | {len(runs)} | {failed} | {median(seconds):.0f} s | {max(seconds):.0f} s |")
-    return "\n".join([*lines, "", f"{load} other processes kept {os.cpu_count()} cores busy."])
+    return "\n".join([*lines, "", f"Processes that competed for the {os.cpu_count()} cores: {load}."])
 
 
 if __name__ == "__main__":
