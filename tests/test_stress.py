@@ -29,6 +29,7 @@ def test_a_good_run_is_counted_with_its_times(notebook, monkeypatch, capsys):
     path = notebook("good", "import os; assert os.environ['COURSEKIT_STRICT'] == 'claims'")
     failures, table = stressed(monkeypatch, capsys, "--rounds", "2", "--load", "1", path)
     assert failures == 0
+    assert not [each for each in psutil.Process().children() if "ipykernel_launcher" in each.cmdline()]
     assert "| good.ipynb | 2 | 0 | " in table
     assert "cores: 1." in table
 

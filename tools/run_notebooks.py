@@ -47,7 +47,7 @@ def run(path: Path, python: str, kernels: Path) -> dict[str, Any]:
         store_widget_state=False,
     )
     try:
-        client.execute()
+        client.execute(cleanup_kc=True)  # a manager that it did not make, nbclient would leave running
     except Exception as wrong:  # whatever stopped it is the result
         error = str(wrong)[-2000:]
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
