@@ -22,12 +22,13 @@ def notebook(tmp_path):
 def stressed(monkeypatch, capsys, *arguments):
     monkeypatch.setattr("sys.argv", ["stress.py", *arguments])
     monkeypatch.setattr(os, "environ", os.environ.copy())
-    return stress.main(), capsys.readouterr().out
+    failures = stress.main()
+    return failures, *capsys.readouterr()
 
 
 def test_a_good_run_is_counted_with_its_times(notebook, monkeypatch, capsys):
     path = notebook("good", "import os; assert os.environ['COURSEKIT_STRICT'] == 'claims'")
-    failures, table = stressed(monkeypatch, capsys, "--rounds", "2", "--load", "1", path)
+    failures, table, _ = stressed(monkeypatch, capsys, "--rounds", "2", "--load", "1", path)
     assert failures == 0
     assert not [each for each in psutil.Process().children() if "ipykernel_launcher" in each.cmdline()]
     assert "| good.ipynb | 2 | 0 | " in table
@@ -36,15 +37,19 @@ def test_a_good_run_is_counted_with_its_times(notebook, monkeypatch, capsys):
 
 @pytest.mark.parametrize(
     ("source", "says"),
-    [("1 / 0", "ZeroDivisionError"), ("import sys; print('beware', file=sys.stderr)", "beware")],
+    [
+        ("1 / 0", "ZeroDivisionError"),
+        ("assert False", "AssertionError"),
+        ("import sys; print('beware', file=sys.stderr)", "beware"),
+    ],
 )
 def test_errors_and_warnings_are_failures_and_are_shown(notebook, monkeypatch, capsys, source, says):
     paths = notebook("good", "1"), notebook("bad", source)
-    failures, table = stressed(monkeypatch, capsys, "--rounds", "1", "--load", "0", *paths)
+    failures, table, shown = stressed(monkeypatch, capsys, "--rounds", "1", "--load", "0", *paths)
     assert failures == 1
     assert "| bad.ipynb | 1 | 1 | " in table
     assert "| good.ipynb | 1 | 0 | " in table
-    assert says in table
+    assert says in shown
 
 
 def test_the_others_compete_inside_the_block_only():

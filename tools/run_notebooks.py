@@ -49,12 +49,12 @@ def run(path: Path, python: str, kernels: Path) -> dict[str, Any]:
     try:
         client.execute(cleanup_kc=True)  # a manager that it did not make, nbclient would leave running
     except Exception as wrong:  # whatever stopped it is the result
-        error = str(wrong)[-2000:]
+        error = f"{type(wrong).__name__}: {wrong}"[-2000:]
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     return {
         "notebook": path.name,
         "seconds": round(time.perf_counter() - begin, 1),
-        "error": error or next((o.evalue for o in outputs if o.output_type == "error"), None),
+        "error": error or next((f"{o.ename}: {o.evalue}" for o in outputs if o.output_type == "error"), None),
         "stderr": "".join(o.text for o in outputs if o.get("name") == "stderr")[-2000:],
         "stdout": "".join(o.text for o in outputs if o.get("name") == "stdout"),
     }

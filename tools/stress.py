@@ -1,6 +1,6 @@
 """Run every notebook again and again while other programs compete for the processor, and count failures.
 
-python tools/stress.py [--rounds 20] [--load 2] prints a table for docs/benchmarks.md. A run fails on an
+python tools/stress.py [--rounds 20] [--load N] prints a table for docs/benchmarks.md. A run fails on an
 error, a warning, or a claim that must hold and does not. Results stay between runs, as for a reader who
 comes back.
 """
@@ -43,9 +43,9 @@ def _spin() -> None:
 
 
 def main() -> int:
-    """Print the table and what went wrong; return how many runs failed."""
+    """Print the table, and on stderr what went wrong as it does; return how many runs failed."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--rounds", type=int, default=20, choices=range(1, 1001), metavar="N")
     parser.add_argument("--load", type=int, default=os.cpu_count(), help="competing processes")
     parser.add_argument("notebooks", nargs="*", type=Path, default=sorted(NOTEBOOKS.glob("*.ipynb")))
     options = parser.parse_args()
@@ -54,13 +54,13 @@ def main() -> int:
         os.environ.update(environment(scratch, COURSEKIT_STRICT="claims"))
         for number in range(1, options.rounds + 1):
             for path in options.notebooks:
-                results[path.name].append(run(path, sys.executable, Path(scratch)))
-            failures = [each for runs in results.values() for each in runs if _wrong(each)]
-            print(f"round {number} of {options.rounds}: {len(failures)} failures so far", file=sys.stderr)
+                result = run(path, sys.executable, Path(scratch))
+                results[path.name].append(result)
+                if _wrong(result):
+                    print(f"{path.name}: {_wrong(result)}", file=sys.stderr)
+            print(f"round {number} of {options.rounds}", file=sys.stderr)
     print(_table(results, options.load))
-    for each in failures:
-        print(f"\n{each['notebook']}: {_wrong(each)}")
-    return len(failures)
+    return sum(bool(_wrong(each)) for runs in results.values() for each in runs)
 
 
 def _wrong(result: dict[str, Any]) -> str:
