@@ -69,7 +69,7 @@ class Machine:
             names = " and ".join(f for f in self.flags if f not in ("AVX2", "AVX-512"))
             return f"{names}: INT8 products are added up in hardware, so large INT8 layers can beat FP32"
         if self.flags:
-            return "no INT8 dot product: INT8 has to be widened first, so it saves memory more than time"
+            return "no INT8 dot product: INT8 takes several instructions, so it saves memory more than time"
         return "flags unknown: measure before you expect INT8 to be faster"
 
     def rows(self) -> list[tuple[str, str]]:

@@ -100,7 +100,15 @@ def test_setting_the_same_value_draws_nothing(panel):
 
 
 def test_rows_hold_every_control_above_message_and_picture(panel):
-    assert panel.root.children == (*panel.controls.values(), panel.message, panel.picture)
+    assert panel.root.children == (*panel.controls.values(), panel.message, panel.picture, panel.alt)
+
+
+def test_the_alternative_text_stands_beside_the_picture_for_those_who_cannot_see_it(panel):
+    panel.view.alt = "A <small> figure."
+    alt = Panel(panel.view, controls()).alt
+    assert "A &lt;small&gt; figure.</span>" in alt.value
+    assert (alt.layout.width, alt.layout.height) == ("1px", "1px")
+    assert "clip-path" in alt.value
 
 
 @pytest.mark.parametrize("moving", [True, False])

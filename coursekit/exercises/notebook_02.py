@@ -15,7 +15,7 @@ from coursekit.exercises.answers import as_array, as_integer, as_number, call
 from coursekit.exercises.verdict import Stop, Verdict, right, wrong
 
 CHANNELS, KERNEL, WIDTH, HEADS = (16, 32), 3, 768, 12
-CACHES = ((32, 8, 128, 2048, 1, 16), (80, 4, 128, 4096, 3, 8), (5, 2, 16, 7, 3, 32))
+CACHES = ((32, 8, 128, 2048, 1, 16), (80, 4, 128, 4096, 3, 8), (5, 2, 16, 7, 3, 32), (6, 2, 16, 10, 3, 4))
 LAPTOP_CONTEXT = 8192
 GB = 1e9
 NEED_WITHIN = (
@@ -52,7 +52,8 @@ def smallest_device(answer: Any) -> Verdict:
     need = memory.need("LLaMA-13B", 4, context=LAPTOP_CONTEXT)
     if not math.isclose(found, need.total / GB, rel_tol=NEED_WITHIN):
         return _wrong_need(found)
-    if not isinstance(device, str) or device not in memory.DEVICES:
+    device = _device(device)
+    if device not in memory.DEVICES:
         return wrong(f"The device should be one of {', '.join(memory.DEVICES)}.")
     capacity = memory.DEVICES[device].memory
     if capacity < need.total:
@@ -60,6 +61,12 @@ def smallest_device(answer: Any) -> Verdict:
     if any(need.total <= other.memory < capacity for other in memory.DEVICES.values()):
         return wrong(f"It fits, but a {device} is not the smallest.", "Try the devices from the top.")
     return right("Half of it is weights, half of it cache. At 8 GB, the weights alone would have fitted.")
+
+
+def _device(given: Any) -> str:
+    """Return the name in memory.DEVICES: for a Device, for "laptop (16 GB)", and for "Laptop"."""
+    name = str(getattr(given, "name", given)).split(" (")[0].strip().casefold()
+    return next((known for known in memory.DEVICES if known.casefold() == name), name)
 
 
 def loader(answer: Any) -> Verdict:
@@ -159,6 +166,7 @@ def _wrong_cache(found: float, sizes: tuple[int, ...]) -> Verdict:
     expected = _cache(*sizes)
     factors = {
         1 / 2: "There are keys and there are values.",
+        0.0: "4 bits are half a byte: divide by 8 at the end, and not with //.",
         8.0: "That is in bits; a byte has eight.",
         1 / layers: "Every layer keeps its own.",
         1 / batch: "Every sequence of the batch has its own.",

@@ -121,7 +121,7 @@ def _line(answer: Any, sizes: np.ndarray, seconds: np.ndarray) -> tuple[float, f
 
 
 def _least_squares(sizes: np.ndarray, seconds: np.ndarray) -> list[tuple[float, float]]:
-    """Return (a, b) by plain, by relative and by logarithmic errors: all three are sensible."""
+    """Return (a, b) by plain errors, by relative ones, and by a weight in between: all three are sensible."""
     plain = np.polyfit(sizes, seconds, 1)
     relative = np.polyfit(sizes, seconds, 1, w=1 / seconds)
     root = np.polyfit(sizes, seconds, 1, w=1 / np.sqrt(seconds))

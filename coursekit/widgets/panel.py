@@ -14,6 +14,7 @@ from matplotlib.artist import Artist
 from coursekit.plots import style
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+_UNSEEN = "position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%);white-space:nowrap"
 _EDGE = f"border-left:5px solid {style.VERMILLION};padding-left:.6em"
 
 
@@ -84,6 +85,10 @@ class Panel:
         # Its own width, or a wide page would stretch and blur it; a narrow one may still shrink it.
         width = f"{view.figure.bbox.width:.0f}px"
         self.picture = ipywidgets.Image(format="png", layout=ipywidgets.Layout(width=width, max_width="100%"))
+        # Jupyter's picture has no alternative text of its own: for screen readers, it stands beside it, unseen.
+        alt = f'<span style="{_UNSEEN}">{html.escape(view.alt)}</span>'
+        self.alt = ipywidgets.HTML(alt, layout=ipywidgets.Layout(width="1px", height="1px", margin="0"))
+        self.alt.add_class("coursekit-alt")
         self.message = ipywidgets.HTML()
         self.progress = ipywidgets.FloatProgress(
             min=0.0, max=1.0, layout=ipywidgets.Layout(visibility="hidden")
@@ -95,7 +100,7 @@ class Panel:
         self.refresh()
         self.view.settle()
         self._push()
-        self.root = ipywidgets.VBox([*self.rows(), self.message, self.picture])
+        self.root = ipywidgets.VBox([*self.rows(), self.message, self.picture, self.alt])
 
     def rows(self) -> list[ipywidgets.Widget]:
         """Return the controls in the order they stand above the picture; subclasses may group them."""

@@ -94,7 +94,7 @@ plots.comparison.bars(
     list(shown),
     list(shown.values()),
     unit="parameters (billions)",
-    title="Two thirds of LLaMA-7B are gate, up and down",
+    title="Almost two thirds of LLaMA-7B are gate, up and down",
     highlight=["gate", "up", "down"],
 )
 picture
@@ -433,15 +433,15 @@ claims.show("02-macbook", measured=memory.fits(need, "laptop"))
 print(memory.fits(need, memory.this_machine()))
 
 # %% [markdown]
-# A Raspberry Pi with 40 MB to spare fits on paper only. What the sum leaves out: the framework itself (torch takes a few hundred MB before it has done anything), memory lost
-# between blocks, and on a phone or a laptop all that runs beside your model. `memory.Device("my laptop", 10 * 10**9)`
-# is a device of your own.
+# A Raspberry Pi with 40 MB to spare fits on paper only. What the sum leaves out: the framework itself (a few hundred MB
+# for torch, as notebook 06 measures), memory lost between blocks, and on a phone or a laptop all that runs beside your
+# model. `memory.Device("my laptop", 10 * 10**9)` is a device of your own.
 #
 # Now drag. Blue grows with the model, orange with what you feed it. Find out:
 #
 # - Which devices can *train* LLaMA-7B in full, with a context of 2,048? And with LoRA?
-# - LLaMA-70B at 4 bits is 35 GB. How many users can share one H100 at 8,192 tokens each?
-# - At which batch does the cache of LLaMA-13B weigh four times as much as its weights?
+# - LLaMA-70B at 4 bits is about 36 GB with its scales. How many users can share one H100 at 8,192 tokens each?
+# - LLaMA-13B at 4 bits, 8,192 tokens each: at which batch does the cache weigh four times as much as the weights?
 
 # %%
 widgets.will_it_fit("LLaMA-7B", bits=8, context=8192)
@@ -532,7 +532,7 @@ picture, ax = plots.style.axes(
     alt="Memory held after each step of the program as bars, with a mark for the worst moment of each.",
 )
 plots.memory.steps(
-    ax, list(steps), held, worst, title="Every line adds a copy, and the worst moment is worse"
+    ax, list(steps), held, worst, title="Every line adds a copy, and on the way there can be one more"
 )
 picture
 
@@ -591,7 +591,8 @@ exercises.check("02-loader", load)
 
 # %% [markdown]
 # The cheapest copy is the one that nobody makes. **Memory mapping** tells the system: this file *is* my array. Nothing is
-# read until you touch it, and then only the pages that you touch. It is what the GGUF files of llama.cpp are made for.
+# read until you touch it, and then only the pages that you touch and a few beside them. It is what the GGUF files of
+# llama.cpp are made for.
 # `tracemalloc` cannot see torch, so look at the process. First load the FP32 file of section 2 as usual, then mapped:
 
 # %% tags=["nbval-ignore-output"]
@@ -625,7 +626,8 @@ exercises.quiz("02")
 # %% [markdown]
 # ## What you should remember
 #
-# 1. Bytes = parameters × bits / 8. It is exact in memory, and within 1 % on disk.
+# 1. Bytes = parameters × bits / 8. It is exact in memory. On disk a few kB come on top, which only a
+#    tiny model notices.
 # 2. Training with Adam takes 16 bytes per parameter, plus activations that grow with the batch.
 # 3. A conversation takes 2 · layers · KV heads · head size numbers per token: the cache can outgrow the weights.
 # 4. Weights are paid once, the cache for every user. Ask for both before you say that it fits.

@@ -367,7 +367,8 @@ claims.show("03-slow-line", measured=100 * line_times.share("transform"))
 # %% [markdown]
 # Two lines share nearly all of the time, and both do little work per call: for a dozen words, scikit-learn checks its input,
 # builds a sparse matrix and checks it again. The cure is to pay these fixed costs once, for all messages together. That
-# is called **vectorising**. How many times as fast do 200 messages get?
+# is called **vectorising**. (line_profiler slows down what it watches: trust its shares more than its milliseconds.
+# Section 5 measures the price.) How many times as fast do 200 messages get?
 
 # %%
 exercises.predict("03-vectorise", ..., unit="×")

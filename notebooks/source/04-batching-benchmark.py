@@ -96,6 +96,7 @@ claims.show("04-one-call", measured=thousand_inputs.ratio("one call"))
 # Think of a dishwasher. It takes its 90 minutes, its water and its soap for one plate or for thirty. So you fill it
 # first. A call, too, has costs that do not depend on how much is in it: Python walks through the layers, PyTorch
 # checks shapes and picks a kernel, results get their memory. One call pays that once, 1,000 calls pay it 1,000 times.
+# Whether that is all, section 3 measures.
 #
 # ## 2. How large should a batch be?
 #
@@ -135,10 +136,10 @@ else:
 picture, (left, right) = plots.style.axes(
     1,
     2,
-    alt="Left, the time of a call grows with the batch. Right, the examples per second grow and level off.",
+    alt="Left, the time of a call grows with the batch. Right, the examples per second grow, and stop growing.",
 )
 plots.batching.latency(left, curves, title="A larger batch takes longer")
-plots.batching.throughput(right, curves, title="and answers more")
+plots.batching.throughput(right, curves, title="and answers more, up to a point")
 picture
 
 # %% [markdown]
@@ -180,7 +181,7 @@ claims.show("04-until-memory", measured=curve.per_example[-1] / curve.per_exampl
 # %% tags=["exercise"]
 def fit(batches, seconds):
     # solution
-    b, a = np.polyfit(batches, seconds, 1, w=1 / seconds)  # the highest power comes first
+    b, a = np.polyfit(batches, seconds, 1)  # the highest power comes first
     return a, b
     # end solution
 
@@ -286,7 +287,7 @@ largest_batch = (100_000_000 - 4 * weights_and_biases) // bytes_per_example
 exercises.check("04-memory", (bytes_per_example, largest_batch))
 
 # %% [markdown]
-# So memory ends much later than the gain: look again at the batch where your throughput levels off. With language
+# So memory ends much later than the gain: look again at the batch from which on your throughput no longer grows. With language
 # models it is the other way round. An example keeps a cache of many megabytes, and memory is the first limit.
 #
 # ## 5. What holds the layer back?
@@ -505,7 +506,7 @@ async def work(requests, answer, max_batch, max_wait):
 # come two and a half times as fast as one by one could answer (but at most 3,000 per second, for Python's sake). Every
 # request is a task of its own, in an event loop that ends with the last answer. The server warms up before it opens,
 # because a thread's first call is slow. Each setting meets the same arrivals, once in the simulation and once for real.
-# Your guess: how many times as long as in batches of up to 64 is the p99 one by one?
+# Your guess: how many times as long is the p99 one by one as in batches of up to 64?
 
 # %%
 exercises.predict("04-batcher-saves", ..., unit="times as long")
@@ -537,7 +538,7 @@ print(f"all {len(answers)} answers are those of two direct calls")
 picture, ax = plots.style.axes(
     alt="The share of requests answered within a time, simulated and real, one by one and in batches."
 )
-plots.batching.answered(ax, served, title="The simulation beside the real thing, by max batch")
+plots.batching.answered(ax, served, title="Simulated and real run side by side, for each max batch")
 picture
 
 # %% tags=["nbval-ignore-output"]
@@ -551,9 +552,10 @@ claims.show("04-simulated-p99", measured=real.p99 / simulated.p99)
 claims.show("04-batcher-saves", measured=served["1, real"].p99 / real.p99)
 
 # %% [markdown]
-# If the real latencies lie above the simulated ones, that is the price of what the simulation leaves out: Python's own
-# work per request, threads that hand over to each other, timers that wake a little late, and whatever else runs on
-# your machine. On an idle machine the two lie close together. On a busy one the simulation is an optimist.
+# If the real latencies lie above the simulated ones, that is the price of what the simulation leaves out. Its times
+# come from full batches that follow each other without a pause, and already include Python's work per request. Missing
+# are timers that wake a little late, the work of taking in new requests while a batch is computed, and whatever else
+# runs on your machine.
 #
 # ## Quiz
 
@@ -564,7 +566,7 @@ exercises.quiz("04")
 # ## What you should remember
 #
 # 1. A call costs $a + b \cdot B$. Batching shares the overhead $a$; half of the highest throughput comes at $B = a/b$.
-# 2. Throughput levels off and latency does not. Choose the batch by a latency budget, not by throughput alone.
+# 2. Throughput stops growing and latency does not. Choose the batch by a latency budget, not by throughput alone.
 # 3. Intensity below the ridge: memory is the limit, fewer bytes help. Above it: arithmetic is, fewer operations help.
 # 4. Decoding one token reads every weight for two operations, so a single chat is memory-bound and a batch is cheap.
 # 5. A micro-batcher trades a short wait for throughput. Under load the wait hardly counts, because batches fill up.

@@ -111,7 +111,7 @@ claims.show("05-one-picture", measured=100 / len(digits.test))
 # ## 2. What does rounding do to the weights?
 #
 # Notebook 01 quantized an array in three lines: choose the scale by the largest weight, divide and round, multiply
-# back. It is a shopping bill in whole rupees. Here are three weights:
+# back. It is notebook 01's shopping bill again. Here are three weights:
 
 # %%
 weights = np.array([0.79, -0.42, 0.12], dtype=np.float32)
@@ -230,8 +230,9 @@ print(f"{weight_q.dtype} from {weight_q.min()} to {weight_q.max()}, scale {weigh
 print(f"largest weight / scale = {model[0].weight.abs().max() / weight_scale:.2f}")
 
 # %% [markdown]
-# The largest weight is 127.5 steps, not 127: PyTorch makes use of −128 as well. That moves the largest weight itself
-# by half a step, and no other weight by more.
+# The largest weight is 127.5 steps, not 127: PyTorch divides by the 255 steps from −128 to 127, the three lines of
+# section 2 by the 254 from −127 to 127. So the largest weight lies half a step from its integer, whichever way it is
+# rounded, and no other weight lies further off.
 #
 # So much for the weights. They are quantized once. The **activations**, the numbers that flow in, differ from call
 # to call, so their scale is chosen in every call. That is what *dynamic* means. After a ReLU no activation is
@@ -430,6 +431,7 @@ for seed in seeds:
     gained.append((after == digits.test.y).sum() - (before == digits.test.y).sum())
 for name, sign in {"more": 1, "fewer": -1, "equally many": 0}.items():
     print(f"INT8 has {name} right answers on {np.sum(np.sign(gained) == sign)} of {len(seeds)} seeds")
+print(f"INT8 changes no answer at all on {np.sum(np.equal(changed, 0))} of {len(seeds)} seeds")
 
 # %% tags=["nbval-ignore-output"]
 claims.show("05-changed-answers", measured=np.mean(changed))
@@ -545,8 +547,9 @@ print(runtime.describe().int8)
 
 # %% [markdown]
 # With **VNNI** (or Arm's dot product) one instruction multiplies 8-bit numbers in groups of four and adds the products up
-# in 32 bits. **AMX** does so for whole tiles of a matrix. Without any of them the processor first has to widen the integers
-# to 16 bits, and the advantage over FP32 shrinks.
+# in 32 bits. **AMX** does so for whole tiles of a matrix. Without any of them a processor takes several instructions: on
+# x86 it adds the products in pairs in 16 bits (hence the unused bit of section 3), widens these sums to 32 bits and adds
+# again. The advantage over FP32 shrinks.
 #
 # ## 6. How few bits are enough?
 #
@@ -600,7 +603,7 @@ print("points lost", *(f"{scheme:>12}" for scheme in schemes))
 for row, bits in enumerate(bit_widths):
     for scheme in schemes:
         lost[scheme, bits] = fp32_mean - np.mean(found[scheme][row])
-    print(f"{bits:4} bits  ", *(f"{lost[scheme, bits]:12.1f}" for scheme in schemes))
+    print(f"{bits:4} bits  ", *(f"{round(lost[scheme, bits], 1) + 0.0:12.1f}" for scheme in schemes))
 
 # %% tags=["nbval-ignore-output"]
 claims.show("05-int4", measured=lost["per channel", 4])
@@ -690,10 +693,10 @@ claims.show("05-group-cost", measured=16 / 128)
 
 # %% [markdown]
 # **Which layer deserves the bits?** The hidden layer has 8,192 weights, the output layer 1,280. Suppose that all weights
-# together may take 3,000 bytes. Try every pair of widths, per channel, and measure on validation:
+# together may take 2,900 bytes. Try every pair of widths, per channel, and measure on validation:
 
 # %%
-layer_weights, budget = (64 * 128, 128 * 10), 3000
+layer_weights, budget = (64 * 128, 128 * 10), 2900
 choices = {bits: [rounded(w, bits, "per channel") for w in ensemble.weights] for bits in bit_widths}
 measured, points = {}, {}  # accuracy of each pair, and where it stands in the picture
 for first in bit_widths:
