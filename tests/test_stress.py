@@ -1,7 +1,5 @@
 """The tool that runs the notebooks again and again, on notebooks of one cell."""
 
-import os
-
 import nbformat
 import psutil
 import pytest
@@ -21,18 +19,21 @@ def notebook(tmp_path):
 
 def stressed(monkeypatch, capsys, *arguments):
     monkeypatch.setattr("sys.argv", ["stress.py", *arguments])
-    monkeypatch.setattr(os, "environ", os.environ.copy())
     failures = stress.main()
     return failures, *capsys.readouterr()
 
 
-def test_a_good_run_is_counted_with_its_times(notebook, monkeypatch, capsys):
+def test_good_runs_are_counted_and_leave_no_kernel(notebook, monkeypatch, capsys):
+    monkeypatch.setenv("COURSEKIT_PRESENT", "1")
     path = notebook("good", "import os; assert os.environ['COURSEKIT_STRICT'] == 'claims'")
-    failures, table, _ = stressed(monkeypatch, capsys, "--rounds", "2", "--load", "1", path)
+    mine = notebook("mine", "import os; assert 'COURSEKIT_PRESENT' not in os.environ")
+    failures, table, _ = stressed(monkeypatch, capsys, "--rounds", "2", "--at-once", "2", path, mine)
     assert failures == 0
-    assert not [each for each in psutil.Process().children() if "ipykernel_launcher" in each.cmdline()]
+    assert not [
+        each for each in psutil.Process().children(recursive=True) if "ipykernel" in str(each.cmdline())
+    ]
     assert "| good.ipynb | 2 | 0 | " in table
-    assert "cores: 1." in table
+    assert "| mine.ipynb | 2 | 0 | " in table
 
 
 @pytest.mark.parametrize(
@@ -45,16 +46,15 @@ def test_a_good_run_is_counted_with_its_times(notebook, monkeypatch, capsys):
 )
 def test_errors_and_warnings_are_failures_and_are_shown(notebook, monkeypatch, capsys, source, says):
     paths = notebook("good", "1"), notebook("bad", source)
-    failures, table, shown = stressed(monkeypatch, capsys, "--rounds", "1", "--load", "0", *paths)
+    failures, table, shown = stressed(monkeypatch, capsys, "--rounds", "1", "--at-once", "1", *paths)
     assert failures == 1
     assert "| bad.ipynb | 1 | 1 | " in table
     assert "| good.ipynb | 1 | 0 | " in table
     assert says in shown
 
 
-def test_the_others_compete_inside_the_block_only():
-    before = set(psutil.Process().children())
-    with stress.competing(2):
-        others = set(psutil.Process().children()) - before
-        assert len(others) == 2
-    assert not any(other.is_running() for other in others)
+def test_two_run_at_once(notebook, monkeypatch, capsys, tmp_path):
+    wait = "import pathlib, time\n{}.touch()\nwhile not {}.exists():\n    time.sleep(0.01)"
+    here, there = (f"pathlib.Path({str(tmp_path / name)!r})" for name in "ab")
+    paths = notebook("a", wait.format(here, there)), notebook("b", wait.format(there, here))
+    assert stressed(monkeypatch, capsys, "--rounds", "1", "--at-once", "2", *paths)[0] == 0

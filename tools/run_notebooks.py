@@ -35,8 +35,8 @@ def main() -> int:
     return failed
 
 
-def run(path: Path, python: str, kernels: Path) -> dict[str, Any]:
-    """Run one notebook in its own folder; the file stays as it is."""
+def run(path: Path, python: str, kernels: Path, env: dict[str, str] | None = None) -> dict[str, Any]:
+    """Run one notebook in its own folder, with the settings ``env`` (default: ours); the file stays."""
     notebook = nbformat.read(path, 4)
     begin, error = time.perf_counter(), None
     client = NotebookClient(
@@ -47,7 +47,8 @@ def run(path: Path, python: str, kernels: Path) -> dict[str, Any]:
         store_widget_state=False,
     )
     try:
-        client.execute(cleanup_kc=True)  # a manager that it did not make, nbclient would leave running
+        # nbclient leaves a kernel running whose manager it did not make, unless it is told to clean up.
+        client.execute(cleanup_kc=True, **({} if env is None else {"env": env}))
     except Exception as wrong:  # whatever stopped it is the result
         error = f"{type(wrong).__name__}: {wrong}"[-2000:]
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
