@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import generated
+import guide
 import masters
 import nbformat
 import notebook_health as health
@@ -139,13 +140,32 @@ def update_readme(course: Course) -> list[str]:
     return ["README.md written"]
 
 
+def instructor_guide(course: Course) -> tuple[str, dict[str, guide.Figure]]:
+    """Return the instructor's guide as it is, if there is one, and the figures of the stored notebooks."""
+    path = course.root / guide.PATH
+    if not path.exists():
+        return "", {}
+    built = [load(course.paths(name)[0]) for name in course.masters()]
+    return path.read_text(encoding="utf-8"), guide.figures(filter(None, built))
+
+
+def update_guide(course: Course) -> list[str]:
+    """Write the guide's figures anew if they are not those of the stored notebooks; return what was done."""
+    before, known = instructor_guide(course)
+    after = guide.with_figures(before, known)
+    if before == after:
+        return []
+    replace_text(course.root / guide.PATH, after)
+    return [f"{guide.PATH} written"]
+
+
 def check(course: Course, names: list[str]) -> list[str]:
     """Return what is wrong with the built notebooks, one line each; runs no notebook."""
     found = [line for name in names for line in _check_one(course, name)]
     before, after = readme(course)
     if before != after:
         found.append("README.md: its table of notebooks is not what the masters say")
-    return found + _orphans(course)
+    return found + list(_check_guide(course)) + _orphans(course)
 
 
 def load(path: Path) -> NotebookNode | None:
@@ -210,7 +230,7 @@ def _build_all(course: Course, names: list[str], force: bool) -> int:
             failed += 1
         else:
             print("\n".join(done) or f"{name} is up to date", flush=True)
-    for line in [] if failed else update_readme(course):
+    for line in [] if failed else update_readme(course) + update_guide(course):
         print(line)
     return 1 if failed else 0
 
@@ -231,6 +251,14 @@ def _check_one(course: Course, name: str) -> Iterator[str]:
             is_student = path.parent == course.notebooks
             found += health.faults(built, path.stat().st_size) if is_student else health.leftovers(built)
         yield from (f"{path.relative_to(course.root)}: {fault}" for fault in found if fault)
+
+
+def _check_guide(course: Course) -> Iterator[str]:
+    text, known = instructor_guide(course)
+    if text != guide.with_figures(text, known):
+        yield f"{guide.PATH}: its figures are not those of the stored notebooks"
+    for id in guide.unknown(text, known):
+        yield f"{guide.PATH}: no stored notebook shows the claim {id}; correct its name there"
 
 
 def _orphans(course: Course) -> list[str]:
