@@ -41,6 +41,11 @@ CHECKED = [
     for path in sorted((ROOT / folder).rglob("*.py"))
     if "__pycache__" not in path.parts
 ] + [ROOT / "conftest.py"]
+# What Windows lacks: met while a file is read, it ends all of the file's tests there, skipped ones too.
+POSIX_ONLY = set(
+    "SIGALRM SIGHUP SIGKILL SIGUSR1 fork geteuid getuid killpg mkfifo pthread_kill sched_getaffinity setsid "
+    "waitid fcntl pty pwd resource termios".split()
+)
 # Conda's names of what pip calls otherwise.
 CONDA = {"pytorch": "torch", "matplotlib-base": "matplotlib"}
 NOT_PINNED = {"python", "pip", "conda-forge"}
@@ -185,6 +190,53 @@ def test_modules_and_functions_stay_short_and_plain(path):
         assert not (isinstance(node, ast.ImportFrom) and any(a.name == "*" for a in node.names)), (
             "no star import"
         )
+
+
+def evaluated_early(node):
+    """Yield what Python evaluates when it reads a file: decorators and defaults, but no function's body."""
+    yield node
+    late = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+    for field, value in ast.iter_fields(node):
+        for child in value if isinstance(value, list) else [value]:
+            if isinstance(child, ast.AST) and not (late and field == "body"):
+                yield from evaluated_early(child)
+
+
+def posix_only(code):
+    """Return what the file needs from POSIX already when it is read."""
+    found = set()
+    for node in evaluated_early(code):
+        names = {getattr(node, "attr", None), getattr(node, "module", None)}
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            names |= {alias.name for alias in node.names}
+        found |= names & POSIX_ONLY
+        if isinstance(node, ast.Call) and re.match(r"(\w+\.)*CDLL\((name=)?None", ast.unparse(node)):
+            found.add("CDLL(None)")
+    return found
+
+
+@pytest.mark.parametrize("path", CHECKED, ids=named)
+def test_files_can_be_read_on_windows(path):
+    assert posix_only(tree(path)) == set()
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import signal\nsignal.SIGKILL",
+        "import fcntl",
+        "from signal import SIGKILL",
+        "from resource import getrusage",
+        "@skipif(not hasattr(ctypes.CDLL(None), 'f'))\ndef test(): pass",
+        "@parametrize('sent', [signal.SIGTERM, signal.SIGKILL])\ndef test(sent): pass",
+        "def test(cores=os.sched_getaffinity(0)): pass",
+        "class Test:\n    @parametrize('sent', [signal.SIGKILL])\n    def test(self): pass",
+    ],
+)
+def test_what_windows_lacks_is_found_where_it_is_evaluated_early(code):
+    assert posix_only(ast.parse(code))
+    inside_a_function = "def f():\n" + "\n".join(f"    {line}" for line in code.splitlines())
+    assert not posix_only(ast.parse(inside_a_function))
 
 
 def test_the_median_function_is_short():

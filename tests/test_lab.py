@@ -57,6 +57,11 @@ def test_no_port_at_all_is_an_error_that_names_the_way_out(monkeypatch):
         lab.free_port(9000)
 
 
+def test_a_port_that_cannot_be_is_an_error_that_names_the_largest():
+    with pytest.raises(lab.LabError, match="65535 at most.*make lab PORT="):
+        lab.free_port(70000)
+
+
 @pytest.mark.parametrize(
     ("environ", "platform", "shown"),
     [
@@ -84,10 +89,20 @@ def test_the_address_is_printed_either_way(monkeypatch, capsys, shown):
 def test_a_server_that_ends_at_once_is_reported():
     server = subprocess.Popen([sys.executable, "-c", "raise SystemExit(3)"])
     server.wait()
-    with pytest.raises(lab.LabError, match="status 3"):
+    with pytest.raises(lab.LabError, match="status 3; its messages stand above"):
         lab.wait(server, 1, "token")
 
 
+def test_what_a_server_said_into_a_file_is_in_the_error(tmp_path):
+    path = tmp_path / "messages.txt"
+    with path.open("wb") as messages:
+        server = subprocess.Popen([sys.executable, "-c", "raise SystemExit('no room')"], stderr=messages)
+        server.wait()
+    with pytest.raises(lab.LabError, match="status 1:\nno room"):
+        lab.wait(server, 1, "token", path)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals as in a POSIX terminal")
 def test_a_server_that_ignores_the_polite_signal_is_killed(monkeypatch):
     monkeypatch.setattr(lab, "STOP_SECONDS", 0.2)
     code = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(1, flush=True)"

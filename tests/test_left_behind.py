@@ -160,12 +160,12 @@ def test_a_cell_that_fails_closes_its_port(ready):
     assert_nothing_left(ready, processes)
 
 
-@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("sent", ["SIGTERM", "SIGKILL"])
 def test_a_kernel_that_is_killed_in_the_middle_of_a_request_leaves_nothing(ready, sent):
     _, port = ready.start(ASK.format(work="client.get('/slow')"))
     processes = family(ready.pid)
     ready.manager.stop_restarter()
-    os.kill(ready.pid, sent)
+    os.kill(ready.pid, getattr(signal, sent))
     assert_nothing_left(ready, processes)
     assert not is_open(port)
 

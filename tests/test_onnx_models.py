@@ -509,6 +509,13 @@ def test_missing_and_short_external_data_are_named(folder, tmp_path):
             call(path)
 
 
+def link(path, target):
+    try:
+        path.symlink_to(target)
+    except OSError as error:
+        pytest.skip(f"no symbolic links here: {error}")
+
+
 @pytest.mark.parametrize("where", ["../secret.bin", "{absolute}", "", "link.bin"])
 def test_external_data_outside_the_folder_are_refused(folder, tmp_path, where):
     inner = tmp_path / "inner"
@@ -516,7 +523,8 @@ def test_external_data_outside_the_folder_are_refused(folder, tmp_path, where):
     path, beside = external(folder, inner)
     secret = tmp_path / "secret.bin"
     shutil.move(beside, secret)
-    (inner / "link.bin").symlink_to(secret)
+    if where == "link.bin":
+        link(inner / where, secret)
     model = onnx.load(path, load_external_data=False)
     for tensor in model.graph.initializer:
         for entry in tensor.external_data:

@@ -89,9 +89,9 @@ def test_no_place_for_a_folder_is_an_error(folder, monkeypatch):
         ("", None),
         ("raise RuntimeError", None),
         ("import os; os._exit(3)", None),
-        ("time.sleep(60)", signal.SIGINT),
-        ("time.sleep(60)", signal.SIGTERM),
-        ("time.sleep(60)", signal.SIGKILL),
+        ("time.sleep(60)", "SIGINT"),
+        ("time.sleep(60)", "SIGTERM"),
+        ("time.sleep(60)", "SIGKILL"),
     ],
     ids=["end", "error", "at once", "SIGINT", "SIGTERM", "SIGKILL"],
 )
@@ -101,7 +101,7 @@ def test_a_folder_goes_with_the_process_however_it_ends(folder, ending, sent):
         path, keeper = owner.stdout.readline().split()
         if sent is not None:
             assert os.path.exists(path)
-            os.killpg(owner.pid, sent)  # as Jupyter does it: the whole group
+            os.killpg(owner.pid, getattr(signal, sent))  # as Jupyter does it: the whole group
         owner.wait(30)
     until(lambda: not os.path.exists(path), "the folder is still there")
     until(lambda: not is_alive(keeper), "its keeper is still there")
