@@ -77,6 +77,8 @@ def test_badges_become_buttons_with_the_same_addresses():
     [
         ("../docs/contributing.md", "../docs/contributing.md"),
         ("../README.md", REPO.source("README.md")),
+        ("../README.md#start", REPO.source("README.md") + "#start"),
+        ("../docs/contributing.md#rules", "../docs/contributing.md#rules"),
         ("source/01-floating-point-basics.py", REPO.source("notebooks/source/01-floating-point-basics.py")),
         ("no-such-file.md", "no-such-file.md"),
         ("https://example.org/README.md", "https://example.org/README.md"),

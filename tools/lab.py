@@ -22,6 +22,7 @@ CONFIG = TOOLS / "jupyter"
 PORTS_TO_TRY = 50
 START_SECONDS = 120.0
 STOP_SECONDS = 10.0
+TAIL = 2000  # characters of the server's messages that an error repeats
 
 
 class LabError(RuntimeError):
@@ -40,7 +41,8 @@ def free_port(wanted: int) -> int:
             with contextlib.suppress(OSError):
                 probe.bind((HOST, port))
                 return port
-    raise LabError(f"no free port from {wanted} up; choose another: make lab PORT=9000")
+    limit = "a port is 65535 at most" if wanted > 65535 else f"no free port from {wanted} up"
+    raise LabError(f"{limit}; choose another: make lab PORT=9000")
 
 
 def command(port: int, root: Path = NOTEBOOKS) -> list[str]:
@@ -88,20 +90,24 @@ def answers(port: int, token: str) -> bool:
         return False
 
 
-def wait(server: subprocess.Popen[bytes], port: int, token: str) -> None:
-    """Return when the server answers.
+def wait(server: subprocess.Popen[bytes], port: int, token: str, messages: Path | None = None) -> None:
+    """Return when the server answers; ``messages`` is the file that its stderr goes to, if not the terminal.
 
     Errors: LabError if it ends first or does not answer in time.
     """
     deadline = time.monotonic() + START_SECONDS
     while not answers(port, token):
         if server.poll() is not None:
-            raise LabError(
-                f"JupyterLab ended at once, with status {server.returncode}; its messages stand above"
-            )
+            raise LabError(f"JupyterLab ended at once, with status {server.returncode}{_says(messages)}")
         if time.monotonic() > deadline:
-            raise LabError(f"JupyterLab did not answer within {START_SECONDS:.0f} s")
+            raise LabError(f"JupyterLab did not answer within {START_SECONDS:.0f} s{_says(messages)}")
         time.sleep(0.2)
+
+
+def _says(messages: Path | None) -> str:
+    if messages is None:
+        return "; its messages stand above"
+    return f":\n{messages.read_text(encoding='utf-8', errors='replace')[-TAIL:]}"
 
 
 def stop(server: subprocess.Popen[bytes]) -> None:

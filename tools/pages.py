@@ -12,6 +12,10 @@ from nbformat import NotebookNode
 
 BADGE = re.compile(r"\[!\[([^\]]+)\]\([^)]*\)\]\(([^)]+)\)")
 PNG = "image/png"
+# Formulas between dollar signs; code comes first, because a dollar sign in it is none of a formula's.
+FORMULA = re.compile(
+    r"(?P<code>```.*?```|`[^`\n]*`)|\$\$(?P<block>.+?)\$\$|\$(?P<inline>[^$\n]+)\$", re.DOTALL
+)
 
 
 def notebooks(root: Path) -> list[Path]:
@@ -44,8 +48,9 @@ def relinked(text: str, file: PurePosixPath, root: Path, shown: Container[PurePo
     repo = generated.repository(root)
 
     def target(match: re.Match) -> str:
-        place = PurePosixPath(os.path.normpath(file.parent / match[2].partition("#")[0]))
+        path, hash_, anchor = match[2].partition("#")
+        place = PurePosixPath(os.path.normpath(file.parent / path))
         stays = ABSOLUTE.match(match[2]) or place in shown or not (root / place).exists()
-        return match[0] if stays else match[1] + repo.source(os.fspath(place))
+        return match[0] if stays else match[1] + repo.source(os.fspath(place)) + hash_ + anchor
 
     return LINK.sub(target, text)

@@ -24,6 +24,7 @@ from traitlets.config import Config
 OUTPUT = generated.ROOT / "build" / "slides"
 TEMPLATES = Path(__file__).resolve().parent
 REVEAL = "reveal"
+OURS = '<meta name="generator" content="coursekit">'  # as deck/index.html.j2 has it
 # Of reveal.js, the speaker's notes and one theme with its letters are enough.
 REVEAL_FILES = (
     "dist/reveal.*s",
@@ -36,29 +37,39 @@ PAGE, WIDTH, CODE_WIDTH = 19.0, 110, 93
 HEADING, GAP, CODE_LINE, ROW, CARD_LINE = 1.0, 0.5, 0.78, 1.05, 0.9
 # A picture takes at least its own pixels, of which a line has 38 and a page 640, and at most what is left.
 PICTURE_LINE, PICTURE_MOST = 38, 640
-FORMULA = re.compile(
-    r"(?P<code>```.*?```|`[^`\n]*`)|\$\$(?P<block>.+?)\$\$|\$(?P<inline>[^$\n]+)\$", re.DOTALL
-)
 HEADING_LINE = re.compile(r"^(?=## )", re.MULTILINE)
 # Tables are counted by their rows, and what a quiz says to an answer is folded.
 UNSEEN = re.compile(r"<table.*?</table>|(?<=</summary>).*?(?=</details>)", re.DOTALL)
 
 
 def build(output: Path = OUTPUT, root: Path = generated.ROOT) -> None:
-    """Write a deck for every notebook under ``root``, and the reveal.js that shows them, to ``output``."""
+    """Write a deck for every notebook under ``root``, and the reveal.js that shows them, to ``output``.
+
+    Our own decks of an earlier build are removed first: their notebooks may be gone.
+    """
     install_reveal(output / REVEAL)
+    for old in output.glob("*.html"):
+        if OURS in old.read_text(encoding="utf-8", errors="replace"):
+            old.unlink()
     for path in pages.notebooks(root):
         text = deck(nbformat.read(path, as_version=4), path.stem, root)
         (output / f"{path.stem}.html").write_text(text, encoding="utf-8")
 
 
 def install_reveal(folder: Path) -> None:
-    """Copy what a deck needs of reveal.js from the package that carries it into ``folder``."""
+    """Copy what a deck needs of reveal.js from the package that carries it into ``folder``.
+
+    Errors: FileNotFoundError if the package has its files elsewhere.
+    """
     source = Path(os.fspath(files("sphinx_revealjs"))) / "_static" / "revealjs"
-    for file in (file for pattern in REVEAL_FILES for file in source.glob(pattern)):
-        target = folder / file.relative_to(source)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(file, target)
+    for pattern in REVEAL_FILES:
+        found = list(source.glob(pattern))
+        if not found:
+            raise FileNotFoundError(f"sphinx-revealjs has no {pattern} in {source}")
+        for file in found:
+            target = folder / file.relative_to(source)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, target)
 
 
 def deck(notebook: NotebookNode, name: str, root: Path) -> str:
@@ -66,7 +77,7 @@ def deck(notebook: NotebookNode, name: str, root: Path) -> str:
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             text = pages.relinked(pages.with_buttons(cell.source), PurePosixPath("notebooks", name), root)
-            cell.source = FORMULA.sub(_mathml, text)
+            cell.source = pages.FORMULA.sub(_mathml, text)
         # Two empty lines around a function are good style, and too much room on a slide.
         cell.source = cell.source.replace("\n\n\n", "\n\n")
     notebook.cells = list(paged(notebook.cells))

@@ -1,24 +1,19 @@
 """Binder: what repo2docker would build, read from the Dockerfile that it writes without Docker."""
 
 import re
-import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import generated
 import pytest
-
-ROOT = Path(__file__).parents[2]
-NOT_THE_COURSE = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", "build", "screenshots")
+from environments import ROOT, checkout
 
 
 @pytest.fixture(scope="module")
 def dockerfile(tmp_path_factory):
     """Return the steps of the Dockerfile for a copy of this checkout, comments left out."""
     pytest.importorskip("repo2docker", reason="needs jupyter-repo2docker: make places")
-    copy = tmp_path_factory.mktemp("binder") / "course"
-    shutil.copytree(ROOT, copy, ignore=NOT_THE_COURSE)
+    copy = checkout(tmp_path_factory.mktemp("binder") / "course")
     command = [sys.executable, "-m", "repo2docker", "--no-build", "--debug", str(copy)]
     made = subprocess.run(command, capture_output=True, text=True)
     assert made.returncode == 0, made.stderr

@@ -1,7 +1,6 @@
 """Colab: its versions, one notebook in an empty folder, coursekit from git. Nothing of Colab's may change."""
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -9,34 +8,19 @@ import sys
 from pathlib import Path
 
 import generated
+import pages
 import pytest
+from environments import ROOT, checkout, create, output, settings_but, versions
 
-ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
-NOTEBOOKS = sorted(path.name for path in (ROOT / "notebooks").glob("*.ipynb"))
-NOT_THE_COURSE = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", "build", "site", "slides")
 # The wall that pip puts up when it breaks somebody's pins.
 CONFLICT = re.compile(r"dependency resolver|incompatible|conflict", re.IGNORECASE)
-
-
-def output(*command, **options):
-    made = subprocess.run([*map(str, command)], capture_output=True, text=True, **options)
-    assert made.returncode == 0, f"{command}\n{made.stdout[-2000:]}\n{made.stderr[-2000:]}"
-    return made.stdout
-
-
-def versions(python):
-    listed = json.loads(output(python, "-m", "pip", "list", "--format=json", "--disable-pip-version-check"))
-    return {each["name"].lower(): each["version"] for each in listed}
 
 
 @pytest.fixture(scope="module")
 def colab(tmp_path_factory):
     """Return the Python of an environment with Colab's versions, in which google.colab has been imported."""
-    folder = tmp_path_factory.mktemp("colab") / "env"
-    output(sys.executable, "-m", "venv", folder)
-    python = folder / ("Scripts" if os.name == "nt" else "bin") / "python"
-    output(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", HERE / "colab.txt")
+    python = create(tmp_path_factory.mktemp("colab") / "env", "-r", HERE / "colab.txt")
     packages = Path(output(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").strip())
     (packages / "google" / "colab").mkdir(parents=True)
     (packages / "google" / "colab" / "__init__.py").touch()
@@ -47,14 +31,12 @@ def colab(tmp_path_factory):
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory):
     """Return an environment in which git fetches the course's address from a copy of this checkout."""
-    copy = tmp_path_factory.mktemp("git") / "course"
-    shutil.copytree(ROOT, copy, ignore=NOT_THE_COURSE)
-    author = ("-c", "user.name=test", "-c", "user.email=test@example.org")
+    copy = checkout(tmp_path_factory.mktemp("git") / "course")
+    author = ("-c", "user.name=test", "-c", "user.email=test@example.org", "-c", "commit.gpgsign=false")
     output("git", "init", "--quiet", copy)
     output("git", "-C", copy, "add", "--all")
     output("git", "-C", copy, *author, "commit", "--quiet", "--message", "the checkout")
-    mine = {key: value for key, value in os.environ.items() if not key.startswith(("COURSEKIT_", "GIT_"))}
-    return mine | {
+    return settings_but("COURSEKIT_", "GIT_") | {
         "GIT_CONFIG_COUNT": "1",
         "GIT_CONFIG_KEY_0": f"url.{copy.as_uri()}.insteadOf",
         "GIT_CONFIG_VALUE_0": generated.repository().url,
@@ -68,14 +50,14 @@ def test_every_notebook_runs_alone_in_colab_and_replaces_nothing(colab, settings
     before = versions(colab)
     assert "coursekit" not in before
     results = {}
-    for name in NOTEBOOKS:
-        folder = tmp_path / Path(name).stem
+    for path in pages.notebooks(ROOT):
+        folder = tmp_path / path.stem
         folder.mkdir()
-        shutil.copy(ROOT / "notebooks" / name, folder)
-        command = [sys.executable, ROOT / "tools" / "run_notebooks.py", "--python", colab, folder / name]
+        shutil.copy(path, folder)
+        command = [sys.executable, ROOT / "tools" / "run_notebooks.py", "--python", colab, folder / path.name]
         made = subprocess.run([*map(str, command)], capture_output=True, text=True, env=settings)
         assert made.stdout, made.stderr
-        results[name] = json.loads(made.stdout.splitlines()[-1])
+        results[path.name] = json.loads(made.stdout.splitlines()[-1])
     assert {name: each["error"] for name, each in results.items() if each["error"]} == {}
     assert {name: each["stderr"] for name, each in results.items() if CONFLICT.search(each["stderr"])} == {}
     assert {name: each["stdout"] for name, each in results.items() if CONFLICT.search(each["stdout"])} == {}

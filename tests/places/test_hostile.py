@@ -7,11 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pages
 import pytest
+from environments import ROOT
 
-ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
-NOTEBOOKS = sorted(path.name for path in (ROOT / "notebooks").glob("*.ipynb"))
+NOTEBOOKS = [path.name for path in pages.notebooks(ROOT)]
 BINDER = 1_500_000_000  # bytes of data; Binder kills at 2 GB, and the server needs some of it
 NEEDED = ("unshare", "mount", "ip", "prlimit", "taskset")
 ISOLATE = ["unshare", "--map-root-user", "--mount", "--net"]

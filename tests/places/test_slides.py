@@ -4,11 +4,11 @@ import generated
 import nbformat
 import pages
 import pytest
+import slides
 import web
 
-pytest.importorskip("sphinx_revealjs", reason="needs requirements-site.txt")
-pytest.importorskip("latex2mathml", reason="needs requirements-site.txt")
-slides = pytest.importorskip("slides")
+for package in ("sphinx_revealjs", "latex2mathml"):
+    pytest.importorskip(package, reason="needs requirements-site.txt")
 NOTEBOOKS = pages.notebooks(generated.ROOT)
 SCREENSHOTS = generated.ROOT / "screenshots"
 # Of 28 pixels on a slide of 720: type that the back row can still read.
@@ -26,7 +26,11 @@ MEASURE = """() => {
 @pytest.fixture(scope="module")
 def decks(tmp_path_factory):
     folder = tmp_path_factory.mktemp("with a space") / "slides"
+    folder.mkdir(parents=True)
+    (folder / "00-gone.html").write_text(slides.OURS)
+    (folder / "mine.html").write_text("not a deck of the course")
     slides.build(folder)
+    (folder / "mine.html").unlink()  # fails if the build has done it
     return folder
 
 
@@ -37,6 +41,12 @@ def test_every_notebook_has_a_deck_with_all_its_pictures(decks):
         assert [image["alt"] for image in web.parsed(decks / f"{path.stem}.html").find_all("img")] == [
             output.metadata["image/png"]["alt"] for output in stored
         ]
+
+
+def test_a_reveal_with_its_files_elsewhere_is_an_error(monkeypatch, tmp_path):
+    monkeypatch.setattr(slides, "REVEAL_FILES", ("dist/reveal.*s", "dist/no-such-theme.css"))
+    with pytest.raises(FileNotFoundError, match=r"sphinx-revealjs has no dist/no-such-theme\.css"):
+        slides.install_reveal(tmp_path)
 
 
 def test_nothing_in_a_deck_comes_from_elsewhere(decks):

@@ -70,7 +70,9 @@ def pictures_without_words(folder: Path) -> list[str]:
 @contextmanager
 def opened():
     """Yield a page of a real browser, and the lists of what it asks for and complains about."""
-    browser = pytest.importorskip("browser", reason="needs playwright")
+    pytest.importorskip("playwright", reason="needs requirements-places.txt")
+    import browser
+
     if browser.chromium() is None:
         pytest.skip("needs Chromium: apt install chromium")
     from playwright.sync_api import sync_playwright
