@@ -42,12 +42,14 @@ CHECKED = [
     if "__pycache__" not in path.parts
 ] + [ROOT / "conftest.py"]
 # What Windows lacks: met while a file is read, it ends all of the file's tests there, skipped ones too.
-POSIX_ONLY = set(
-    "SIGALRM SIGHUP SIGKILL SIGUSR1 fork geteuid getuid killpg mkfifo pthread_kill sched_getaffinity setsid "
-    "waitid fcntl pty pwd resource termios".split()
-)
+POSIX_ONLY = {"SIGHUP", "SIGKILL", "fcntl", "fork", "geteuid", "killpg", "resource", "sched_getaffinity"}
 # Conda's names of what pip calls otherwise.
 CONDA = {"pytorch": "torch", "matplotlib-base": "matplotlib"}
+PIP_FILES = [
+    *sorted(ROOT.glob("requirements*.txt")),
+    ROOT / "binder" / "requirements.txt",
+    *sorted((ROOT / "tests" / "places").glob("*.txt")),
+]
 NOT_PINNED = {"python", "pip", "conda-forge"}
 
 
@@ -288,6 +290,52 @@ def conda_pins():
 def test_pip_and_conda_pin_the_same_versions():
     assert conda_pins() == pins()
     assert len(pins()) > 20
+
+
+def read_by_pip(path):
+    """Return the requirements that pip reads in a file; lines that it refuses raise."""
+    from pip._internal.network.session import PipSession
+    from pip._internal.req.req_file import parse_requirements
+
+    return [each.requirement for each in parse_requirements(str(path), session=PipSession())]
+
+
+@pytest.mark.parametrize("path", PIP_FILES, ids=named)
+def test_pip_reads_the_files_of_requirements(path):
+    assert len(read_by_pip(path)) > 1
+
+
+def test_pip_reads_what_conda_hands_it(tmp_path):
+    text = (ROOT / "environment.yml").read_text(encoding="utf-8")
+    lines = re.findall(r"^      - (.+)$", text.partition("\n  - pip:\n")[2], re.M)
+    file = tmp_path / "requirements.txt"
+    file.write_text("\n".join(lines), encoding="utf-8")
+    assert read_by_pip(file) == ["."]
+
+
+def test_pip_refuses_the_options_that_only_its_command_line_has(tmp_path):
+    from pip._internal.exceptions import RequirementsFileParseError
+
+    file = tmp_path / "requirements.txt"
+    file.write_text("--no-deps --editable .", encoding="utf-8")
+    with pytest.raises(RequirementsFileParseError, match="no-deps"):
+        read_by_pip(file)
+
+
+def floors():
+    """Return package to the oldest version that pyproject.toml admits, for all that the notebooks import."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    wanted = map(Requirement, [*project["dependencies"], *project["optional-dependencies"]["notebooks"]])
+    return {each.name: Version(s.version) for each in wanted for s in each.specifier if s.operator == ">="}
+
+
+def test_the_oldest_set_is_the_oldest_that_pyproject_admits():
+    oldest = dict(map(re.compile("==").split, read_by_pip(ROOT / "tests" / "places" / "oldest.txt")))
+    tried = {name: Version(version) for name, version in oldest.items()}
+    # Where only one torch can be had, it is the one tried: weekly.yml tries the oldest.
+    assert {**tried, "torch": floors()["torch"]} == floors()
+    weekly = (ROOT / ".github" / "workflows" / "weekly.yml").read_text(encoding="utf-8")
+    assert [Version(v) for v in re.findall(r"torch==(\d[\d.]+)", weekly)] == [floors()["torch"]]
 
 
 def test_the_ranges_of_pyproject_admit_the_pins_and_every_dependency_is_pinned():
