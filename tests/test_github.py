@@ -50,6 +50,15 @@ def test_workflows_name_targets_and_files_that_exist(path):
     assert [name for name in files if not (ROOT / name).is_file()] == []
 
 
+@pytest.mark.parametrize(
+    "path", [GITHUB / "workflows" / "tests.yml", ROOT / ".ci" / "run"], ids=lambda p: p.name
+)
+def test_no_place_may_be_skipped_where_nobody_looks(path):
+    text = path.read_text(encoding="utf-8")
+    assert re.search(r"^ *(?:export )?COURSEKIT_PLACES(?:: |=)required$", text, re.M)
+    assert re.search(r"\bmake (?:[a-z]+ )*places$", text, re.M)
+
+
 def test_the_citation_is_of_this_version():
     text = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
     assert re.search(r"^version: (.+)$", text, re.M)[1] == coursekit.__version__
