@@ -4,6 +4,7 @@ A drag in real JupyterLab: from the browser's own event to the moment when it ha
 to the kernel and back included. Needs `make places` once (playwright) and a Chromium of the system.
 """
 
+import contextlib
 import importlib
 import sys
 import tempfile
@@ -41,19 +42,19 @@ def main() -> None:
         return
     rows = []
     with tempfile.TemporaryDirectory() as folder:
-        names = browser.copy_of(ROOT / "notebooks", Path(folder))
+        stored = browser.copy_of(ROOT, Path(folder))
         with browser.course(Path(folder)) as reader:
-            for name in names:
-                rows += _measure(reader, name)
+            for name, panels in stored.items():
+                rows += _measure(reader, name, panels, browser.TimeoutError)
     print(_display.table_text(("notebook", "panel", "pictures", "median", "9 of 10 below"), rows))
 
 
-def _measure(reader: Any, name: str) -> list[tuple[str, ...]]:
+def _measure(reader: Any, name: str, panels: int, nothing: type[Exception]) -> list[tuple[str, ...]]:
     reader.open(name)
     reader.run_all()
     rows = []
-    for number, panel in enumerate(reader.panels(), 1):
-        waits = _drag(panel) if "slider" in panel.controls() else []
+    for number, panel in enumerate(reader.panels(panels), 1):
+        waits = _drag(panel, nothing) if "slider" in panel.controls() else []
         if waits:
             numbers = (f"{np.quantile(waits, share):.0f} ms" for share in (0.5, 0.9))
             rows.append((Path(name).stem[:12], str(number), str(len(waits)), *numbers))
@@ -61,8 +62,11 @@ def _measure(reader: Any, name: str) -> list[tuple[str, ...]]:
     return rows
 
 
-def _drag(panel: Any) -> list[float]:
-    """Drag the panel's first slider back and forth and return the waits in ms."""
+def _drag(panel: Any, nothing: type[Exception]) -> list[float]:
+    """Drag the panel's first slider back and forth and return the waits in ms.
+
+    ``nothing`` is what playwright raises when a move brings no picture.
+    """
     handle, page = panel.controls()["slider"], panel.root.page
     handle.scroll_into_view_if_needed()
     panel.picture.evaluate(WATCH)
@@ -73,11 +77,8 @@ def _drag(panel: Any) -> list[float]:
     for move in range(1, MOVES + 1):
         before = page.evaluate("() => { window.moved = undefined; return window.waits.length }")
         page.mouse.move(x + STEP * (move if move <= MOVES / 2 else MOVES - move), y)
-        try:
+        with contextlib.suppress(nothing):
             page.wait_for_function("n => window.waits.length > n", arg=before, timeout=PATIENCE_MS)
-        except Exception as error:
-            if type(error).__name__ != "TimeoutError":
-                raise
     page.mouse.up()
     return page.evaluate("window.waits")
 

@@ -3,6 +3,7 @@
 Needs playwright and a Chromium of the system (apt install chromium); nothing is downloaded.
 """
 
+import json
 import secrets
 import shutil
 import subprocess
@@ -15,7 +16,9 @@ from typing import Any
 
 import lab
 import nbformat
-from playwright.sync_api import Locator, Page, TimeoutError, sync_playwright
+import pages
+from notebook_health import WIDGET_VIEW, clear_outputs
+from playwright.sync_api import Locator, Page, TimeoutError, expect, sync_playwright
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = ("--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu")
@@ -25,6 +28,7 @@ SETTINGS = {  # every cell stays in the page, also far below what the window sho
 }
 WINDOW = {"width": 1300, "height": 1000}
 OPEN_MS, RUN_MS, REDRAW_MS = 120_000, 300_000, 10_000
+IDLE = '.jp-Notebook-ExecutionIndicator[data-status="idle"]'
 # Every cell has run (its prompt holds a number), or one has failed and the rest never will.
 ALL_RAN = """() => {
   const prompts = [...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')];
@@ -33,19 +37,36 @@ ALL_RAN = """() => {
 }"""
 FAULTS = '[data-mime-type="application/vnd.jupyter.error"], [data-mime-type="application/vnd.jupyter.stderr"]'
 PICTURE = "img.widget-image"
+PROGRESS, ALTERNATIVE = ".widget-hprogress", ".coursekit-alt"
+# For so many ms the kernel has been idle, and no new picture has come.
+REST_MS = 400
+AT_REST = f"""image => {{
+  const busy = !document.querySelector('{IDLE}');
+  if (busy || window.rest?.src !== image.src) window.rest = {{src: image.src, since: performance.now()}};
+  return image.complete && performance.now() - window.rest.since > {REST_MS};
+}}"""
 # What a reader moves, and the key that moves it once it has the focus.
 CONTROLS = {
     "slider": (".noUi-target:not([disabled]) .noUi-handle", "ArrowRight"),
-    "toggle": (".widget-toggle-button:enabled:not(.mod-active)", "Space"),
+    "toggle": (".widget-toggle-button:enabled:not(.widget-toggle-buttons *)", "Space"),  # one bit
+    "choice": (".widget-toggle-buttons button:enabled:not(.mod-active)", "Space"),
     "dropdown": (".widget-dropdown select:enabled", "Space ArrowDown Enter"),
     "checkbox": (".widget-checkbox input:enabled", "Space"),
     "square": ('button.widget-button[title^="row "]', "Space"),  # of a paint grid
-    "button": ('button.widget-button:not(.widget-toggle-button, [title^="row "]):enabled', "Space"),
+    "action": ("button.coursekit-action:enabled", "Space"),  # works for a while, with a progress bar
+    "button": (
+        'button.widget-button:not(.widget-toggle-button, .coursekit-action, [title^="row "]):enabled',
+        "Space",
+    ),
 }
 BACK = {"ArrowRight": "ArrowLeft", "ArrowDown": "ArrowUp"}
 AT_ITS_END = """control => control.options
   ? control.selectedIndex == control.options.length - 1
   : control.ariaValueNow && control.ariaValueNow == control.ariaValueMax"""
+
+# Whether Tab comes to no other control of the panel before it comes to this one.
+IS_FIRST = """(control, panel) => control === [...panel.querySelectorAll('button, select, input, [tabindex]')]
+  .find(each => each.tabIndex >= 0 && !each.disabled && each.checkVisibility())"""
 
 
 def chromium() -> str | None:
@@ -55,7 +76,12 @@ def chromium() -> str | None:
 
 @contextmanager
 def course(folder: Path) -> Iterator["Reader"]:
-    """Serve the notebooks in ``folder`` to a browser inside the block; both are gone after it."""
+    """Serve the notebooks in ``folder`` to a browser inside the block; both are gone after it.
+
+    Errors: RuntimeError if there is no Chromium; LabError if JupyterLab does not start.
+    """
+    if chromium() is None:
+        raise RuntimeError("there is no Chromium on this machine: apt install chromium")
     with tempfile.TemporaryDirectory() as scratch, sync_playwright() as playwright:
         server, address, token = _serve(folder, Path(scratch))
         try:
@@ -75,12 +101,12 @@ def _serve(folder: Path, scratch: Path) -> tuple[subprocess.Popen[bytes], str, s
     rooms = {f"JUPYTER_{name}_DIR": str(scratch / name.lower()) for name in ("CONFIG", "DATA", "RUNTIME")}
     rooms |= {f"JUPYTERLAB_{name}_DIR": str(scratch / name.lower()) for name in ("SETTINGS", "WORKSPACES")}
     env = {**lab.environment(token), **rooms, "COURSEKIT_HOME": str(scratch / "results")}
-    # Its messages would be a wall: what fails shows in the page.
-    server = subprocess.Popen(
-        lab.command(port, folder), env=env, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+    messages = scratch / "messages.txt"  # on the terminal they would be a wall
+    with messages.open("wb") as errors:
+        command = lab.command(port, folder)
+        server = subprocess.Popen(command, env=env, stdin=subprocess.DEVNULL, stderr=errors)
     try:
-        lab.wait(server, port, token)
+        lab.wait(server, port, token, messages)
     except BaseException:
         lab.stop(server)
         raise
@@ -97,8 +123,7 @@ class Reader:
     def open(self, name: str) -> None:
         """Open a notebook and wait until its kernel is ready."""
         self.page.goto(f"{self.address}/lab/tree/{name}?reset&token={self.token}")
-        idle = '.jp-Notebook-ExecutionIndicator[data-status="idle"]'
-        self.page.wait_for_selector(idle, timeout=OPEN_MS)
+        self.page.wait_for_selector(IDLE, timeout=OPEN_MS)
         deadline = time.monotonic() + OPEN_MS / 1000
         while not any(k["connections"] and k["execution_state"] == "idle" for k in self.kernels()):
             assert time.monotonic() < deadline, f"{name}: the page does not connect to its kernel"
@@ -109,6 +134,7 @@ class Reader:
         self.page.click('.lm-MenuBar-itemLabel:text("Run")')
         self.page.click('.lm-Menu-item[data-command="runmenu:run-all"]')
         self.page.wait_for_function(ALL_RAN, timeout=RUN_MS)
+        self.page.wait_for_selector(IDLE, timeout=RUN_MS)  # a kernel says so after its last output
 
     def close(self) -> None:
         """Shut the kernel down, so that the next notebook has the machine for itself."""
@@ -123,10 +149,17 @@ class Reader:
         """Return the texts of errors and of stderr that the page shows."""
         return self.page.locator(FAULTS).all_inner_texts()
 
-    def panels(self) -> list["Shown"]:
-        """Return the panels on the page, from top to bottom."""
+    def panels(self, count: int) -> list["Shown"]:
+        """Return the panels on the page, from top to bottom.
+
+        Errors: AssertionError if there are not ``count`` of them in time, or one has no picture.
+        """
         outputs = self.page.locator(".jp-OutputArea-output").filter(has=self.page.locator(PICTURE))
-        return [Shown(each) for each in outputs.all()]
+        expect(outputs).to_have_count(count, timeout=REDRAW_MS)
+        panels = [Shown(each) for each in outputs.all()]
+        for number, panel in enumerate(panels, 1):
+            assert panel.drawn(), f"panel {number} has no picture"
+        return panels
 
 
 class Shown:
@@ -135,10 +168,14 @@ class Shown:
     def __init__(self, root: Locator) -> None:
         self.root, self.picture = root, root.locator(PICTURE).first
 
-    @property
     def drawn(self) -> bool:
-        """Whether the picture has arrived and has an alternative text."""
-        return self.picture.evaluate("image => image.complete && image.naturalWidth > 100")
+        """Wait for the picture; False if it does not arrive in time."""
+        return self._comes("image => image.complete && image.naturalWidth > 100")
+
+    @property
+    def alternative(self) -> str:
+        """What a screen reader says in place of the picture."""
+        return (self.root.locator(ALTERNATIVE).text_content(timeout=REDRAW_MS) or "").strip()
 
     def controls(self) -> dict[str, Locator]:
         """Return the first control of each kind that the panel has."""
@@ -147,6 +184,7 @@ class Shown:
 
     def press(self, kind: str, control: Locator) -> bool:
         """Move a control from the keyboard; return whether a new picture came."""
+        self.rest()
         if not control.count():  # another control has switched it off
             return False
         before = self.picture.get_attribute("src")
@@ -156,8 +194,32 @@ class Shown:
             self.root.page.keyboard.press(BACK.get(key, key) if at_its_end else key)
         return self.changes(before)
 
+    def act(self, button: Locator) -> bool:
+        """Press a button that works for a while; return whether a new picture came when its bar was gone."""
+        self.rest()
+        before, bar = self.picture.get_attribute("src"), self.root.locator(PROGRESS)
+        button.focus()
+        self.root.page.keyboard.press("Space")
+        expect(bar).to_be_visible(timeout=REDRAW_MS)
+        expect(bar).to_be_hidden(timeout=RUN_MS)
+        self.rest()
+        return self.changes(before)
+
+    def reached(self, control: Locator) -> bool:
+        """Whether Tab reaches the control from its neighbour in the panel."""
+        control.focus()
+        first = control.evaluate(IS_FIRST, self.root.element_handle())
+        for key in ("Tab", "Shift+Tab") if first else ("Shift+Tab", "Tab"):
+            self.root.page.keyboard.press(key)
+        return control.evaluate("control => control === document.activeElement")
+
+    def rest(self) -> None:
+        """Wait until nothing more comes of what was done before."""
+        self.root.page.evaluate("window.rest = undefined")
+        assert self._comes(AT_REST, RUN_MS), "the kernel does not come to rest"
+
     def drag(self, handle: Locator, pixels: int) -> bool:
-        """Drag a slider's handle sideways with the mouse; return whether a new picture came."""
+        """Drag a slider's handle sideways with the mouse, not beyond its end; return whether it changes."""
         before = self.picture.get_attribute("src")
         handle.scroll_into_view_if_needed()
         box = handle.bounding_box()
@@ -166,30 +228,32 @@ class Shown:
         mouse = self.root.page.mouse
         mouse.move(x, y)
         mouse.down()
-        mouse.move(x + pixels, y, steps=8)
+        mouse.move(x - pixels if handle.evaluate(AT_ITS_END) else x + pixels, y, steps=8)
         mouse.up()
         return self.changes(before)
 
     def changes(self, before: str | None) -> bool:
         """Wait for another picture than ``before``; False if none comes in time."""
+        return self._comes(f"image => image.src !== {json.dumps(before)} && image.complete")
+
+    def _comes(self, condition: str, timeout: int = REDRAW_MS) -> bool:
+        picture = self.picture.element_handle()
         try:
-            self.root.page.wait_for_function(
-                "([image, before]) => image.src !== before && image.complete",
-                arg=[self.picture.element_handle(), before],
-                timeout=REDRAW_MS,
-            )
+            self.root.page.wait_for_function(condition, arg=picture, timeout=timeout)
         except TimeoutError:
             return False
         return True
 
 
-def copy_of(notebooks: Path, folder: Path) -> list[str]:
-    """Copy the notebooks to ``folder``, without outputs: what the page shows has just been computed."""
-    names = sorted(path.name for path in notebooks.glob("*.ipynb"))
-    for name in names:
-        notebook = nbformat.read(notebooks / name, 4)
-        for cell in notebook.cells:
-            if cell.cell_type == "code":
-                cell.outputs, cell.execution_count = [], None
-        nbformat.write(notebook, folder / name)
-    return names
+def copy_of(root: Path, folder: Path) -> dict[str, int]:
+    """Copy the course's notebooks to ``folder``, without outputs: what the page shows has just been computed.
+
+    Return how many panels each of them had stored.
+    """
+    panels = {}
+    for path in pages.notebooks(root):
+        notebook = nbformat.read(path, 4)
+        stored = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+        panels[path.name] = sum(WIDGET_VIEW in output.get("data", {}) for output in stored)
+        nbformat.write(clear_outputs(notebook), folder / path.name)
+    return panels

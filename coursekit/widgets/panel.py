@@ -164,6 +164,7 @@ class Panel:
 
     def _button(self, label: str, work: Callable[[Callable[[float], None]], None]) -> ipywidgets.Button:
         button = ipywidgets.Button(description=label, layout=ipywidgets.Layout(width="auto"))
+        button.add_class("coursekit-action")
         button.on_click(lambda _: self._run(button, work))
         return button
 
