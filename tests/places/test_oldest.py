@@ -11,7 +11,7 @@ OLDEST = Path(__file__).parent / "oldest.txt"
 SUITES = ("tests/widgets", "tests/test_panel.py", "tests/test_onnx_models.py", "tests/test_dynamic.py")
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(3600)
 def test_panels_files_and_quantization_with_the_oldest_set(tmp_path):
     python = create(tmp_path / "env", "--constraint", OLDEST, "--editable", f"{ROOT}[notebooks,test]")
     pins = (line.split("==") for line in OLDEST.read_text(encoding="utf-8").splitlines() if "==" in line)
