@@ -48,6 +48,12 @@ def in_place(weights, sparsity):
     return weights
 
 
+def in_place_with_torch(weights, sparsity):
+    flat = torch.from_numpy(weights).view(-1)
+    flat[flat.abs().argsort()[: round(sparsity * len(flat))]] = 0
+    return weights
+
+
 def with_pytorchs_own(weights, sparsity):
     layer = nn.Linear(1, 1)
     layer.weight = nn.Parameter(torch.from_numpy(weights))
@@ -113,6 +119,14 @@ def folded_with_torch(w1, b1, w2, b2, keep):
     return [w1[keep], b1[keep], w2[:, keep], b2 + w2[:, ~keep] @ torch.relu(b1[~keep])]
 
 
+def folded_for_tensors(w1, b1, w2, b2, keep):  # raises TypeError for arrays
+    return w1[keep], b1[keep], w2[:, keep], b2 + w2[:, ~keep] @ torch.relu(b1[~keep])
+
+
+def folded_with_methods(w1, b1, w2, b2, keep):  # raises AttributeError for arrays
+    return w1[keep], b1[keep], w2[:, keep], b2 + w2[:, ~keep] @ b1[~keep].clamp(min=0)
+
+
 def folded_by_index(w1, b1, w2, b2, keep):
     order = np.flatnonzero(keep)[::-1]  # the order of the neurons does not matter
     b2 = b2.copy()
@@ -142,13 +156,14 @@ def relu(x):
         ("07-prune", ranked),
         ("07-prune", ranked_backwards),
         ("07-prune", with_torch),
-        ("07-prune", in_place),
         ("07-prune", with_pytorchs_own),
         ("07-break-even", density),
         ("07-break-even", lambda *case: torch.tensor([density(*case)], dtype=torch.float64)),
         ("07-break-even", lambda *case: np.float32(density(*case))),
         ("07-fold", folded),
         ("07-fold", folded_with_torch),
+        ("07-fold", folded_for_tensors),
+        ("07-fold", folded_with_methods),
         ("07-fold", folded_by_index),
     ],
 )
@@ -168,6 +183,8 @@ def test_right_answers_are_accepted_in_every_form(id, answer):
         ("07-prune", by_rank(smallest_first, lambda s, n: n - round(s * n)), "That many should stay"),
         ("07-prune", by_rank(smallest_first, lambda s, n: round(s * n) + 1), "Take the first"),
         ("07-prune", per_row, "Rank all weights"),
+        ("07-prune", in_place, "changed the matrix that it was given"),
+        ("07-prune", in_place_with_torch, "changed the matrix that it was given"),
         ("07-prune", lambda w, s: ranked(w, s) != 0, "mask"),
         ("07-prune", lambda w, s: torch.from_numpy(ranked(w, s) != 0), "mask"),
         ("07-prune", lambda w, s: np.abs(ranked(w, s)), "have changed"),
@@ -209,6 +226,9 @@ def test_right_answers_are_accepted_in_every_form(id, answer):
             "keep their signs",
         ),
         ("07-fold", second_bias(lambda w2, b1, b2, k: b2 + 1), "see the formula"),
+        ("07-fold", second_bias(lambda w2, b1, b2, k: b2 - w2[:, ~k] @ torch.relu(b1[~k])), "not taken off"),
+        ("07-fold", second_bias(lambda w2, b1, b2, k: np.maximun(b1, 0)), "no attribute"),
+        ("07-fold", second_bias(lambda w2, b1, b2, k: torch.relu(b1) + "b"), "not numpy.ndarray"),
         ("07-fold", lambda w1, b1, w2, b2, k: (w1[k], b1[k], w2, b2), "drop their columns"),
         ("07-fold", lambda w1, b1, w2, b2, k: (w1, b1, w2, b2), "a row of `w1`"),
         ("07-fold", lambda w1, b1, w2, b2, k: folded(w1, b1, w2, b2, ~k), "shape"),
@@ -242,6 +262,7 @@ def half_done(w1, b1, w2, b2, keep):
         ("07-prune", blank),
         ("07-break-even", lambda rows, columns, number_bytes, index_bytes: ...),
         ("07-fold", lambda w1, b1, w2, b2, keep: ...),
+        ("07-fold", second_bias(lambda w2, b1, b2, k: torch.relu(b1[~k]) @ ...)),
         ("07-quarter", ...),
     ],
 )

@@ -93,6 +93,34 @@ def in_numpy(student_logits, teacher_logits, labels, temperature, alpha):
         return float(as_in_the_notebook(student_logits, teacher_logits, labels, temperature, alpha))
 
 
+def as_an_item(*arguments):
+    return as_in_the_notebook(*arguments).item()
+
+
+def as_an_array(*arguments):
+    return as_in_the_notebook(*arguments).detach().numpy()
+
+
+def as_an_array_without_detach(*arguments):
+    return as_in_the_notebook(*arguments).numpy()
+
+
+def half_cut_off(student_logits, teacher_logits, labels, temperature, alpha):
+    soft = torch.log_softmax(student_logits.detach() / temperature, dim=1)
+    soft = functional.kl_div(soft, torch.softmax(teacher_logits / temperature, 1), reduction="batchmean")
+    return right_parts(soft, functional.cross_entropy(student_logits, labels), temperature, alpha)
+
+
+def hard_part_cut_off(student_logits, teacher_logits, labels, temperature, alpha):
+    whole = as_in_the_notebook(student_logits, teacher_logits, labels, temperature, alpha)
+    hard = functional.cross_entropy(student_logits, labels)
+    return whole - (1 - alpha) * (hard - hard.detach())
+
+
+def in_float32(student_logits, *rest):
+    return as_in_the_notebook(student_logits.float(), rest[0].float(), *rest[1:])
+
+
 def loss_with(combine, *, student=True, teacher=True, reduction="batchmean"):
     """Return a loss whose parts are combined by ``combine(soft, hard, T, alpha)``, softened or not."""
 
@@ -157,8 +185,14 @@ LOSS_MISTAKES = [
     (without_the_log, "logarithms"),
     (of_logits, "compares logits"),
     (summed, "sum over the pictures; take"),
-    (cut_off, "no gradient"),
-    (lambda *arguments: torch.tensor(as_in_the_notebook(*arguments).item()), "no gradient"),
+    (cut_off, "the gradient is not"),
+    (half_cut_off, "the gradient is not"),
+    (hard_part_cut_off, "the gradient is not"),
+    (lambda *arguments: torch.tensor(as_in_the_notebook(*arguments).item()), "cuts the student off"),
+    (in_numpy, "a tensor is expected"),
+    (as_an_item, "a tensor is expected"),
+    (as_an_array, "a tensor is expected"),
+    (as_an_array_without_detach, "as_an_array_without_detach() raised"),
     (lambda *arguments: 0.0, "KL(teacher, student)"),
     (lambda *arguments: arguments[0], "a number"),
     (lambda student_logits, labels: 1.0, "raised"),
@@ -177,6 +211,14 @@ def smoothed_by_torch(labels, share):
     return hot * (1 - share) + share / 10
 
 
+def smoothed_for_tensors(labels, share):  # raises TypeError for arrays
+    return (1 - share) * functional.one_hot(labels, 10) + share / 10
+
+
+def smoothed_with_scatter(labels, share):  # raises AttributeError for arrays
+    return torch.full((len(labels), 10), share / 10).scatter(1, labels.unsqueeze(1), 1 - share + share / 10)
+
+
 def smoothed_in_a_loop(labels, share):
     return [[share / 10 + (1 - share) * (digit == label) for digit in range(10)] for label in labels]
 
@@ -193,6 +235,8 @@ CONTROL_MISTAKES = [
     (lambda y, e: smoothed(y, e) * 2, "add up to 1"),
     (lambda y, e: smoothed((y + 1) % 10, e), "ten equal parts"),
     (lambda y, e: "soft", "numbers"),
+    (lambda y, e: functional.one_hot(y, 10), "hard labels"),
+    (lambda y, e: functional.one_hot(y, 10, e), "ndarray of shape"),
 ]
 
 
@@ -205,10 +249,12 @@ CONTROL_MISTAKES = [
         ("08-loss", as_in_the_notebook),
         ("08-loss", with_cross_entropy),
         ("08-loss", by_hand),
-        ("08-loss", in_numpy),
+        ("08-loss", in_float32),
         ("08-loss", lambda *arguments: as_in_the_notebook(*arguments).reshape(1)),
         ("08-control", smoothed),
         ("08-control", smoothed_by_torch),
+        ("08-control", smoothed_for_tensors),
+        ("08-control", smoothed_with_scatter),
         ("08-control", smoothed_in_a_loop),
     ],
 )
@@ -242,7 +288,7 @@ def test_the_share_of_the_second_digit_is_reached_once_only():
 def test_the_mistaken_losses_differ_from_the_right_one_and_from_each_other(temperature, alpha):
     parts = notebook_08._parts(temperature)
     values = [value for value, _ in notebook_08._loss_mistakes(parts, temperature, alpha)]
-    values += notebook_08._losses(*notebook_08._batch(), temperature, alpha)
+    values += map(float, notebook_08._losses(*notebook_08._batch(), temperature, alpha))
     gaps = np.diff(np.sort(values)) / np.abs(np.sort(values))[1:]
     assert gaps.min() > 1e-3
 
@@ -309,6 +355,7 @@ def test_a_student_more_than_a_point_behind_is_wrong(networks):
         ("08-loss", lambda student_logits, teacher_logits, labels, temperature, alpha: ...),
         ("08-loss", lambda student_logits, *rest: student_logits.mean() + ...),
         ("08-control", lambda labels, share: ...),
+        ("08-control", lambda labels, share: functional.one_hot(labels, 10) * ...),
         ("08-student", (..., models.mlp((64, 4, 10)))),
         ("08-student", ...),
     ],

@@ -96,6 +96,8 @@ def test_the_cases_tell_the_mistakes_apart():
         {*INT8},
         [" → ".join(order) for order in INT8],
         [", ".join(order) for order in INT8],
+        [" -> ".join(order) for order in INT8],
+        ["->".join(order) for order in INT8],
     ],
 )
 def test_right_orders_are_accepted(answer):

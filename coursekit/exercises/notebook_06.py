@@ -79,7 +79,7 @@ def better_type(answer: Any) -> Verdict:
             names.append(_type(call(answer, path, onnx_cases.exact_inputs(len(weight)))))
     expected = [best for best, _ in onnx_cases.matrices()]
     if names == expected:
-        return right("It measures: weights of one sign want uint8, weights around zero with a 0 want int8.")
+        return right("It measures: weights of one sign want uint8, weights mirrored around zero want int8.")
     message = f"Of {len(names)} files, your function names the better type for {_hits(names, expected)}."
     if _hits(names, expected) == 0:
         return wrong(f"{message} It names the other one.", "The smaller difference is the better one.")

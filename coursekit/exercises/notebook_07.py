@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from coursekit import _arguments
 from coursekit.exercises.answers import as_array, as_number, call, describe, said
+from coursekit.exercises.either import call_either
 from coursekit.exercises.verdict import Stop, Verdict, right, wrong
 
 Array = NDArray[Any]
@@ -36,6 +37,7 @@ def magnitude_prune(answer: Any) -> Verdict:
         _check_values(pruned, weights)
         _check_places(pruned != 0, weights)
         _check_count(int((pruned == 0).sum()), weights, sparsity)
+    _check_untouched(answer)
     return right("Exactly the number asked for, also where magnitudes tie.")
 
 
@@ -58,7 +60,7 @@ def break_even(answer: Any) -> Verdict:
 def remove_neurons(answer: Any) -> Verdict:
     """A function of w1, b1, w2, b2 and keep that returns the four smaller arrays."""
     for w1, b1, w2, b2, keep in _layers():
-        result = call(answer, w1, b1, w2, b2, keep)
+        result = call_either(answer, w1, b1, w2, b2, keep)
         if not isinstance(result, tuple | list) or len(result) != 4:
             return wrong("Your function should return four arrays: w1, b1, w2 and b2.")
         names = ("w1", "b1", "w2", "b2")
@@ -157,6 +159,16 @@ def _check_count(zeros: int, weights: Array, sparsity: float) -> None:
     else:
         hint = "Take the first `round(sparsity * weights.size)` of the ranking."
     raise Stop(wrong(message, hint))
+
+
+def _check_untouched(answer: Any) -> None:
+    """Stop with a verdict if the function changes the array that it is given."""
+    weights, sparsity = _matrices()[0]
+    given = weights.copy()
+    call(functools.partial(answer, given, sparsity))  # `call` would hand out a copy
+    if not np.array_equal(given, weights):
+        message = "The zeros are right, but a copy was asked for."
+        raise Stop(wrong(message, "Your function changed the matrix that it was given: `.copy()` first."))
 
 
 def _density(rows: int, columns: int, number: int, index: int) -> float:

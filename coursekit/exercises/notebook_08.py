@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from coursekit.exercises.answers import as_array, as_number, call
+from coursekit.exercises.answers import as_array, as_number, call, describe
+from coursekit.exercises.either import call_either
 from coursekit.exercises.verdict import Stop, Verdict, right, wrong
 
 CLASSES, PICTURES = 10, 5
 SHARE_CLOSE = 0.005  # half a per cent: a search in steps of 0.05 passes
+LOSS_CASES = ((4.0, 0.7), (2.0, 0.25), (1.0, 1.0), (8.0, 0.0))  # (temperature, alpha)
 SMALLER = 20
 WITHIN = 0.01 + 1e-9
 TRAINED, HARDLY = 0.9, 0.5  # below: a teacher, a student that has learned nothing
@@ -34,30 +36,22 @@ def temperature(answer: Any) -> Verdict:
 
 
 def loss(answer: Any) -> Verdict:
-    """A function of student_logits, teacher_logits, labels, temperature and alpha that returns a number."""
-    import torch
-
-    for temperature, alpha in ((4.0, 0.7), (2.0, 0.25), (1.0, 1.0), (8.0, 0.0)):
-        student, teacher, labels = _batch()
-        value = as_number(call(answer, student, teacher, labels, temperature, alpha), "the loss")
-        expected, same_gradient = _losses(student, teacher, labels, temperature, alpha)
-        if not (_close(value, expected) or _close(value, same_gradient)):
+    """A function of student_logits, teacher_logits, labels, temperature and alpha that returns a tensor."""
+    for temperature, alpha in LOSS_CASES:
+        arguments = (*_batch(), temperature, alpha)
+        value = as_number(call(answer, *arguments), "the loss")
+        if not any(_close(value, float(expected)) for expected in _losses(*arguments)):
             return _wrong_loss(value, temperature, alpha)
-    student, teacher, labels = _batch()
-    result = call(answer, student.requires_grad_(), teacher, labels, 4.0, 0.7)
-    if isinstance(result, torch.Tensor) and not result.requires_grad:
-        return wrong(
-            "The value is right, but no gradient flows back to the student.",
-            "Something cuts the student off: `detach`, `.data`, `no_grad`, or a new tensor of the result.",
-        )
-    return right("Both parts, both softened alike, and the soft part keeps its weight at every temperature.")
+    for temperature, alpha in LOSS_CASES:
+        _check_gradient(answer, temperature, alpha)
+    return right("Both parts, both softened alike, and the soft part keeps its weight when T is raised.")
 
 
 def control(answer: Any) -> Verdict:
     """A function of labels and share that returns smoothed labels [n, 10]."""
-    labels = np.array([7, 0, 3, 3, 9])
+    labels = np.array([7, 0, 3, 3, 9], dtype=np.int64)  # as PyTorch wants them
     for share in (0.1, 0.4, 0.0):
-        targets = as_array(call(answer, labels, share), "the smoothed labels")
+        targets = as_array(call_either(answer, labels, share), "the smoothed labels")
         expected = _smoothed(labels, share)
         if targets.shape != expected.shape:
             return _wrong_shape(targets.shape, expected.shape)
@@ -138,7 +132,6 @@ def _parts(temperature: float) -> dict[str, float]:
 
     student, teacher, labels = _batch()
     log_q, log_p = (functional.log_softmax(t / temperature, 1) for t in (student, teacher))
-    entropy = -(log_p.exp() * log_p).sum(1).mean()
     kl = (log_p.exp() * (log_p - log_q)).sum(1).mean()
     one_sided = functional.kl_div(functional.log_softmax(student, 1), log_p.exp(), reduction="batchmean")
     swapped = (log_q.exp() * (log_q - log_p)).sum(1).mean()
@@ -146,7 +139,6 @@ def _parts(temperature: float) -> dict[str, float]:
         "hard": functional.cross_entropy(student, labels),
         "soft_hard": functional.nll_loss(log_q, labels),
         "kl": kl,
-        "entropy": entropy,
         "swapped": swapped,
         "one_sided": one_sided,
         "no_log": functional.kl_div(log_q.exp(), log_p.exp(), reduction="batchmean"),
@@ -155,12 +147,36 @@ def _parts(temperature: float) -> dict[str, float]:
     return {name: float(value) for name, value in parts.items()}
 
 
-def _losses(student: Any, teacher: Any, labels: Any, temperature: float, alpha: float) -> tuple[float, float]:
-    """Return the loss with KL, and the one with cross-entropy, whose gradient is the same."""
-    p = _parts(temperature)
-    rest = (1 - alpha) * p["hard"]
+def _losses(student: Any, teacher: Any, labels: Any, temperature: float, alpha: float) -> tuple[Any, Any]:
+    """Return the loss with KL, and the one with cross-entropy, whose gradient is the same, as tensors."""
+    from torch.nn import functional
+
+    log_q, log_p = (functional.log_softmax(logits / temperature, 1) for logits in (student, teacher))
+    rest = (1 - alpha) * functional.cross_entropy(student, labels)
     soft = alpha * temperature**2
-    return rest + soft * p["kl"], rest + soft * (p["kl"] + p["entropy"])
+    kl = (log_p.exp() * (log_p - log_q)).sum(1).mean()
+    return rest + soft * kl, rest - soft * (log_p.exp() * log_q).sum(1).mean()
+
+
+def _check_gradient(answer: Any, temperature: float, alpha: float) -> None:
+    """Stop with a verdict unless a training could use the loss: a tensor with the gradient of ``_losses``."""
+    import torch
+
+    student, teacher, labels = _batch()
+    student.requires_grad_()
+    held = functools.partial(answer, student, teacher, labels, temperature, alpha)  # `call` would copy them
+    result = call(functools.update_wrapper(held, answer))
+    if not isinstance(result, torch.Tensor):
+        hint = "Without `.item()`, `float` or NumPy: the training needs the way back to the student."
+        raise Stop(wrong(f"The value is right, but a tensor is expected, not {describe(result)}.", hint))
+    found = torch.zeros_like(student)
+    if result.requires_grad:
+        (found,) = torch.autograd.grad(result.sum(), student, allow_unused=True, materialize_grads=True)
+    with_kl, _ = _losses(student, teacher, labels, temperature, alpha)
+    (expected,) = torch.autograd.grad(with_kl, student)
+    if not torch.allclose(found.double(), expected, rtol=1e-3, atol=1e-5):
+        hint = "Something cuts the student off: `detach`, `.data`, `no_grad`, or a new tensor of the result."
+        raise Stop(wrong("The value is right, but the gradient is not.", hint))
 
 
 def _close(value: float, expected: float) -> bool:

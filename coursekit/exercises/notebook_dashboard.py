@@ -1,5 +1,6 @@
 """The checkers of the dashboard."""
 
+import re
 from collections.abc import Callable, Mapping
 from itertools import permutations
 from types import MappingProxyType
@@ -83,7 +84,7 @@ def _items(value: Any, expected: str) -> list[Any]:
 
 
 def _order(one: Any) -> tuple[str, ...]:
-    words = one.replace("→", " ").replace(",", " ").split() if isinstance(one, str) else list(one)
+    words = re.split(r"(?:→|->|,|\s)+", one.strip()) if isinstance(one, str) else list(one)
     if sorted(map(str, words)) != sorted(STEPS):
         raise Stop(
             wrong(f"`{one!r}` is no order of {', '.join(STEPS)}.", "Each of the three steps comes once.")

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise, product
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -35,12 +36,16 @@ CLEAR = 7.0  # points around a dot that stay free
 
 @dataclass(frozen=True)
 class Points:
-    """The artists of ``tradeoff``: quartile bars and names in the rows' order, lines to names far away."""
+    """The artists of ``tradeoff``: quartile bars and names in the rows' order, lines to names far away.
+
+    ``boxes`` are the names' places in pixels, once ``place_names`` has found them.
+    """
 
     bars: LineCollection
     names: list[Annotation]
     leaders: LineCollection
     front: Line2D
+    boxes: list[Bbox]
 
 
 @style.look()
@@ -70,7 +75,7 @@ def tradeoff(ax: Axes, sitting: Sitting) -> Points:
     ]
     for name in names:
         name.set_in_layout(False)
-    return Points(bars, names, leaders, line)
+    return Points(bars, names, leaders, line, [])
 
 
 @style.look()
@@ -111,6 +116,7 @@ def place_names(ax: Axes, points: Points, line: NDArray[np.float64]) -> None:
     corners = ax.transData.transform(line).reshape(-1, 2)
     taken += [Bbox([np.minimum(*ends) - 1, np.maximum(*ends) + 1]) for ends in pairwise(corners)]
     lines, frame = [], ax.bbox.padded(-EDGE)
+    points.boxes.clear()
     for name, dot in zip(points.names, dots, strict=True):
         for x, y in _offsets():
             _put(name, x, y)
@@ -118,9 +124,38 @@ def place_names(ax: Axes, points: Points, line: NDArray[np.float64]) -> None:
             if _inside(box, frame) and not any(box.overlaps(other) for other in taken):
                 break
         taken.append(box.padded(EDGE))
+        points.boxes.append(taken[-1])
         if max(abs(x), abs(y)) > FAR:
             lines.append([dot, np.clip(dot, box.min, box.max)])
     points.leaders.set_segments(lines)
+
+
+def set_around(line: Line2D, corners: NDArray[np.float64], boxes: Sequence[Bbox]) -> None:
+    """Give ``line`` the ``corners`` [n, 2], with gaps where it would run through one of ``boxes`` (pixels).
+
+    Pieces of the line are level or upright. What moves is drawn over the names, which stand still: a gap
+    costs nothing, and drawing the names anew would cost half as much again as all the rest.
+    """
+    transform = line.get_transform()
+    found: list[NDArray[np.float64]] = []
+    for start, end in pairwise(transform.transform(corners)):
+        found += _piece(start, end, boxes)
+    line.set_data(*transform.inverted().transform(np.reshape(found, (-1, 2))).T)
+
+
+def _piece(start: Any, end: Any, boxes: Sequence[Bbox]) -> list[NDArray[np.float64]]:
+    """Return the points of a level or upright piece, NaN in the middle of each gap."""
+    along = int(np.abs(end - start).argmax())
+    low, high = sorted((start[along], end[along]))
+    crossed = [box for box in boxes if box.min[1 - along] < start[1 - along] < box.max[1 - along]]
+    gaps = [(max(low, box.min[along]), min(high, box.max[along])) for box in crossed]
+    points = [start]
+    for gap in sorted(gap for gap in gaps if gap[0] < gap[1])[:: 1 if low == start[along] else -1]:
+        for edge in gap if low == start[along] else gap[::-1]:
+            points.append(start.copy())
+            points[-1][along] = edge
+        points.insert(-1, np.full(2, np.nan))
+    return [*points, end]
 
 
 def _offsets() -> Iterator[tuple[float, float]]:

@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
+from matplotlib.transforms import Bbox
 from numpy.typing import NDArray
 
 from coursekit._display import significant
@@ -59,8 +60,9 @@ class ParetoView(View):
             self.points = drawn.tradeoff(self.left, sitting)
             self.intervals = drawn.accuracies(self.right, sitting)
             self.dots = {v: (_dots(self.left, v), _dots(self.right, v)) for v in drawn.COLOURS}
-            limits = [(self.left, True), (self.left, False), (self.right, True)]
-            self.limits = [_Limit(ax, upright) for ax, upright in limits]
+            boxes = self.points.boxes
+            limits = [(self.left, True, boxes), (self.left, False, boxes), (self.right, True, [])]
+            self.limits = [_Limit(*limit) for limit in limits]
             self.title = self.figure.suptitle(" ", x=0.01, ha="left", fontweight="bold", fontsize="medium")
             self.reading = self.left.set_title(" ", fontweight="normal", fontsize="medium")
         self.moving = [self.title, self.reading, self.points.front, self.points.bars, self.intervals]
@@ -74,18 +76,20 @@ class ParetoView(View):
         with style.look():
             self.figure.draw_without_rendering()
             drawn.place_names(self.left, self.points, self._staircase(front(self.sitting)))
+        self.update(*self.wanted)  # now that the names have their places, the lines leave them out
         super().settle()
 
     def update(
         self, budget: str, size: float, time: float, accuracy: float, portable: bool
     ) -> dict[str, Any]:
         """Judge every variant by the budget; ``front`` names those that none beats in size and time."""
+        self.wanted = budget, size, time, accuracy, portable
         own = Budget(OWN, size * KILO, time * MICRO, accuracy * PER_CENT, portable)
         limits = BUDGETS.get(budget, own)
         verdicts = {row.name: limits.verdict(row) for row in self.sitting}
         best = front(self.sitting, limits.accuracy)
         self._colour(list(verdicts.values()))
-        self.points.front.set_data(*self._staircase(best).T)
+        drawn.set_around(self.points.front, self._staircase(best), self.points.boxes)
         self.limits[0].show(limits.size_bytes)
         self.limits[1].show(limits.seconds)
         self.limits[2].show(100 * limits.accuracy, below=True)
@@ -110,11 +114,11 @@ class ParetoView(View):
 
 
 class _Limit:
-    """A line at a budget's limit and the shade beyond it, upright or level."""
+    """A line at a budget's limit, which leaves the names' ``boxes`` out, and the shade beyond it."""
 
-    def __init__(self, ax: Axes, upright: bool) -> None:
+    def __init__(self, ax: Axes, upright: bool, boxes: list[Bbox]) -> None:
         transform = ax.get_xaxis_transform() if upright else ax.get_yaxis_transform()
-        self.upright, self.ends = upright, ax.get_xlim() if upright else ax.get_ylim()
+        self.boxes, self.upright, self.ends = boxes, upright, ax.get_xlim() if upright else ax.get_ylim()
         self.shade = ax.add_patch(
             Rectangle(
                 (0, 0), 1, 1, transform=transform, color=style.VERMILLION, alpha=0.1, linewidth=0, zorder=0
@@ -126,9 +130,8 @@ class _Limit:
     def show(self, limit: float, below: bool = False) -> None:
         """Move to ``limit``, with the shade above it, or below; beyond the axes nothing is seen."""
         low, high = self.ends
-        seen = [limit, limit] if low < limit < high else []
-        whole = [0.0, 1.0][: len(seen)]
-        self.line.set_data(*((seen, whole) if self.upright else (whole, seen)))
+        whole = np.array([(limit, 0.0), (limit, 1.0)] if low < limit < high else []).reshape(-1, 2)
+        drawn.set_around(self.line, whole if self.upright else whole[:, ::-1], self.boxes)
         start, end = (low, max(low, min(limit, high))) if below else (min(max(limit, low), high), high)
         self.shade.set_bounds(*((start, 0, end - start, 1) if self.upright else (0, start, 1, end - start)))
 

@@ -261,6 +261,13 @@ def paired(a, b):
     return accuracy.Difference(mean, mean - half, mean + half)
 
 
+def in_points(gap):
+    """Return a difference as text, in points, and whether its interval holds 0."""
+    value, low, high = (f"{round(100 * part, 2) + 0.0:+.2f}" for part in (gap.value, gap.low, gap.high))
+    decision = "holds 0" if gap.low <= 0 <= gap.high else "does not hold 0"
+    return f"{value} points ({low} to {high}: {decision})"
+
+
 # %% tags=["nbval-ignore-output"]
 at_80 = sparsities.index(0.8)
 claims.show("07-sensitive", measured=paired(*(rows[at_80] for rows in scan.values())))
@@ -346,7 +353,7 @@ print(f"dense               {100 * dense.mean():10.1f}")
 
 # %% tags=["nbval-ignore-output"]
 untouched, tuned_once, tuned_in_steps = shares[0.9]
-print(f"still missing to dense: {paired(dense, tuned_once)}")
+print(f"still missing to dense: {in_points(paired(dense, tuned_once))}")
 claims.show("07-fine-tune", measured=paired(tuned_once, untouched))
 
 # %% [markdown]
@@ -401,7 +408,7 @@ plots.comparison.dots_with_interval(
     ax,
     list(gaps),
     *rows,
-    unit="points more than the dense network",
+    unit="points against the dense network (0: as good)",
     title="A good mask is worth more than good starting values",
     reference=0,
 )
@@ -418,13 +425,13 @@ always_white = x_train.std(dim=0) == 0
 for name in ("ticket", "random mask"):
     kept = runs[name][1][0][:, :, always_white].float().mean()
     print(f"{name}: {100 * kept:.0f} % of the weights at always-white pixels stay")
-print(f"same mask, old minus new starting values:  {paired(tickets['ticket'], tickets['new start'])}")
-print(f"rewound minus trained on (both 20 epochs): {paired(tickets['ticket'], tuned_once)}")
+print("same mask, old minus new start:", in_points(paired(tickets["ticket"], tickets["new start"])))
+print("rewound minus trained on:      ", in_points(paired(tickets["ticket"], tuned_once)))
 
 # %% [markdown]
 # Which weights stay matters most. The last two lines say what the rest is worth: if an interval holds 0, no difference
-# was shown; if the last one lies below 0, rewinding was the worse way to use the 20 epochs. The ticket is a discovery
-# about training, not a recipe to save anything: you have to train the dense network first.
+# was shown; if the last one lies below 0, rewinding was the worse way to use the 20 epochs that both got. The ticket is
+# a discovery about training, not a recipe to save anything: you have to train the dense network first.
 #
 # ## 4. What do the zeros save?
 #
@@ -528,6 +535,9 @@ zeros = W * pruning.masks(W, 0.9)[0]
 speed = timing.compare({"dense": lambda: W @ x, "90 % zeros": lambda: zeros @ x}, max_time=0.6, threads=1)
 speed
 
+# %% [markdown]
+# (An interval has to lie beyond 1 % to count as a difference.)
+
 # %% tags=["nbval-ignore-output"]
 claims.show("07-zeros-speed", measured=speed.verdict("90 % zeros"))
 
@@ -588,8 +598,8 @@ masks = [two_four(weight) for weight in ensemble.weights]
 patterned = ensemble.replace([w * mask for w, mask in zip(ensemble.weights, masks, strict=True)])
 two_four_share = patterned.accuracy(x_validation, y_validation)
 tuned_share = tune(ensemble, masks, 5).accuracy(x_validation, y_validation)
-print(f"2:4 minus dense:                    {paired(two_four_share, dense)}")
-print(f"2:4 minus dense, after 5 epochs:    {paired(tuned_share, dense)}")
+print("2:4 minus dense:                ", in_points(paired(two_four_share, dense)))
+print("2:4 minus dense, after 5 epochs:", in_points(paired(tuned_share, dense)))
 claims.show("07-two-four-cost", measured=paired(cliff[sparsities.index(0.5)], two_four_share))
 
 # %% [markdown]
@@ -700,7 +710,7 @@ for share in (0.3, 0.5):
     by_weight = pruning.prune_many(ensemble, share, layers=[0]).accuracy(x_validation, y_validation)
     by_neuron = pruning.structured_many(ensemble, share).accuracy(x_validation, y_validation)
     coarser[share] = paired(by_weight, by_neuron)
-    print(f"{share:.0%} of the hidden layer: weights minus neurons {coarser[share]}")
+    print(f"{100 * share:.0f} % of the hidden layer: weights minus neurons {in_points(coarser[share])}")
 claims.show("07-structured-cost", measured=coarser[0.5])
 
 # %% [markdown]
@@ -782,7 +792,8 @@ variants = {"pruned-unstructured": tuned[0.9].model(0), "pruned-structured": str
 x_test, y_test = digits.test.tensors("cpu")
 before = models.predict(model, x_test)
 for name, network in variants.items():
-    print(f"{name}: {accuracy.difference(models.predict(network, x_test), before, y_test)}")
+    gap = accuracy.difference(models.predict(network, x_test), before, y_test)
+    print(f"{name:19} minus dense: {in_points(gap)}")
 
 # %% tags=["nbval-ignore-output"]
 networks = {"dense": model, **variants}

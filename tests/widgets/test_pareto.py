@@ -1,12 +1,17 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from helpers import assert_keeps_the_rules, move, pixels, redrawn, sweep, texts_collide
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
+from matplotlib.transforms import Bbox, IdentityTransform
 from sittings import RIGHT, SIZES, TIMES, row, sitting
 
 from coursekit import accuracy
 from coursekit._variants_rows import BUDGETS, NAMES, Budget, Sitting, dominates, front
+from coursekit.plots import pareto as pareto_plot
+from coursekit.plots import style
 from coursekit.widgets.pareto import OWN, pareto
 
 POSITIVE = st.floats(1e-6, 1e-3)
@@ -179,6 +184,41 @@ def test_any_sitting_can_be_drawn(sizes, times, right):
     assert texts_collide(panel.view) == []
     move(panel, "budget", "browser")
     assert np.array_equal(pixels(panel), redrawn(panel))
+
+
+def inside(line, boxes, steps=200):
+    """Return how many of the points along a line in pixels lie in a box; a gap counts for none."""
+    points = line.get_transform().transform(line.get_xydata())
+    shares = np.linspace(0, 1, steps)[:, None]
+    walked = np.concatenate([a + shares * (b - a) for a, b in pairwise(points)] or [np.zeros((0, 2))])
+    return sum(((box.min + 0.5 < walked) & (walked < box.max - 0.5)).all(1).sum() for box in boxes)
+
+
+def test_no_line_runs_through_a_name(panel):
+    view = panel.view
+    names = [name.get_window_extent() for name in view.points.names]
+    gaps = 0
+    for control in ("size", "time"):
+        for power in np.linspace(panel.controls[control].min, panel.controls[control].max, 25):
+            move(panel, control, 10**power)
+            lines = [limit.line for limit in view.limits[:2]]
+            assert [inside(line, names) for line in (*lines, view.points.front)] == [0, 0, 0]
+            gaps += sum(np.isnan(line.get_xdata()).any() for line in lines)
+    assert gaps > 0
+
+
+@pytest.mark.parametrize("upright", [False, True])
+@pytest.mark.parametrize("backwards", [False, True])
+def test_a_line_goes_around_boxes_in_its_way(upright, backwards):
+    (line,) = style.axes(alt="A line.")[1].plot([], [])
+    corners, boxes = np.array([(0.0, 5.0), (100.0, 5.0)]), [(60, 0, 70, 9), (20, 4, 30, 6), (40, 6, 50, 9)]
+    expected = [(0, 5), (20, 5), (np.nan, np.nan), (30, 5), (60, 5), (np.nan, np.nan), (70, 5), (100, 5)]
+    turn = (lambda rows: np.array(rows)[:, ::-1]) if upright else np.array
+    order = slice(None, None, -1 if backwards else 1)
+    line.set_transform(IdentityTransform())
+    placed = [Bbox(turn(np.reshape(box, (2, 2)))) for box in boxes]
+    pareto_plot.set_around(line, turn(corners)[order], placed)
+    np.testing.assert_allclose(line.get_xydata(), turn(expected)[order].astype(float))
 
 
 def test_seven_equal_variants_still_have_readable_names():

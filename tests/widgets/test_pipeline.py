@@ -66,6 +66,15 @@ def test_the_order_is_blue_and_its_siblings_are_orange(panel, monkeypatch):
     assert set(named.values()) == {REST}
 
 
+def test_every_row_has_its_mean_beside_its_range(panel):
+    ax = panel.view.rows.dots.axes
+    written = {round(text.xy[1]): (text.xy[0], float(text.get_text())) for text in ax.texts}
+    assert len(written) == len(ORDERS)
+    for row, found in zip(reversed(range(len(ORDERS))), in_groups(pipelines()), strict=True):
+        assert written[row] == (pytest.approx(100 * found.high), pytest.approx(100 * found.mean, abs=0.0501))
+    assert max(ax.get_xticks()) <= 100
+
+
 def test_a_step_chosen_twice_moves(panel):
     choose(panel, STEPS)
     shown = move(panel, "first", "quantize")
