@@ -85,7 +85,7 @@ class Panel:
         # Its own width, or a wide page would stretch and blur it; a narrow one may still shrink it.
         width = f"{view.figure.bbox.width:.0f}px"
         self.picture = ipywidgets.Image(format="png", layout=ipywidgets.Layout(width=width, max_width="100%"))
-        # Jupyter's picture has no alternative text of its own: for screen readers, it stands beside it, unseen.
+        # Jupyter's pictures have no alternative text: for screen readers, it stands beside, unseen.
         alt = f'<span style="{_UNSEEN}">{html.escape(view.alt)}</span>'
         self.alt = ipywidgets.HTML(alt, layout=ipywidgets.Layout(width="1px", height="1px", margin="0"))
         self.alt.add_class("coursekit-alt")
