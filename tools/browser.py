@@ -47,12 +47,12 @@ AT_REST = f"""image => {{
 }}"""
 # What a reader moves, and the key that moves it once it has the focus.
 CONTROLS = {
+    "square": ('button.widget-button[title^="row "]', "Space"),  # of a paint grid: before its brush moves
     "slider": (".noUi-target:not([disabled]) .noUi-handle", "ArrowRight"),
     "toggle": (".widget-toggle-button:enabled:not(.widget-toggle-buttons *)", "Space"),  # one bit
     "choice": (".widget-toggle-buttons button:enabled:not(.mod-active)", "Space"),
     "dropdown": (".widget-dropdown select:enabled", "Space ArrowDown Enter"),
     "checkbox": (".widget-checkbox input:enabled", "Space"),
-    "square": ('button.widget-button[title^="row "]', "Space"),  # of a paint grid
     "action": ("button.coursekit-action:enabled", "Space"),  # works for a while, with a progress bar
     "button": (
         'button.widget-button:not(.widget-toggle-button, .coursekit-action, [title^="row "]):enabled',
@@ -64,6 +64,12 @@ AT_ITS_END = """control => control.options
   ? control.selectedIndex == control.options.length - 1
   : control.ariaValueNow && control.ariaValueNow == control.ariaValueMax"""
 
+# Note that the bar was seen: fast work shows it for a moment only.
+WATCH_BAR = """bar => {
+  window.barSeen = false;
+  const look = () => { window.barSeen ||= getComputedStyle(bar).visibility === 'visible'; };
+  new MutationObserver(look).observe(bar, {attributes: true});
+}"""
 # Whether Tab comes to no other control of the panel before it comes to this one.
 IS_FIRST = """(control, panel) => control === [...panel.querySelectorAll('button, select, input, [tabindex]')]
   .find(each => each.tabIndex >= 0 && !each.disabled && each.checkVisibility())"""
@@ -198,9 +204,10 @@ class Shown:
         """Press a button that works for a while; return whether a new picture came when its bar was gone."""
         self.rest()
         before, bar = self.picture.get_attribute("src"), self.root.locator(PROGRESS)
+        bar.evaluate(WATCH_BAR)
         button.focus()
         self.root.page.keyboard.press("Space")
-        expect(bar).to_be_visible(timeout=REDRAW_MS)
+        self.root.page.wait_for_function("window.barSeen", timeout=REDRAW_MS)
         expect(bar).to_be_hidden(timeout=RUN_MS)
         self.rest()
         return self.changes(before)
