@@ -331,7 +331,7 @@ def floors():
 
 def test_the_oldest_set_is_the_oldest_that_pyproject_admits():
     oldest = dict(map(re.compile("==").split, read_by_pip(ROOT / "tests" / "places" / "oldest.txt")))
-    tried = {name: Version(version) for name, version in oldest.items()}
+    tried = {name: Version(version) for name, version in oldest.items() if name in floors()}
     # Where only one torch can be had, it is the one tried: weekly.yml tries the oldest.
     assert {**tried, "torch": floors()["torch"]} == floors()
     weekly = (ROOT / ".github" / "workflows" / "weekly.yml").read_text(encoding="utf-8")
