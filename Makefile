@@ -40,7 +40,7 @@ $(PLACES): $(WEB) requirements-places.txt
 	@touch $@
 
 places: $(PLACES)  ## imitate Colab, Binder, a browser, hostile machines (Linux, apt's chromium)
-	$(BIN)/python -m pytest -m places -n 2 --dist loadfile --ignore=$(OLDEST) tests/places
+	$(BIN)/python -m pytest -m places -n 2 --dist loadfile --no-loadscope-reorder --ignore=$(OLDEST) tests/places
 
 oldest: $(READY)  ## try the oldest releases that pyproject.toml admits (ten minutes and more)
 	$(BIN)/python -m pytest -m places $(OLDEST)
