@@ -9,9 +9,8 @@ from torch import Tensor
 from coursekit._pruning_weights import tensors
 
 INDEX = torch.int32
-# PyTorch says this once per process about all CSR tensors.
-# What older and newer releases say in passing; the second one although the check is asked for.
-BETA = r"Sparse CSR tensor support is in beta state|Sparse invariant checks are implicitly disabled"
+# PyTorch says these once per process; the second although the check below is asked for.
+NOTICES = r"Sparse CSR tensor support is in beta state|Sparse invariant checks are implicitly disabled"
 
 
 def csr_bytes(weight: Any) -> int:
@@ -34,7 +33,7 @@ def to_csr(weight: Any) -> Tensor:
     starts = torch.zeros(len(matrix) + 1, dtype=INDEX, device=matrix.device)
     starts[1:] = torch.bincount(rows, minlength=len(matrix)).cumsum(0)
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=BETA, category=UserWarning)
+        warnings.filterwarnings("ignore", message=NOTICES, category=UserWarning)
         return torch.sparse_csr_tensor(
             starts, columns.to(INDEX), matrix[rows, columns], size=matrix.shape, check_invariants=True
         )

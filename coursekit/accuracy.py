@@ -70,9 +70,8 @@ class Difference(_display.Text):
     confidence: float = CONFIDENCE
 
     def __str__(self) -> str:
-        # "-0.000" is no number: 0.0 added to a rounded one drops the sign of zero.
-        value, low, high = (f"{round(part, 3) + 0.0:+.3f}" for part in (self.value, self.low, self.high))
-        return f"{value} ({self.confidence * 100:g} % interval {low} to {high}, paired)"
+        ends = f"{self.confidence * 100:g} % interval {self.low:+.4f} to {self.high:+.4f}"
+        return f"{self.value:+.4f} ({ends}, paired)"
 
 
 def interval(correct: int, total: int, confidence: float = CONFIDENCE) -> tuple[float, float]:

@@ -196,7 +196,7 @@ def test_difference_covers_the_truth_in_19_of_20_samples():
 
 def test_difference_reads_as_a_sentence():
     text = str(accuracy.difference(*answers(80, 10, 2, 8)))
-    assert re.fullmatch(r"\+0\.080 \(95 % interval \+0\.\d{3} to \+0\.\d{3}, paired\)", text)
+    assert re.fullmatch(r"\+0\.0800 \(95 % interval \+0\.\d{4} to \+0\.\d{4}, paired\)", text)
 
 
 @given(

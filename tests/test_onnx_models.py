@@ -24,6 +24,8 @@ from coursekit import _onnx_alone, _onnx_export, _onnx_file, _onnx_run, data, mo
 from coursekit import onnx_models as om
 
 WIDE = (512, 1024, 768, 10)
+# The oldest supported ONNX Runtime cannot normalise a layer of one number.
+NARROWEST = 2 if onnxruntime.__version__.startswith("1.23.") else 1
 
 
 @pytest.fixture(autouse=True)
@@ -197,7 +199,7 @@ def attention(sizes):
 @pytest.mark.parametrize(("build", "examples"), [(linear_chain, 2), (conv_chain, 2), (attention, 2)])
 def test_any_shape_of_any_kind_exports_and_quantizes(build, examples, tmp_path):
     @settings(max_examples=examples, derandomize=True)
-    @given(st.lists(st.integers(2, 24), min_size=4, max_size=6), st.booleans())
+    @given(st.lists(st.integers(NARROWEST, 24), min_size=4, max_size=6), st.booleans())
     def check(sizes, dynamic_batch):
         torch.manual_seed(sum(sizes))
         model, shape = build(sizes)

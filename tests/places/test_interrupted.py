@@ -98,6 +98,7 @@ def test_a_stopped_cell_says_so_runs_again_and_leaves_nothing(place, name):
     finally:
         reader.close()
     assert psutil.wait_procs(started, timeout=60)[1] == []
+    assert records(folder), "no result was ever kept"
 
 
 @pytest.mark.timeout(600)
