@@ -16,8 +16,8 @@ import numpy as np
 from coursekit import _display
 
 ROOT = Path(__file__).parents[1]
-MOVES, STEP = 24, 4  # mouse moves per slider, pixels each
-PATIENCE_MS = 1000  # a move that leaves the slider's value as it is brings no picture
+REACH, STEP = 96, 4  # pixels: a drag to the right, then as far to the left, then back; and one mouse move
+PATIENCE_MS = 1000  # a move may change the value and leave the picture as it is
 # Each time the picture loads, note how long ago the last move was.
 WATCH = """image => {
   window.waits = [];
@@ -74,9 +74,12 @@ def _drag(panel: Any, nothing: type[Exception]) -> list[float]:
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
     page.mouse.move(x, y)
     page.mouse.down()
-    for move in range(1, MOVES + 1):
+    for shift in (*range(STEP, REACH, STEP), *range(REACH, -REACH, -STEP), *range(-REACH, 1, STEP)):
         before = page.evaluate("() => { window.moved = undefined; return window.waits.length }")
-        page.mouse.move(x + STEP * (move if move <= MOVES / 2 else MOVES - move), y)
+        value = handle.get_attribute("aria-valuenow")
+        page.mouse.move(x + shift, y)
+        if handle.get_attribute("aria-valuenow") == value:  # too short a move for a coarse slider
+            continue
         with contextlib.suppress(nothing):
             page.wait_for_function("n => window.waits.length > n", arg=before, timeout=PATIENCE_MS)
     page.mouse.up()
