@@ -109,6 +109,24 @@ def test_a_wrong_answer_is_no_blank(answer):
     assert not answers.untried(answer)
 
 
+def dots(x): ...
+
+
+def described(x):
+    """Say what it would do."""
+
+
+@pytest.mark.parametrize("blank", [dots, described, lambda: ..., lambda x: None])
+def test_a_function_that_does_nothing_is_blank(blank):
+    assert answers.is_blank(blank)
+    assert stopped(answers.call, blank, 1).outcome == NOT_TRIED
+
+
+@pytest.mark.parametrize("tried", [print, lambda x: 0, lambda x: x, lambda x: x or None, Stop])
+def test_a_function_with_a_body_is_no_blank(tried):
+    assert not answers.is_blank(tried)
+
+
 def test_a_list_that_holds_itself_is_no_trap():
     loop = [1]
     loop.append(loop)
@@ -190,9 +208,7 @@ ODD += [
 @pytest.mark.filterwarnings("ignore:Using a non-tuple sequence")
 def test_no_answer_makes_a_check_raise(id, answer):
     verdict = exercises.check(id, answer)
-    assert verdict.outcome == (
-        NOT_TRIED if id == "99-double" and answer is print else WRONG
-    )  # print returns None
+    assert verdict.outcome == WRONG
     assert verdict.id == id
     assert verdict.message or verdict.outcome == NOT_TRIED
     assert verdict._repr_html_()
@@ -301,7 +317,7 @@ def two_arguments(values, factor):
         (returning(torch.tensor([2.0, 4.0], dtype=torch.bfloat16)), RIGHT),
         (returning((2, 4)), RIGHT),
         (returning(...), NOT_TRIED),
-        (returning(None), NOT_TRIED),
+        (returning(None), WRONG),
         (half_done, NOT_TRIED),
         (returning([1, 2, 3]), WRONG),
         (returning([2, float("nan")]), WRONG),

@@ -189,6 +189,18 @@ def test_typical_mistakes_are_explained(id, answer, says):
     assert says in str(verdict), str(verdict)
 
 
+def no_last_return(waiting, oldest_age, max_batch, max_wait):
+    if waiting >= max_batch or oldest_age >= max_wait:
+        return min(waiting, max_batch)
+
+
+def test_a_way_without_return_is_told():
+    verdict = exercises.check("04-flush", no_last_return)
+    assert verdict.outcome == WRONG
+    assert "no_last_return(" in verdict.message
+    assert "`return` on every way" in str(verdict)
+
+
 @pytest.mark.parametrize(
     ("id", "answer"),
     [("04-fit", blank), ("04-budget", ...), ("04-memory", (..., ...)), ("04-flush", blank)],

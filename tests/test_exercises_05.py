@@ -315,6 +315,29 @@ def test_untouched_cells_count_as_not_tried(id, answer):
     assert exercises.check(id, answer).outcome == NOT_TRIED
 
 
+def without_return(x, weight_q, weight_scale, bias, top=255):
+    y = five_steps(x, weight_q, weight_scale, bias, top)
+    y += 0
+
+
+def bytes_taken_for_bits(accuracy, weights, budget):
+    best = None
+    for pair in accuracy:
+        fits = sum(b * n for b, n in zip(pair, weights, strict=True)) <= budget
+        if fits and (best is None or accuracy[pair] > accuracy[best]):
+            best = pair
+    return best
+
+
+@pytest.mark.parametrize(
+    ("id", "answer"), [("05-dynamic-linear", without_return), ("05-bits", bytes_taken_for_bits)]
+)
+def test_a_function_that_returns_nothing_was_tried(id, answer):
+    verdict = exercises.check(id, answer)
+    assert verdict.outcome == WRONG
+    assert "returns None" in str(verdict)
+
+
 def test_no_value_in_the_layers_lies_near_a_tie():
     for layer in integer_layer._layers():
         x_q, scale, zero_point = layer.activations(min(0, layer.x.min()), max(0, layer.x.max()))
@@ -356,22 +379,15 @@ def test_the_gpu_cells_time_every_format_and_leave_tf32_off(gpu_cells):
     assert set(timed.measurements) == set(flips) == {"fp32", "tf32", "fp16", "bf16"}
     assert timed.baseline == "fp32"
     assert flips["fp32"] == 0
-    matmul = torch.backends.cuda.matmul
-    # Asking the old setting on a new PyTorch warns.
-    off = matmul.fp32_precision == "ieee" if hasattr(matmul, "fp32_precision") else not matmul.allow_tf32
-    assert off
+    assert torch.backends.cuda.matmul.fp32_precision == "ieee"
 
 
-@pytest.mark.parametrize(
-    ("settings", "allowed", "forbidden"),
-    [({"fp32_precision": "none"}, "tf32", "ieee"), ({"allow_tf32": False}, True, False)],
-)
-def test_tf32_is_switched_on_old_and_new_torch(gpu_cells, monkeypatch, settings, allowed, forbidden):
-    matmul = types.SimpleNamespace(**settings)
+def test_tf32_is_switched_on_and_off(gpu_cells, monkeypatch):
+    matmul = types.SimpleNamespace(fp32_precision="none")
     monkeypatch.setattr(torch.backends.cuda, "matmul", matmul)
-    for wanted, expected in ((True, allowed), (False, forbidden)):
+    for wanted, expected in ((True, "tf32"), (False, "ieee")):
         gpu_cells["allow_tf32"](wanted)
-        assert vars(matmul) == dict.fromkeys(settings, expected)
+        assert vars(matmul) == {"fp32_precision": expected}
 
 
 def test_a_format_computes_in_its_own_precision(gpu_cells):

@@ -1,6 +1,5 @@
 import copy
 import itertools
-import types
 
 import numpy as np
 import onnxruntime
@@ -10,7 +9,7 @@ from onnxruntime.quantization import CalibrationDataReader
 
 from coursekit import exercises, onnx_models
 from coursekit._onnx_quiet import quiet
-from coursekit.exercises import notebook_06, onnx_cases
+from coursekit.exercises import onnx_cases
 from coursekit.exercises.verdict import NOT_TRIED, RIGHT, WRONG
 
 CPU = ["CPUExecutionProvider"]
@@ -259,6 +258,7 @@ WRONG_ANSWERS = [
     ("06-reader", reader(rows_of, get_next=lambda self: self.missing), "AttributeError"),
     ("06-reader", reader(lambda split, rows: 1 / 0), "ZeroDivisionError"),
     ("06-reader", lambda split, per_digit: None, "class itself"),
+    ("06-reader", type("Heir", (reader(lambda s, r: [{"input": s.x}]),), {}), "called 'x'"),
 ]
 
 
@@ -295,6 +295,10 @@ class BlankReader(CalibrationDataReader):
     ...
 
 
+class DottedReader(CalibrationDataReader):
+    def get_next(self): ...
+
+
 class HalfReader(CalibrationDataReader):
     def __init__(self, split, per_digit):
         self.rows = split.x[split.y == ...]
@@ -312,6 +316,8 @@ class HalfReader(CalibrationDataReader):
         ("06-types", lambda source, x: ...),
         ("06-reader", ...),
         ("06-reader", BlankReader),
+        ("06-reader", CalibrationDataReader),
+        ("06-reader", DottedReader),
     ],
 )
 def test_untouched_cells_count_as_not_tried(id, answer):
@@ -364,9 +370,3 @@ def test_the_file_for_the_types_computes_its_matrix_product(tmp_path):
     onnx_cases.linear_file(tmp_path / "it.onnx", weight)
     y = onnx_models.load(tmp_path / "it.onnx", device="cpu")(x)
     assert np.allclose(y, x.astype(np.float64) @ weight, rtol=1e-5)
-
-
-def test_a_function_without_code_of_its_own_is_not_taken_for_a_blank():
-    assert not notebook_06._is_blank(types.SimpleNamespace())
-    assert not notebook_06._is_blank(by_hand)
-    assert notebook_06._is_blank(blank_export)

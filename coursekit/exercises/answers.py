@@ -5,6 +5,7 @@ Each raises ``Stop`` with a verdict where the answer cannot be used, so a checke
 
 import contextlib
 import copy
+import dis
 import io
 import operator
 import reprlib
@@ -18,6 +19,7 @@ from coursekit.exercises.verdict import Stop, Verdict, not_tried, wrong
 
 DEEPEST = 3  # levels of nesting that are searched for a blank
 _BITS = {"0": "0", "0.0": "0", "False": "0", "1": "1", "1.0": "1", "True": "1"}
+_IDLE = {"RESUME", "NOP", "LOAD_CONST", "RETURN_CONST", "RETURN_VALUE"}
 LONGEST_PRINT = 200  # characters of a student's own output that a verdict repeats
 
 
@@ -101,10 +103,21 @@ def as_bits(answer: Any, width: int | None = None, name: str = "your answer") ->
 def call(function: Any, *args: Any, **options: Any) -> Any:
     """Return what the student's ``function`` returns for copies of ``args``; what it prints is not shown.
 
-    Errors of the function, and a blank result, end the check with a verdict.
+    Errors of the function, a blank, and a way through it without a ``return`` end the check with a verdict.
     """
+    result = run(function, *args, **options)
+    if result is None:
+        message = f"`{_call_text(function, args, options)}` returns None."
+        raise Stop(wrong(message, "Is there a `return` on every way through your function?"))
+    return result
+
+
+def run(function: Any, *args: Any, **options: Any) -> Any:
+    """Do as ``call`` does with a function that may return nothing, because it writes a file, for example."""
     if not callable(function):
         raise Stop(_unusable("your answer", "a function", function))
+    if is_blank(function):
+        raise Stop(not_tried())
     printed = io.StringIO()
     try:
         with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
@@ -113,9 +126,18 @@ def call(function: Any, *args: Any, **options: Any) -> Any:
             )
     except (Exception, SystemExit) as error:
         raise Stop(_failed(_call_text(function, args, options), error, printed)) from error
-    if untried(result):
+    if result is not None and untried(result):
         raise Stop(not_tried())
     return result
+
+
+def is_blank(function: Any) -> bool:
+    """Tell whether the body of ``function`` is still the dots: all it does is return None or `...`."""
+    code = getattr(function, "__code__", None)
+    steps = [] if code is None else [*dis.get_instructions(code)]
+    constants = [step.argval for step in steps if step.opname.endswith("_CONST")]
+    idle = all(step.opname in _IDLE for step in steps)
+    return idle and len(constants) == 1 and (constants[0] is None or constants[0] is ...)
 
 
 def _failed(call_text: str, error: BaseException, printed: io.StringIO) -> Verdict:

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from coursekit import data, onnx_models
 from coursekit._onnx_quiet import quiet
 from coursekit.exercises import onnx_cases
-from coursekit.exercises.answers import as_array, as_number, call, describe, said
-from coursekit.exercises.verdict import NOT_TRIED, Stop, Verdict, not_tried, right, wrong
+from coursekit.exercises.answers import as_array, as_number, call, describe, is_blank, run, said
+from coursekit.exercises.verdict import Stop, Verdict, not_tried, right, wrong
 
 FEATURES, CLASSES = 12, 3
 BATCHES = (1, 5)
@@ -33,7 +33,8 @@ def export(answer: Any) -> Verdict:
     model, example = _network(), torch.rand(2, FEATURES, generator=torch.Generator().manual_seed(6))
     with tempfile.TemporaryDirectory() as folder:
         path = str(Path(folder) / "exercise.onnx")
-        _write(answer, model, path, example)
+        with quiet():
+            run(answer, model, path, example)
         if not Path(path).is_file():
             return wrong("There is no file at `path`.", "Give `path` to `torch.onnx.export` as it is.")
         _check_file(path)
@@ -96,7 +97,8 @@ def reader(answer: Any) -> Verdict:
     """A class, made with (split, per_digit), whose get_next() gives dicts and then None."""
     if not inspect.isclass(answer):
         return wrong(f"The class itself is expected, but your answer is {describe(answer)}.")
-    if not callable(vars(answer).get("get_next")):
+    get_next = getattr(answer, "get_next", None)
+    if get_next is None or getattr(get_next, "__isabstractmethod__", False) or is_blank(get_next):
         return not_tried()
     for per_digit in PER_DIGIT:
         split = _split()
@@ -117,22 +119,6 @@ def _network() -> Any:
         torch.manual_seed(6)
         layers = nn.Linear(FEATURES, 8), nn.ReLU(), nn.Dropout(0.5), nn.Linear(8, CLASSES)
     return nn.Sequential(*layers).train()
-
-
-def _write(answer: Any, *arguments: Any) -> None:
-    """Call a function that may return nothing; a blank one counts as not tried."""
-    try:
-        with quiet():
-            call(answer, *arguments)
-    except Stop as stop:
-        if stop.verdict.outcome != NOT_TRIED or _is_blank(answer):
-            raise
-
-
-def _is_blank(function: Any) -> bool:
-    """Tell whether a function names nothing, as one whose body is still the dots."""
-    code = getattr(function, "__code__", None)
-    return code is not None and not code.co_names and not code.co_freevars
 
 
 def _check_file(path: str) -> None:

@@ -139,7 +139,7 @@ picture, (left, right) = plots.style.axes(
     alt="Left, the time of a call grows with the batch. Right, the examples per second grow, and stop growing.",
 )
 plots.batching.latency(left, curves, title="A larger batch takes longer")
-plots.batching.throughput(right, curves, title="and answers more, up to a point")
+plots.batching.throughput(right, curves, title="and answers more")
 picture
 
 # %% [markdown]

@@ -758,18 +758,14 @@ else:
 # %% [markdown]
 # ## 7. What about the GPU, and how long will this line last?
 #
-# **The GPU.** PyTorch's dynamic INT8 is a CPU feature. A GPU is built for other small formats: FP16, BF16, and TF32, which
-# keeps 32 bits in memory and multiplies with 10 bits of mantissa. There you convert the network and are done: no scales, no
-# zero points.
+# **The GPU.** PyTorch's dynamic INT8 is a CPU feature. Many GPUs multiply INT8 too, but this line does not reach them. What
+# needs no scales and no zero points there is FP16 and, on newer ones (NVIDIA's since Ampere), BF16 and TF32, which keeps
+# 32 bits in memory and multiplies with 10 bits of mantissa. You convert the network and are done.
 
 
 # %%
 def allow_tf32(allowed):
-    matmul = torch.backends.cuda.matmul
-    if hasattr(matmul, "fp32_precision"):
-        matmul.fp32_precision = "tf32" if allowed else "ieee"
-    else:  # PyTorch before 2.9
-        matmul.allow_tf32 = allowed
+    torch.backends.cuda.matmul.fp32_precision = "tf32" if allowed else "ieee"
 
 
 def in_format(model, x, dtype, tf32=False):
