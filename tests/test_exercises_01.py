@@ -1,8 +1,11 @@
+import re
+
 import numpy as np
 import pytest
 import torch
+from build_notebooks import Course, code_cells
 
-from coursekit import exercises
+from coursekit import exercises, widgets
 from coursekit.exercises.verdict import NOT_TRIED, RIGHT, WRONG
 
 BITS = "0 10000000 10100000000000000000000"
@@ -126,3 +129,45 @@ def test_typical_mistakes_are_explained(id, answer, says):
 )
 def test_untouched_cells_count_as_not_tried(id, answer):
     assert exercises.check(id, answer).outcome == NOT_TRIED
+
+
+# What the text says of its panels and cells
+
+
+@pytest.fixture(scope="module")
+def notebook():
+    return Course().expected("01-floating-point-basics")[1]
+
+
+def text_above(notebook, call):
+    (place,) = [i for i, cell in enumerate(notebook.cells) if cell.source.strip() == call]
+    return next(cell.source for cell in notebook.cells[place::-1] if cell.cell_type == "markdown")
+
+
+@pytest.mark.parametrize("name", ["number_line", "staircase"])
+def test_all_patterns_are_promised_only_above_a_panel_that_uses_all(notebook, name):
+    panel = getattr(widgets, name)()
+    used = panel.values["levels"] == 2 ** panel.controls["bits"].value
+    assert ("all $2^b$ patterns" in text_above(notebook, f"widgets.{name}()")) == used
+
+
+def best_scales(cell, numbers):
+    """Return what the cell finds best at each number of bits, and the clip in standard deviations."""
+    names = {"np": np, "print": lambda *_: None}
+    exec(re.sub(r"size=[\d_]+", f"size={numbers}", cell.source), names)
+    shares, bell = np.array(list(names["best"].values())), names["bell"]
+    clips = shares * np.abs(bell).max() / bell.std()
+    return dict(zip(names["best"], np.stack([shares, clips], axis=1), strict=True))
+
+
+def test_drawing_as_many_weights_as_the_text_says_moves_the_share_and_not_the_clip(notebook):
+    texts = (cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    (asked,) = re.findall(r"try ([\d,]+) instead of ([\d,]+)", " ".join(texts))
+    tried, usual = (int(number.replace(",", "")) for number in asked)
+    (cell,) = [cell for cell in code_cells(notebook) if "def mean_squared_error" in cell.source]
+    assert f"size={usual:_}" in cell.source
+    before, after = best_scales(cell, usual), best_scales(cell, tried)
+    for bits in (2, 3, 4):
+        share, clip = np.abs(after[bits] / before[bits] - 1)
+        assert share > 0.1
+        assert clip < 0.03

@@ -349,15 +349,15 @@ exercises.check("01-quantize", (quantize, dequantize))
 # %% [markdown]
 # How wrong can a weight get? Rounding moves it by at most half a step. Drag the bits down and watch the weights snap
 # to the grid; the histogram below never leaves $\pm$ scale/2. Then clip: the grid gets finer, but the largest
-# weights are cut off, and *their* error has no such limit. (The panel uses all $2^b$ patterns, one level more than
-# the symmetric functions above.)
+# weights are cut off, and *their* error has no such limit.
 
 # %%
 widgets.number_line()
 
 # %% [markdown]
 # Each bit more halves the step. In decibels, halving is 6.02: that much should the ratio of signal to quantization
-# noise (SQNR) gain per bit. Measure it on a sine, from 4 bits on, where there are enough levels for a rule:
+# noise (SQNR) gain per bit. Measure it on a sine, from 4 bits on, where there are enough levels for a rule. (The
+# staircase after it uses all $2^b$ patterns, one level more than your functions above.)
 
 # %%
 sine = np.sin(np.linspace(0, 20 * np.pi, 10_001)).astype(np.float32)
@@ -404,7 +404,7 @@ claims.show("01-best-scale", measured=best[4])
 # %% [markdown]
 # At 8 bits the largest weight is nearly the best choice. With fewer bits it pays to clip more and more: the many
 # small weights gain more than the few large ones lose. The clip, counted in standard deviations σ, belongs to the
-# bell curve. Its share of the largest weight depends on how many weights you draw: try 1,000 instead of 20,000.
+# bell curve. Its share of the largest weight depends on how many weights you draw: try 200,000 instead of 20,000.
 #
 # **Exercise 5.** When values are not centred on zero, an **asymmetric** scale helps: the smallest value maps to the
 # smallest integer, and a *zero point* says which integer means 0. The worked example below is from a published text.
