@@ -1,9 +1,11 @@
 import csv
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from build_notebooks import Course, code_cells
 
 from coursekit import exercises, memory
 from coursekit.exercises.notebook_02 import CACHES
@@ -66,10 +68,39 @@ def with_numpy(path):
         rows = csv.reader(file)
         next(rows)
         x = np.fromiter((float(cell) for row in rows for cell in row), np.float32)
-    x = x.reshape(-1, 25)
+    x = x.reshape(-1, 33)
     x -= x.mean(axis=0)
     x /= x.std(axis=0)
     return torch.from_numpy(x)
+
+
+def with_the_table(path):
+    table = pd.read_csv(path, dtype="float32")
+    x = table.to_numpy(copy=True)
+    x -= x.mean(axis=0)
+    x /= x.std(axis=0)
+    return x
+
+
+def in_what_values_lend(path):
+    x = pd.read_csv(path, dtype="float32").values
+    x -= x.mean(axis=0)
+    x /= x.std(axis=0)
+    return x
+
+
+def in_a_block_that_is_only_lent(path):
+    x = pd.read_csv(path, dtype="float32").to_numpy(copy=True)
+    x.flags.writeable = False
+    x -= x.mean(axis=0)
+    return x
+
+
+def into_rows_that_are_only_lent(path):
+    x = pd.read_csv(path, dtype="float32").to_numpy(copy=True)
+    x.flags.writeable = False
+    x[:] = (x - x.mean(axis=0)) / x.std(axis=0)
+    return x
 
 
 def centred_only(path):
@@ -105,6 +136,11 @@ def test_the_answers_are_what_torch_and_the_formulas_say():
         ("02-kv-cache", lambda *sizes: int(cache(*sizes))),
         ("02-smallest-device", (NEED, "laptop")),
         ("02-smallest-device", (13.49, "T4")),
+        ("02-smallest-device", (13.1, "laptop")),
+        ("02-smallest-device", (13.21, "laptop")),
+        ("02-smallest-device", (13.4, "laptop")),
+        ("02-smallest-device", (memory.need("LLaMA-13B", 4, context=8192).total / 1e9, "laptop")),
+        ("02-smallest-device", ((6.5e9 + 2 * 40 * 40 * 128 * 8000 * 2) / 1e9, "laptop")),
         ("02-smallest-device", [np.float32(13.05), "laptop"]),
         ("02-smallest-device", (torch.tensor(13.42), "laptop")),
         ("02-smallest-device", (NEED, "Laptop")),
@@ -158,6 +194,13 @@ def test_right_answers_are_accepted_in_every_form(id, answer):
         ("02-smallest-device", (13_200, "laptop"), "in MB"),
         ("02-smallest-device", (13.2e9, "laptop"), "in bytes"),
         ("02-smallest-device", (12.3, "laptop"), "in GiB"),
+        ("02-smallest-device", (13, "laptop"), "at 8 bits, without any cache"),
+        ("02-smallest-device", (13.0, "laptop"), "Keep a decimal"),
+        (
+            "02-smallest-device",
+            (memory.weight_bytes(memory.MODELS["LLaMA-13B"].parameters, "int8") / 1e9, "laptop"),
+            "at 8 bits, without any cache",
+        ),
         ("02-smallest-device", (50, "A100"), "50 GB is not it"),
         ("02-smallest-device", (NEED, "phone"), "has only 8 GB"),
         ("02-smallest-device", (NEED, "RTX 4090"), "not the smallest"),
@@ -167,6 +210,9 @@ def test_right_answers_are_accepted_in_every_form(id, answer):
         ("02-loader", given, "bytes does each number"),
         ("02-loader", without_the_table, "a third is asked for"),
         ("02-loader", only_the_type, "makes a new array"),
+        ("02-loader", with_the_table, "Is the table still there while you scale?"),
+        ("02-loader", in_a_block_that_is_only_lent, "an array of your own: `to_numpy(copy=True)`"),
+        ("02-loader", into_rows_that_are_only_lent, "an array of your own: `to_numpy(copy=True)`"),
         ("02-loader", centred_only, "differ by up to 1"),
         ("02-loader", first_rows, "has shape"),
         ("02-loader", lambda path: "done", "array of numbers"),
@@ -177,6 +223,43 @@ def test_typical_mistakes_are_explained(id, answer, says):
     verdict = exercises.check(id, answer)
     assert verdict.outcome == WRONG
     assert says in str(verdict), str(verdict)
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    """Return the table that the notebook's own cell writes."""
+    folder = tmp_path_factory.mktemp("table")
+    cells = code_cells(Course().expected("02-parameter-count-and-memory")[1])
+    (cell,) = [cell for cell in cells if "to_csv" in cell.source]
+    exec(cell.source, {"np": np, "pd": pd, "folder": SimpleNamespace(path=folder)})
+    return folder / "table.csv"
+
+
+def runs(load, path):
+    try:
+        load(path)
+    except ValueError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("load", [in_what_values_lend, in_place, in_pieces])
+def test_what_counts_as_right_runs_on_the_notebooks_table_too(table, load):
+    # How pandas keeps a table depends on its version and on the file's size.
+    assert (exercises.check("02-loader", load).outcome == RIGHT) == runs(load, table)
+
+
+def test_the_test_table_is_of_the_notebooks_size(table):
+    sizes = []
+
+    def load(path):
+        sizes.append((path.stat().st_size, pd.read_csv(path).shape))
+        return in_place(path)
+
+    exercises.check("02-loader", load)
+    size, shape = sizes[0]
+    assert shape == pd.read_csv(table).shape
+    assert size == pytest.approx(table.stat().st_size, rel=0.02)
 
 
 @pytest.mark.parametrize(
