@@ -269,7 +269,8 @@ claims.show("03-receipt", measured=reading)
 # %% [markdown]
 # The prediction is too thin to be seen. The handler reads the archive, all of it, for one number that never changes.
 # What pandas does inside may look odd: recent versions give the pieces of the file to several threads and wait, and
-# cProfile sees only the thread that it was started in.
+# cProfile is made for one thread. Up to Python 3.11 it sees only the one that it was started in, from 3.12 on it mixes
+# them all up. Trust the boxes down to `read_csv`.
 #
 # The repair is to load once. FastAPI calls the *lifespan* function when the server starts, so that is the place:
 
@@ -445,7 +446,7 @@ assert count == sum(len(message) for message in words)
 print(f"{count:,} words, peak {peak / 1e3:.1f} kB instead of {(lower_bytes + words_bytes) / 1e6:.1f} MB")
 
 # %% [markdown]
-# Notebook 02 goes on from here: smaller number formats, and files that are not loaded at all.
+# Notebook 02 has the other cures: smaller number formats, and files that are not loaded at all.
 #
 # ## 5. What do PyTorch and the GPU do?
 #
@@ -610,8 +611,9 @@ for name, (fn, moved, flops) in kitchen.items():
 # %% [markdown]
 # Look at the last two rows. Both multiply with a matrix, and yet the third gets far more arithmetic done per second. It
 # uses every number a thousand times while it is at hand, so the chef is busy. The first two do at most half an operation
-# per byte, and the chef waits for the waiter. That is the situation of a language model that writes one word at a time:
-# each weight is fetched for a single multiplication and addition. In 16 bits:
+# per byte: however fast the chef, the waiter sets the limit. (If row 2 carries fewer GB/s than row 1, its routine does
+# not even keep the waiter busy: memory sets the upper limit, not always the speed.) A language model that writes one
+# word at a time does what row 2 does: each weight is fetched for a single multiplication and addition. In 16 bits:
 
 # %%
 rows, columns = 4096, 4096
