@@ -69,8 +69,8 @@ class NoiseView(View):
         low, high = self._heights()
         ax.set_ylim(low, high)
         hidden = np.count_nonzero(self.times > high * self.factor)
-        words = f"{hidden} slower than shown" if hidden else ""
-        above = ax.text(0.99, 0.97, words, ha="right", va="top", transform=ax.transAxes, zorder=6)
+        words = f"↑ {hidden} slower" if hidden else ""
+        ax.text(1, 1.02, words, ha="right", va="bottom", transform=ax.transAxes)  # above, where no dot comes
         describe(ax, "runs", f"time ({unit})")
         self.title = ax.set_title(" ", pad=1.9 * mpl.rcParams["font.size"], zorder=6)
         self.reading = ax.text(0, 1.02, "", va="bottom", transform=ax.transAxes, zorder=6)
@@ -83,7 +83,7 @@ class NoiseView(View):
         (self.median,) = ax.plot([], [], color=style.BLUE, linewidth=2.5, zorder=4)
         self.here = ax.axvline(1, color=style.INK, linewidth=1.2, zorder=3.5)
         dots = [self.later, self.counted]
-        self.moving = [above, self.title, self.reading, self.stripe, *dots, self.band, self.median, self.here]
+        self.moving = [self.title, self.reading, self.stripe, *dots, self.band, self.median, self.here]
 
     def _heights(self) -> tuple[float, float]:
         low, high = self.times.min() / self.factor, np.quantile(self.times, SHOWN) / self.factor

@@ -123,7 +123,20 @@ def test_runs_above_the_picture_are_counted_in_words(panel):
     ax = panel.view.figure.axes[0]
     hidden = (some_runs() / panel.view.factor > ax.get_ylim()[1]).sum()
     assert hidden > 0
-    assert any(text.get_text() == f"{hidden} slower than shown" for text in ax.texts)
+    assert any(text.get_text() == f"↑ {hidden} slower" for text in ax.texts)
+
+
+@pytest.mark.parametrize("present", ["0", "1"])
+@pytest.mark.parametrize("count", [80, 1000])
+def test_the_words_stand_where_no_run_can_lie(monkeypatch, present, count):
+    monkeypatch.setenv("COURSEKIT_PRESENT", present)
+    for seed in (1, 3, 18):
+        view = noise(some_runs(count, seed) * 80).view
+        view.update(count, 20, 0)
+        ax = view.figure.axes[0]
+        (words,) = [text for text in ax.texts if "slower" in text.get_text()]
+        assert words.get_window_extent().y0 > ax.bbox.y1
+        assert texts_collide(view) == []
 
 
 def test_the_axes_have_names_and_units(panel):
