@@ -1,18 +1,20 @@
 """Temporary folders that go with the process that asked for them, however it ends."""
 
+import os
 import subprocess
 import sys
 import weakref
+from contextlib import suppress
 from pathlib import Path
 
-# Nobody can tidy up after being killed. So a child makes the folder, waits until nobody holds the other end
-# of its pipe any more (the operating system closes it with its owner), and removes the folder.
+# Nobody can tidy up after being killed. So a child makes the folder, waits for a byte, or until nobody holds
+# the other end of its pipe any more (the operating system closes it with its owner), and removes the folder.
 KEEPER = """
 import sys, tempfile
 with tempfile.TemporaryDirectory(prefix="coursekit-", ignore_cleanup_errors=True) as folder:
     sys.stdout.buffer.write(folder.encode("utf-8") + b"\\n")
     sys.stdout.close()
-    sys.stdin.read()
+    sys.stdin.read(1)
 """
 
 
@@ -31,7 +33,7 @@ class Scratch:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        self._finalizer = weakref.finalize(self, _dismiss, self._keeper)
+        self._finalizer = weakref.finalize(self, _dismiss, self._keeper, os.getpid())
         folder = self._keeper.stdout.readline().decode("utf-8").rstrip("\n")
         if not folder:
             self.remove()
@@ -43,7 +45,10 @@ class Scratch:
         self._finalizer()
 
 
-def _dismiss(keeper: subprocess.Popen) -> None:
-    keeper.stdin.close()
+def _dismiss(keeper: subprocess.Popen, owner: int) -> None:
     keeper.stdout.close()
+    # Not only closed: a forked child of the owner holds the pipe open too. Nor may it dismiss the keeper.
+    with suppress(OSError), keeper.stdin as pipe:  # the keeper may be dead
+        if os.getpid() == owner:
+            pipe.write(b"x")
     keeper.wait()

@@ -20,6 +20,12 @@ scratch = Scratch()
 (scratch.path / "file").write_text("data")
 print(scratch.path, scratch._keeper.pid, flush=True)
 """
+FORKING = """
+import os
+if not (child := os.fork()):
+    time.sleep(60)
+    os._exit(0)
+"""
 
 
 def until(condition, what, seconds=30):
@@ -120,3 +126,41 @@ def test_a_child_of_the_owner_does_not_keep_the_folder(folder):
         os.waitid(os.P_PID, owner.pid, os.WEXITED | os.WNOWAIT)
         until(lambda: not os.path.exists(path), "the folder waits for a child of its owner")
         os.killpg(owner.pid, signal.SIGKILL)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.parametrize("ending", ["", "scratch.remove()", "del scratch", "raise RuntimeError"])
+def test_a_forked_child_holds_up_neither_the_folder_nor_its_owner(folder, ending):
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "start_new_session": True}
+    with subprocess.Popen([sys.executable, "-c", OWNER + FORKING + ending], text=True, **options) as owner:
+        path, _ = owner.stdout.readline().split()
+        try:
+            # The child, which sleeps, keeps the owner's group alive.
+            until(lambda: os.waitid(os.P_PID, owner.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG), "it hangs")
+            assert not os.path.exists(path)
+        finally:
+            os.killpg(owner.pid, signal.SIGKILL)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.parametrize("ending", ["raise SystemExit", "scratch.remove()", "del scratch"])
+def test_a_forked_child_does_not_remove_its_parents_folder(folder, ending):
+    code = f"""
+import os
+if not (child := os.fork()):
+    {ending}
+    raise SystemExit
+os.waitpid(child, 0)
+print(scratch.path.exists())
+"""
+    done = subprocess.run([sys.executable, "-c", OWNER + code], capture_output=True, text=True, timeout=60)
+    assert done.stdout.splitlines()[-1] == "True"
+    assert list(folder.iterdir()) == []
+
+
+def test_a_dead_keeper_is_no_error(folder):
+    scratch = Scratch()
+    scratch._keeper.kill()
+    scratch._keeper.wait()
+    scratch.remove()
+    assert scratch._keeper.stdin.closed
