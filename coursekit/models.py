@@ -56,9 +56,9 @@ class Ensemble:
             return _outputs(self.weights, self.biases, features.expand(len(self), *features.shape))[-1]
 
     def accuracy(self, x: Any, y: Any) -> NDArray[np.float64]:
-        """Return every network's share of right answers, [seeds]."""
-        labels = _labels(y, self.widths[-1], self.weights[0].device)
-        return (self.logits(x).argmax(-1) == labels).double().mean(-1).cpu().numpy()
+        """Return every network's share of right answers, [seeds]; x is [n, features], y class numbers [n]."""
+        features, labels = _pair(x, y, self.widths[0], self.widths[-1], self.weights[0].device)
+        return (self.logits(features).argmax(-1) == labels).double().mean(-1).cpu().numpy()
 
     def model(self, index: int) -> nn.Sequential:
         """Return network ``index`` as an ordinary model."""
@@ -81,7 +81,8 @@ def mlp(widths: Sequence[int] = DIGITS_WIDTHS, seed: int = 0) -> nn.Sequential:
     if len(sizes) < 2:
         raise ValueError(f"widths must name at least an input and an output size; got {tuple(sizes)}")
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(_arguments.integer("seed", seed, 0))
+        # torch.manual_seed would reseed every GPU as well.
+        torch.default_generator.manual_seed(_arguments.integer("seed", seed, 0))
         pairs = list(zip(sizes[:-1], sizes[1:], strict=True))
         layers = [part for inputs, outputs in pairs for part in (nn.Linear(inputs, outputs), nn.ReLU())]
     return nn.Sequential(*layers[:-1]).eval()
@@ -215,12 +216,18 @@ def train_many(
 
 
 def predict(model: nn.Module, x: Any) -> NDArray[np.int64]:
-    """Return the class numbers [n] that ``model`` gives for ``x`` [n, features]."""
+    """Return the class numbers [n] that ``model``, in eval mode meanwhile, gives for ``x`` [n, features]."""
     parameter = next(model.parameters(), None)
     device = torch.device("cpu") if parameter is None else parameter.device
     features = torch.as_tensor(_arguments.array("x", x, ndim=2), device=device)
-    with torch.no_grad():
-        return model(features).argmax(-1).cpu().numpy()
+    training = [module for module in model.modules() if module.training]
+    model.eval()
+    try:
+        with torch.no_grad():
+            return model(features).argmax(-1).cpu().numpy()
+    finally:
+        for module in training:
+            module.training = True
 
 
 def _outputs(weights: Sequence[Tensor], biases: Sequence[Tensor], x: Tensor) -> list[Tensor]:
