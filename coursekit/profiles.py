@@ -129,14 +129,13 @@ class Operator:
 
 @dataclass(frozen=True, repr=False)
 class Operators(_Table):
-    """What torch.profiler saw, the operator with most time on the CPU first."""
+    """What torch.profiler saw, the operator with most time on the CPU first.
+
+    ``total`` is what all operators took on the CPU together, in seconds, also those that have no row.
+    """
 
     rows: tuple[Operator, ...]
-
-    @property
-    def seconds(self) -> float:
-        """What all operators took on the CPU together."""
-        return math.fsum(row.cpu for row in self.rows)
+    total: float
 
     @property
     def on_gpu(self) -> bool:
@@ -148,7 +147,7 @@ class Operators(_Table):
         return headers, [self._row(row) for row in self.rows]
 
     def _row(self, row: Operator) -> tuple[str, ...]:
-        times = _display.seconds(row.cpu), _percent(row.cpu, self.seconds)
+        times = _display.seconds(row.cpu), _percent(row.cpu, self.total)
         return row.name, f"{row.calls:,}", *times, *[_display.seconds(row.gpu)] * self.on_gpu
 
 
@@ -176,12 +175,13 @@ def lines(profiler: Any, function: Callable[..., Any]) -> LineTimes:
     """
     if not hasattr(profiler, "get_stats"):
         raise TypeError(f"profiler must be a line_profiler.LineProfiler; got {type(profiler).__name__}")
-    code = inspect.unwrap(function).__code__
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    here = code and (code.co_filename, code.co_firstlineno)  # None: written in C, there are no lines
     stats = profiler.get_stats()
     timings = {
         number: (runs, ticks * stats.unit)
         for (file, first, _), rows in stats.timings.items()
-        if (file, first) == (code.co_filename, code.co_firstlineno)
+        if (file, first) == here
         for number, runs, ticks in rows
     }
     if not timings:
@@ -195,6 +195,7 @@ def lines(profiler: Any, function: Callable[..., Any]) -> LineTimes:
 def operators(profiler: Any, most: int = 8) -> Operators:
     """Return the ``most`` expensive operators that torch.profiler's ``profiler`` recorded.
 
+    Their shares are of all that it recorded.
     Errors: TypeError for another profiler, ValueError if it recorded none.
     """
     if not hasattr(profiler, "key_averages"):
@@ -203,7 +204,8 @@ def operators(profiler: Any, most: int = 8) -> Operators:
     rows = [_operator(event) for event in profiler.key_averages()]
     if not rows:
         raise ValueError("profiler must have recorded an operator; run some inside its block")
-    return Operators(tuple(sorted(rows, key=lambda row: (row.cpu, row.gpu), reverse=True)[:most]))
+    rows.sort(key=lambda row: (row.cpu, row.gpu), reverse=True)
+    return Operators(tuple(rows[:most]), math.fsum(row.cpu for row in rows))
 
 
 def amdahl(share: float, factor: float) -> float:

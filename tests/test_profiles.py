@@ -254,6 +254,8 @@ def test_lines_show_themselves_indented():
     [
         (cProfile.Profile(), loop, TypeError, "profiler must be a line_profiler"),
         (recorded([], function=test_line_profiler_itself_is_understood), loop, ValueError, "got loop"),
+        (recorded([(1, 1, 1)]), len, ValueError, "function must be one that ran under the profiler; got len"),
+        (recorded([(1, 1, 1)]), 3, ValueError, "function must be one that ran under the profiler; got 3"),
     ],
 )
 def test_lines_refuse_what_was_not_recorded(profiler, function, error, says):
@@ -286,7 +288,7 @@ def test_operators_come_with_their_calls_the_most_expensive_first(watched):
     assert calls["aten::mm"] == calls["aten::relu"] == 5
     times = [row.cpu for row in found.rows]
     assert times == sorted(times, reverse=True)
-    assert found.seconds == pytest.approx(sum(times))
+    assert found.total == pytest.approx(sum(times))
     reference = {event.key: event.self_cpu_time_total / 1e6 for event in watched.key_averages()}
     assert {row.name: row.cpu for row in found.rows} == pytest.approx(reference)
 
@@ -296,9 +298,19 @@ def test_only_so_many_operators_are_kept(watched):
     assert profiles.operators(watched, most=2).rows == every.rows[:2]
 
 
+@pytest.mark.parametrize("most", [1, 2, 3])
+def test_shares_are_of_all_operators_however_many_are_shown(most):
+    times = {"addmm": 600, "relu": 300, "copy": 100}
+    events = [types.SimpleNamespace(key=k, count=1, self_cpu_time_total=t) for k, t in times.items()]
+    found = profiles.operators(types.SimpleNamespace(key_averages=lambda: events), most)
+    assert found.total == pytest.approx(1e-3)
+    shown = [line.split()[-1] for line in str(found).splitlines()[2:]]
+    assert shown == ["60.0%", "30.0%", "10.0%"][:most]
+
+
 def test_the_gpus_time_has_a_column_only_where_there_is_one(watched):
     assert "GPU" not in str(profiles.operators(watched))
-    with_gpu = profiles.Operators((profiles.Operator("aten::mm", 3, 1e-3, 2e-3),))
+    with_gpu = profiles.Operators((profiles.Operator("aten::mm", 3, 1e-3, 2e-3),), 1e-3)
     assert str(with_gpu).splitlines()[2].split() == ["aten::mm", "3", "1.00", "ms", "100.0%", "2.00", "ms"]
 
 
