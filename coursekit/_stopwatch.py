@@ -21,7 +21,8 @@ GPU_SAMPLE_SECONDS = 3e-3
 CLOCK_STEPS = 1000
 # A sample on the CPU starts with this part of the calls it usually takes, and looks at the clock in between:
 # where a call suddenly takes a thousand times as long (threads that wait for a core), it still ends soon.
-FIRST_LOOK = 1 / 16
+# The second number: what part of the time is enough.
+LOOKS = (1 / 16, 1.0)
 # On a GPU every look would leave it idle: all calls at once, more only if they took less than half the time.
 ONE_LOOK = (1.0, 0.5)
 # Before a sample of at least so many calls one goes untimed: the caches still hold what ran before.
@@ -50,7 +51,8 @@ class Sampler:
         if self.usual >= PRIME_FROM:
             self.fn()
         calls, elapsed = 0, 0.0
-        more = math.ceil(self.usual * self.stopwatch.first_look)
+        first, _ = self.stopwatch.looks
+        more = math.ceil(self.usual * first)
         while more:
             elapsed += self.stopwatch.time(self.fn, more)
             calls += more
@@ -62,7 +64,8 @@ class Sampler:
         """Return how many calls still fit, at most as many again; 0 once the sample is long enough."""
         if elapsed <= 0:
             return calls
-        if elapsed >= self.target * self.stopwatch.enough:
+        _, enough = self.stopwatch.looks
+        if elapsed >= self.target * enough:
             return 0
         return min(calls, round((self.target - elapsed) * calls / elapsed))
 
@@ -75,6 +78,8 @@ class Sampler:
                 break
             before = self.calls
             best = min(best, self.sample())
+            # The first call may have been the first to use the GPU: from now on the samples are longer.
+            self.target = max(self.target, sample_seconds(self.stopwatch))
             self.usual = max(self.usual, self.calls - before)
         self.calls = 0
         return best
@@ -82,29 +87,48 @@ class Sampler:
 
 @dataclass(frozen=True)
 class Stopwatch:
-    """Times calls by the CPU's clock; with ``wait`` (CUDA's synchronise) also what they left running."""
+    """Times calls by the CPU's clock, and what they left running on a GPU where ``uses_gpu()``.
 
-    wait: Callable[[], Any] = lambda: None
-    seconds: float = SAMPLE_SECONDS
-    first_look: float = FIRST_LOOK
-    enough: float = 1.0
+    It asks each time: what is timed may be the first in this process to use the GPU.
+    """
+
+    uses_gpu: Callable[[], bool] = lambda: False
+
+    @property
+    def seconds(self) -> float:
+        """About how long a sample lasts."""
+        return GPU_SAMPLE_SECONDS if self.uses_gpu() else SAMPLE_SECONDS
+
+    @property
+    def looks(self) -> tuple[float, float]:
+        """The part of the usual calls to start a sample with, and the part of its time that is enough."""
+        return ONE_LOOK if self.uses_gpu() else LOOKS
+
+    @property
+    def device(self) -> str | None:
+        """Where the calls run: "cpu", or None where they may have used the GPU or not."""
+        return None if self.uses_gpu() else "cpu"
 
     def time(self, fn: Function, calls: int) -> float:
         """Return the seconds that ``calls`` calls of ``fn`` take together."""
         repeat = itertools.repeat(None, calls)
-        self.wait()
+        self._wait()
         start = now()
         for _ in repeat:
             fn()
-        self.wait()
+        self._wait()
         return now() - start
+
+    def _wait(self) -> None:
+        if self.uses_gpu():
+            sys.modules["torch"].cuda.synchronize()
 
 
 class EventStopwatch:
     """Times calls by the GPU's clock: two events in its queue, so that waking the CPU is not counted."""
 
     seconds = GPU_SAMPLE_SECONDS
-    first_look, enough = ONE_LOOK
+    looks = ONE_LOOK
 
     def __init__(self, device: Any) -> None:
         self.device = device
@@ -125,19 +149,22 @@ class EventStopwatch:
 
 
 def stopwatch(device: Any) -> Stopwatch | EventStopwatch:
-    """Return the stopwatch for ``device``: None waits for the GPU only if this process has used one.
+    """Return the stopwatch for ``device``: None waits for the GPU as soon as this process uses one.
 
     Errors: ValueError for an unknown device, RuntimeError for "cuda" where there is none.
     """
     if device is None:
-        torch = sys.modules.get("torch")
-        busy = torch is not None and torch.cuda.is_initialized()
-        return Stopwatch(torch.cuda.synchronize, GPU_SAMPLE_SECONDS, *ONE_LOOK) if busy else Stopwatch()
+        return Stopwatch(_uses_gpu)
     kind, _, index = str(device).partition(":")
     chosen = runtime.device(_arguments.choice("device", kind, runtime.DEVICES))
     if chosen.type != "cuda":
         return Stopwatch()
     return EventStopwatch(f"cuda:{index}" if index else "cuda")
+
+
+def _uses_gpu() -> bool:
+    torch = sys.modules.get("torch")
+    return torch is not None and torch.cuda.is_initialized()
 
 
 def sample_seconds(watch: Stopwatch | EventStopwatch) -> float:

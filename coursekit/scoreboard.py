@@ -127,9 +127,9 @@ def record(
     """Keep one result and return it as it will stand on the board.
 
     ``latency`` is seconds per call or a ``timing.Measurement``, ``accuracy`` a fraction or an
-    ``accuracy.Accuracy``, ``device`` "cpu" or "cuda" (default: what the latency says it ran on, else what
-    ``runtime.device`` chooses). In the table a newer result of the same variant, machine and device takes the
-    older one's place; the file keeps both.
+    ``accuracy.Accuracy``, ``device`` "cpu" or "cuda" (default: where the Measurement says it ran,
+    for a plain number what ``runtime.device`` chooses). In the table a newer result of the same variant,
+    machine and device takes the older one's place; the file keeps both.
     Errors: TypeError or ValueError that names the argument; TimeoutError if another kernel holds the file.
     """
     machine = runtime.describe()
@@ -139,7 +139,7 @@ def record(
         *_latency(latency),
         *_accuracy(accuracy),
         notebook=_notebook(notebook),
-        device=_device(device if device is not None else getattr(latency, "device", None)),
+        device=_device(device, latency),
         machine=machine.label,
         fingerprint=machine.fingerprint,
         versions=dict(machine.versions),
@@ -222,10 +222,14 @@ def _notebook(notebook: Any) -> str:
 
 def _latency(latency: Any) -> tuple[float, float | None, float | None]:
     """Return (median, lower, upper quartile) in seconds; the quartiles are None for a plain number."""
-    if not hasattr(latency, "median") or not hasattr(latency, "samples"):
+    if not _is_measurement(latency):
         return _seconds("latency", latency), None, None
     low, high = np.percentile(_arguments.array("latency.samples", latency.samples, np.float64), _QUARTILES)
     return _seconds("latency.median", latency.median), float(low), float(high)
+
+
+def _is_measurement(latency: Any) -> bool:
+    return hasattr(latency, "median") and hasattr(latency, "samples")
 
 
 def _seconds(name: str, value: Any) -> float:
@@ -246,7 +250,14 @@ def _accuracy(accuracy: Any) -> tuple[float, float | None, float | None]:
     return value, low, high
 
 
-def _device(device: Any) -> str:
+def _device(device: Any, latency: Any) -> str:
+    # A number of numpy or torch has a device too, but that is where the number is.
+    if device is None and _is_measurement(latency):
+        device = latency.device
+        if device is None:
+            raise ValueError(
+                "device must be 'cpu' or 'cuda' here: the process uses a GPU, so the latency cannot tell"
+            )
     if device is None:
         # Only "auto" needs torch to find out.
         device = "cpu" if os.environ.get("COURSEKIT_DEVICE") == "cpu" else runtime.device()

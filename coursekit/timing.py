@@ -38,13 +38,18 @@ Verdict = Literal["faster", "slower", "same"]
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Measurement:
-    """How long one call takes: ``samples`` in seconds per call, ``calls`` timed in all."""
+    """How long one call takes: ``samples`` in seconds per call, ``calls`` timed in all.
+
+    device: "cpu" or "cuda" (with its number, if one was named); None where none was named and the process
+    uses a GPU: the work may have run on either.
+    """
 
     name: str
     samples: NDArray[np.float64]
     calls: int
     warnings: tuple[str, ...]
     machine: runtime.Machine
+    device: str | None = None
 
     @property
     def median(self) -> float:
@@ -159,7 +164,7 @@ def measure(
     """Time ``fn()`` for at least ``min_time`` seconds, after a warm-up, and return the seconds per call.
 
     threads: what torch may use meanwhile; None keeps the present number, also if ``fn`` changes it.
-    device: "cuda" waits for the GPU and reads its clock; None waits for it only if this process uses one.
+    device: "cuda" waits for the GPU and reads its clock; None waits for it as soon as this process uses one.
     Python's garbage collector is off meanwhile. Errors: TypeError or ValueError for bad arguments,
     RuntimeError for "cuda" where there is none, and whatever ``fn`` raises.
     """
@@ -171,7 +176,7 @@ def measure(
         sampler = Sampler(fn, watch, max(_stopwatch.sample_seconds(watch), min_time / MAX_ROUNDS), pin)
         sampler.warm_up(WARM_UP_SHARE * min_time)
         samples = _until(min_time, sampler)
-    return Measurement(title, samples, sampler.calls, _warnings(samples), machine)
+    return Measurement(title, samples, sampler.calls, _warnings(samples), machine, watch.device)
 
 
 def compare(
@@ -201,7 +206,7 @@ def compare(
         times = _rounds(samplers, deadline)
     columns = dict(zip(names, times.T, strict=True))
     measured = {
-        name: Measurement(name, samples, sampler.calls, _warnings(samples), machine)
+        name: Measurement(name, samples, sampler.calls, _warnings(samples), machine, watch.device)
         for (name, samples), sampler in zip(columns.items(), samplers, strict=True)
     }
     ratios = {
@@ -223,8 +228,9 @@ def _until(seconds: float, sampler: Sampler) -> NDArray[np.float64]:
 def _warm_up(samplers: Sequence[Sampler], seconds: float) -> None:
     """Warm all candidates up, then give them samples as long as the slowest one's call, within reason."""
     costs = [sampler.warm_up(seconds / len(samplers)) for sampler in samplers]
+    least = max(sampler.target for sampler in samplers)  # a later candidate may have begun to use the GPU
     for sampler, cost in zip(samplers, costs, strict=True):
-        sampler.target = max(sampler.target, min(max(costs), LONG_SAMPLE_SECONDS))
+        sampler.target = max(least, min(max(costs), LONG_SAMPLE_SECONDS))
         sampler.usual = max(1, round(sampler.target / cost))
 
 

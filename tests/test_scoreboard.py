@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from coursekit import accuracy, runtime, scoreboard
+from coursekit import accuracy, runtime, scoreboard, timing
 
 GOOD = {"size_bytes": 70_200, "latency": 23e-6, "accuracy": 0.964, "notebook": "05"}
 OTHER = replace(runtime.describe(), cpu="Another CPU", cores=64)
@@ -77,6 +77,7 @@ def test_a_measurement_and_an_accuracy_bring_their_intervals():
 class FakeMeasurement:
     samples: np.ndarray
     median: float
+    device: str | None = "cpu"
 
 
 def test_the_newest_record_of_a_variant_replaces_the_older_one_and_the_file_keeps_both(home):
@@ -91,6 +92,30 @@ def test_devices_are_kept_apart():
     for device in ("cpu", "cuda", torch.device("cuda", 0)):
         scoreboard.record("fp32", **GOOD, device=device)
     assert [entry.device for entry in scoreboard.table().groups[0].entries] == ["cpu", "cuda"]
+
+
+@pytest.mark.parametrize(
+    ("latency", "expected"),
+    [
+        (FakeMeasurement(np.ones(3), 1.0, "cpu"), "cpu"),
+        (FakeMeasurement(np.ones(3), 1.0, "cuda:1"), "cuda"),
+        (1.0, "cuda"),
+        (np.float64(1.0), "cuda"),  # says that it is on the CPU itself
+        (torch.tensor(1.0), "cuda"),
+    ],
+)
+def test_by_default_a_record_stands_where_its_measurement_ran(monkeypatch, latency, expected):
+    monkeypatch.delenv("COURSEKIT_DEVICE")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert scoreboard.record("fp32", **{**GOOD, "latency": latency}).device == expected
+    assert scoreboard.record("fp32", **{**GOOD, "latency": latency}, device="cpu").device == "cpu"
+
+
+def test_a_real_measurement_on_the_cpu_is_recorded_there(monkeypatch):
+    monkeypatch.delenv("COURSEKIT_DEVICE")
+    measured = timing.measure(int, min_time=1e-3, device="cpu")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert scoreboard.record("fp32", **{**GOOD, "latency": measured}).device == "cpu"
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -175,6 +200,11 @@ def test_notebooks_are_named_by_their_number(given, kept):
         ({"notebook": "five"}, ValueError, "dashboard"),
         ({"notebook": None}, TypeError, "notebook"),
         ({"device": "tpu"}, ValueError, "cpu, cuda"),
+        (
+            {"latency": FakeMeasurement(np.ones(3), 1.0, None)},
+            ValueError,
+            "device must be 'cpu' or 'cuda' here",
+        ),
     ],
 )
 def test_bad_input_is_refused_by_name_and_nothing_is_written(home, change, error, says):

@@ -404,6 +404,46 @@ def test_without_a_device_the_gpu_is_waited_for_if_it_is_in_use(gpu, monkeypatch
     assert timing.measure(gpu.function(5e-5), device="cpu").median == pytest.approx(1e-6, rel=0.02)
 
 
+def first_user(gpu, monkeypatch, cost):
+    """Return a function whose first call is the first in this process to use the GPU."""
+    launch, used = gpu.function(cost), []
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: bool(used))
+
+    def run():
+        used.append(None)
+        launch()
+
+    return run
+
+
+def test_the_gpu_is_waited_for_if_the_first_call_begins_to_use_it(gpu, monkeypatch):
+    measured = timing.measure(first_user(gpu, monkeypatch, 5e-5))
+    assert measured.median == pytest.approx(5e-5, rel=0.02)
+    assert measured.calls / len(measured.samples) * 5e-5 >= _stopwatch.GPU_SAMPLE_SECONDS / 2
+
+
+@pytest.mark.parametrize("order", [("cpu", "gpu"), ("gpu", "cpu")])
+def test_candidates_are_compared_alike_if_one_of_them_begins_to_use_the_gpu(gpu, monkeypatch, order):
+    made = {"cpu": gpu.machine.function(1e-4), "gpu": first_user(gpu, monkeypatch, 5e-5)}
+    comparison = timing.compare({name: made[name] for name in order}, "cpu")
+    for name, cost in (("cpu", 1e-4), ("gpu", 5e-5)):
+        measured = comparison.measurements[name]
+        assert measured.median == pytest.approx(cost, rel=0.02)
+        assert measured.calls / comparison.rounds * cost >= _stopwatch.GPU_SAMPLE_SECONDS / 2
+
+
+def test_a_measurement_says_where_it_ran_if_that_is_known(gpu, monkeypatch):
+    f = gpu.function(5e-5)
+    assert timing.measure(f, device="cuda").device == "cuda"
+    assert timing.measure(f, device="cuda:1").device == "cuda:1"
+    assert timing.measure(f, device="cpu").device == "cpu"
+    assert timing.measure(f).device is None  # the process uses a GPU, but does f?
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: False)
+    assert timing.measure(f).device == "cpu"
+    measured = timing.compare({"a": f, "b": f}, device="cuda").measurements
+    assert [each.device for each in measured.values()] == ["cuda", "cuda"]
+
+
 def test_compare_on_cuda(gpu):
     comparison = timing.compare({"a": gpu.function(5e-5), "b": gpu.function(1e-4)}, device="cuda")
     assert comparison.ratio("b").value == pytest.approx(0.5, rel=0.02)
