@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from coursekit import _display
 
 if TYPE_CHECKING:
@@ -146,10 +148,12 @@ def _has_bytes(value: Any) -> bool:
 def _storage(tensor: Any) -> tuple[Any, int]:
     """Return (what tells this storage from others, its bytes); views of one storage agree in both."""
     if not hasattr(tensor, "untyped_storage"):
-        while getattr(tensor.base, "nbytes", None) is not None:  # a view: the array it looks at
+        while isinstance(tensor.base, np.ndarray):  # a view: the array it looks at
             tensor = tensor.base
+        if hasattr(tensor.base, "untyped_storage"):  # it looks at a tensor
+            return _storage(tensor.base)
         return ("numpy", tensor.__array_interface__["data"][0]), tensor.nbytes
     storage = tensor.untyped_storage()
     if tensor.device.type == "meta":  # no addresses there
-        return ("meta", id(tensor)), storage.nbytes()
+        return ("meta", storage._cdata), storage.nbytes()
     return (tensor.device, storage.data_ptr()), storage.nbytes()

@@ -277,6 +277,34 @@ def test_a_storage_counts_once_however_it_is_looked_at():
         assert memory.tensor_bytes(torch.zeros(10), torch.zeros(10)) == 80
 
 
+def test_arrays_that_look_at_something_else_are_counted():
+    assert memory.tensor_bytes(np.frombuffer(bytearray(16))) == 16
+    assert memory.tensor_bytes(np.frombuffer(bytearray(16))[:1]) == 16
+    whole = torch.ones(1000)
+    assert memory.tensor_bytes(whole.numpy()) == 4000
+    assert memory.tensor_bytes([whole.numpy()[:3], whole, whole[5:].numpy().reshape(5, -1)]) == 4000
+
+
+def test_a_storage_without_numbers_counts_once_however_it_is_looked_at():
+    weight = torch.empty(30, 20, device="meta")
+    assert memory.tensor_bytes(weight, weight.t(), weight[3:], {"again": weight.view(-1)}) == 2400
+    assert memory.tensor_bytes(weight, torch.empty(30, 20, device="meta")) == 4800
+
+
+@few
+@given(st.lists(st.integers(1, 50), min_size=2, max_size=5), st.integers(1, 40))
+def test_without_numbers_as_many_bytes_are_saved_as_with_them(widths, batch):
+    saved = []
+    for device in ("cpu", "meta"):
+        pairs = list(zip(widths, widths[1:], strict=False))
+        parts = [part for i, o in pairs for part in (nn.Linear(i, o, device=device), nn.ReLU())]
+        model, x = nn.Sequential(*parts), torch.ones(batch, widths[0], device=device)
+        saved.append(
+            [memory.saved_bytes(lambda model=model, x=x: model(x), *apart) for apart in ((), (model,))]
+        )
+    assert saved[0] == saved[1]
+
+
 @pytest.mark.parametrize("holder", [None, 5, "text", object()])
 def test_what_holds_no_tensors_is_refused(holder):
     with pytest.raises(TypeError, match="holders must be tensors"):
