@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from coursekit import _arguments, models
-from coursekit._pruning_weights import check_masks, of_layers, smallest, tensors
+from coursekit._pruning_weights import check_masks, magnitudes, of_layers, smallest, tensors
 from coursekit.models import Ensemble
 
 
@@ -22,7 +22,7 @@ def masks_many(
     share = _arguments.real("sparsity", sparsity, 0, 1)
     chosen = of_layers(layers, len(weights))
     made = [torch.ones_like(weight, dtype=torch.bool) for weight in weights]
-    gone = smallest([weights[number].abs() for number in chosen], share, scope, batched=True)
+    gone = smallest([magnitudes(weights[number]) for number in chosen], share, scope, batched=True)
     for number, mask in zip(chosen, gone, strict=True):
         made[number] = ~mask
     return tuple(made)

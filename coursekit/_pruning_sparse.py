@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from coursekit._pruning_weights import tensors
+from coursekit._pruning_weights import matrix
 
 INDEX = torch.int32
 # PyTorch says these once per process; the second although the check below is asked for.
@@ -18,9 +18,9 @@ def csr_bytes(weight: Any) -> int:
 
     The non-zero numbers, a column index for each, and out + 1 row pointers. Errors: as for ``to_csr``.
     """
-    matrix = _matrix(weight)
-    stored = int(torch.count_nonzero(matrix))
-    return stored * (matrix.element_size() + INDEX.itemsize) + (len(matrix) + 1) * INDEX.itemsize
+    dense = matrix(weight)
+    stored = int(torch.count_nonzero(dense))
+    return stored * (dense.element_size() + INDEX.itemsize) + (len(dense) + 1) * INDEX.itemsize
 
 
 def to_csr(weight: Any) -> Tensor:
@@ -28,19 +28,12 @@ def to_csr(weight: Any) -> Tensor:
 
     ``csr @ x`` multiplies it with x [in, n]. Errors: TypeError or ValueError for what is no finite matrix.
     """
-    matrix = _matrix(weight)
-    rows, columns = matrix.nonzero(as_tuple=True)
-    starts = torch.zeros(len(matrix) + 1, dtype=INDEX, device=matrix.device)
-    starts[1:] = torch.bincount(rows, minlength=len(matrix)).cumsum(0)
+    dense = matrix(weight)
+    rows, columns = dense.nonzero(as_tuple=True)
+    starts = torch.zeros(len(dense) + 1, dtype=INDEX, device=dense.device)
+    starts[1:] = torch.bincount(rows, minlength=len(dense)).cumsum(0)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=NOTICES, category=UserWarning)
         return torch.sparse_csr_tensor(
-            starts, columns.to(INDEX), matrix[rows, columns], size=matrix.shape, check_invariants=True
+            starts, columns.to(INDEX), dense[rows, columns], size=dense.shape, check_invariants=True
         )
-
-
-def _matrix(weight: Any) -> Tensor:
-    (matrix,) = tensors(weight, name="weight")
-    if matrix.ndim != 2:
-        raise ValueError(f"weight must be a matrix [out, in]; got shape {tuple(matrix.shape)}")
-    return matrix

@@ -48,6 +48,24 @@ def tensors(weights: Any, name: str = "weights") -> list[Tensor]:
     return [_tensor(name, each) for each in found]
 
 
+def matrix(weight: Any) -> Tensor:
+    """Return ``weight`` as a single finite matrix [out, in]; errors for anything else."""
+    found = tensors(weight, name="weight")
+    if len(found) > 1:
+        raise ValueError(
+            "weight must be a single matrix [out, in], such as model[0].weight; "
+            f"got {len(found)} weights ({type(weight).__name__})"
+        )
+    if found[0].ndim != 2:
+        raise ValueError(f"weight must be a matrix [out, in]; got shape {tuple(found[0].shape)}")
+    return found[0]
+
+
+def magnitudes(weight: Tensor) -> Tensor:
+    """Return the magnitudes to rank by, of integers as float64: -128 has no magnitude in int8."""
+    return (weight if weight.is_floating_point() else weight.double()).abs()
+
+
 def check_masks(masks: Sequence[Any], weights: Sequence[Tensor], name: str = "masks") -> list[Tensor]:
     """Return ``masks`` as bool tensors beside their weights; errors unless one fits each weight."""
     given = [masks] if isinstance(masks, Tensor) or hasattr(masks, "dtype") else list(masks)

@@ -22,7 +22,16 @@ from coursekit._pruning_many import prune_many as prune_many
 from coursekit._pruning_many import structured_many as structured_many
 from coursekit._pruning_sparse import csr_bytes as csr_bytes
 from coursekit._pruning_sparse import to_csr as to_csr
-from coursekit._pruning_weights import check_masks, copied, of_layers, smallest, tensors, weighted
+from coursekit._pruning_weights import (
+    check_masks,
+    copied,
+    magnitudes,
+    matrix,
+    of_layers,
+    smallest,
+    tensors,
+    weighted,
+)
 
 # Of every four neighbours two stay. Source: Mishra et al. 2021, Accelerating Sparse Deep Neural Networks.
 KEPT, OF = 2, 4
@@ -42,9 +51,9 @@ def masks(
     share = _arguments.real("sparsity", sparsity, 0, 1)
     found = tensors(weights)
     chosen = of_layers(layers, len(found))
-    magnitudes = [found[number].abs() for number in chosen]
     made = [torch.ones_like(weight, dtype=torch.bool) for weight in found]
-    for number, mask in zip(chosen, smallest(magnitudes, share, scope), strict=True):
+    gone = smallest([magnitudes(found[number]) for number in chosen], share, scope)
+    for number, mask in zip(chosen, gone, strict=True):
         made[number] = ~mask
     return tuple(made)
 
@@ -56,17 +65,15 @@ def two_four(weight: Any) -> Tensor:
     work. Errors: ValueError if the row's length is no multiple of 4, TypeError or ValueError for what is no
     finite matrix.
     """
-    (matrix,) = tensors(weight, name="weight")
-    if matrix.ndim != 2:
-        raise ValueError(f"weight must be a matrix [out, in]; got shape {tuple(matrix.shape)}")
-    if matrix.shape[1] % OF:
+    dense = matrix(weight)
+    shape = tuple(dense.shape)
+    if shape[1] % OF:
         raise ValueError(
-            f"weight must have rows whose length is a multiple of {OF}; got {matrix.shape[1]} in shape "
-            f"{tuple(matrix.shape)}"
+            f"weight must have rows whose length is a multiple of {OF}; got {shape[1]} in shape {shape}"
         )
-    fours = matrix.abs().reshape(-1, OF)
+    fours = magnitudes(dense).reshape(-1, OF)
     kept = fours.argsort(dim=1, stable=True)[:, OF - KEPT :]
-    return torch.zeros_like(fours, dtype=torch.bool).scatter_(1, kept, True).reshape(matrix.shape)
+    return torch.zeros_like(fours, dtype=torch.bool).scatter_(1, kept, True).reshape(shape)
 
 
 def sparsity(weights: Any) -> float:

@@ -12,6 +12,7 @@ from torch.nn import functional
 from torch.nn.utils import prune
 
 from coursekit import dynamic, models, pruning, runtime
+from coursekit.models import Ensemble
 
 WIDTHS = (8, 12, 6, 3)
 
@@ -115,6 +116,40 @@ def test_masks_take_lists_arrays_tensors_and_any_weighted_layer():
         assert torch.equal(pruning.masks([np.array(rows), rows], 0.5)[1], expected)
     convolutions = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(8, 2))
     assert [tuple(mask.shape) for mask in pruning.masks(convolutions, 0.5)] == [(2, 1, 3, 3), (2, 8)]
+
+
+INTEGERS = [torch.uint8, torch.int8, torch.int16, torch.int32]
+
+
+def integers(seed, shape, dtype):
+    """Return whole numbers, the least and the largest of their type among them, as tensor and for Python."""
+    kind = torch.iinfo(dtype)
+    drawn = np.random.default_rng(seed).choice([kind.min, kind.max, 0, 1, 2, 3], shape)
+    return torch.from_numpy(drawn).to(dtype), drawn.tolist()
+
+
+@given(st.integers(0, 10**6), st.integers(1, 9), st.integers(1, 9), shares, st.sampled_from(INTEGERS))
+@settings(deadline=None)
+def test_whole_numbers_are_ranked_by_their_true_magnitudes(seed, rows, columns, share, dtype):
+    weight, numbers = integers(seed, (rows, columns), dtype)
+    flat = [abs(number) for row in numbers for number in row]
+    order = sorted(range(len(flat)), key=flat.__getitem__)
+    expected = torch.ones(len(flat), dtype=torch.bool)
+    expected[order[: round(share * len(flat))]] = False
+    assert torch.equal(pruning.masks(weight, share)[0].flatten(), expected)
+    many = Ensemble((torch.stack([weight, weight]),), (torch.zeros(2, rows),))
+    assert torch.equal(pruning.masks_many(many, share)[0][1].flatten(), expected)
+
+
+@given(st.integers(0, 10**6), st.integers(1, 6), st.integers(1, 6), st.sampled_from(INTEGERS))
+@settings(deadline=None)
+def test_two_of_four_whole_numbers_stay_by_their_true_magnitudes(seed, rows, fours, dtype):
+    weight, numbers = integers(seed, (rows, 4 * fours), dtype)
+    for row, stays in zip(numbers, pruning.two_four(weight).tolist(), strict=True):
+        for start in range(0, len(row), 4):
+            four = [abs(number) for number in row[start : start + 4]]
+            kept = sorted(range(4), key=four.__getitem__)[2:]
+            assert stays[start : start + 4] == [number in kept for number in range(4)]
 
 
 def test_only_the_chosen_layers_are_pruned():
@@ -486,6 +521,15 @@ GOOD_MASKS = pruning.masks(GOOD, 0.5)
         (lambda: pruning.apply(broken(), GOOD_MASKS), ValueError, "finite"),
         (lambda: pruning.two_four(torch.ones(4)), ValueError, r"matrix \[out, in\]"),
         (lambda: pruning.two_four([[1, 2, 3, float("inf")]]), ValueError, "weight must be finite"),
+        (
+            lambda: pruning.two_four(GOOD),
+            ValueError,
+            r"single matrix \[out, in\].*got 3 weights \(Sequential",
+        ),
+        (lambda: pruning.two_four([np.ones(4)] * 5), ValueError, r"single matrix .*got 5 weights \(list"),
+        (lambda: pruning.csr_bytes(GOOD), ValueError, r"single matrix .*got 3 weights \(Sequential"),
+        (lambda: pruning.csr_bytes([np.ones(4)] * 5), ValueError, r"single matrix .*got 5 weights \(list"),
+        (lambda: pruning.to_csr([ONE, ONE]), ValueError, r"single matrix .*got 2 weights \(list"),
         (lambda: pruning.structured(GOOD, 2), ValueError, "share must be from 0 to 1"),
         (lambda: pruning.structured(GOOD, [0.5]), ValueError, "share must hold 2 numbers.*got 1"),
         (lambda: pruning.structured(GOOD, [0.5, 7]), ValueError, r"share\[1\]"),
