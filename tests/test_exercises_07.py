@@ -1,4 +1,5 @@
 import copy
+import math
 import re
 import types
 import warnings
@@ -13,7 +14,7 @@ from torch.nn.utils import prune
 
 from coursekit import data, exercises, models, pruning, timing
 from coursekit.exercises import notebook_07
-from coursekit.exercises.verdict import NOT_TRIED, RIGHT, WRONG
+from coursekit.exercises.verdict import NOT_TRIED, RIGHT, WRONG, Stop
 
 MASTER = Path(__file__).resolve().parents[1] / "notebooks/source/07-pruning-basics.py"
 
@@ -89,6 +90,14 @@ def ranked_threshold(weights, sparsity):
     return np.where(np.abs(weights) <= np.sort(np.abs(weights), axis=None)[count - 1], 0, weights)
 
 
+def percentile_and_what_lies_on_it(weights, sparsity):
+    return np.where(np.abs(weights) <= np.percentile(np.abs(weights), 100 * sparsity), 0, weights)
+
+
+def above_the_quantile(weights, sparsity):
+    return weights * (np.abs(weights) > np.quantile(np.abs(weights), sparsity))
+
+
 def per_row(weights, sparsity):
     rows = weights.reshape(-1, weights.shape[-1])
     return np.stack([ranked(row, sparsity) for row in rows]).reshape(weights.shape)
@@ -105,6 +114,16 @@ def density(rows, columns, number_bytes, index_bytes):
 def off(change):
     """Return the right density changed by ``change(rows, columns, number, index)``."""
     return lambda rows, columns, number, index: change(rows, columns, number, index)
+
+
+def whole(rounding):
+    return lambda r, c, n, i: rounding(density(r, c, n, i) * r * c) / (r * c)
+
+
+def counted_up(rows, columns, number_bytes, index_bytes):
+    dense, starts = rows * columns * number_bytes, (rows + 1) * index_bytes
+    stored = next(k for k in range(rows * columns) if k * (number_bytes + index_bytes) + starts >= dense)
+    return stored / (rows * columns)
 
 
 # Fold
@@ -182,6 +201,10 @@ def test_right_answers_are_accepted_in_every_form(id, answer):
         ("07-prune", by_rank(smallest_first, lambda s, n: int(s * n)), "cut the fraction off"),
         ("07-prune", by_rank(smallest_first, lambda s, n: n - round(s * n)), "That many should stay"),
         ("07-prune", by_rank(smallest_first, lambda s, n: round(s * n) + 1), "Take the first"),
+        ("07-prune", by_rank(smallest_first, lambda s, n: math.ceil(s * n - 1e-6)), "`round` makes 4 of 4.5"),
+        ("07-prune", by_rank(smallest_first, lambda s, n: int(s * n + 0.5)), "`round` makes 4 of 4.5"),
+        ("07-prune", percentile_and_what_lies_on_it, "`<=` takes one more"),
+        ("07-prune", above_the_quantile, "`<=` takes one more"),
         ("07-prune", per_row, "Rank all weights"),
         ("07-prune", in_place, "changed the matrix that it was given"),
         ("07-prune", in_place_with_torch, "changed the matrix that it was given"),
@@ -212,6 +235,10 @@ def test_right_answers_are_accepted_in_every_form(id, answer):
         ("07-break-even", off(lambda r, c, n, i: density(r, c, n, i) * r * c), "how many values"),
         ("07-break-even", off(lambda r, c, n, i: density(r, c, 4, i)), "`number_bytes`"),
         ("07-break-even", off(lambda r, c, n, i: density(r, c, n, 4)), "`index_bytes`"),
+        ("07-break-even", whole(round), "you rounded"),
+        ("07-break-even", whole(math.floor), "you rounded"),
+        ("07-break-even", whole(math.ceil), "you rounded"),
+        ("07-break-even", counted_up, "you rounded"),
         ("07-break-even", off(lambda *case: 0.3), "set them equal"),
         ("07-break-even", off(lambda *case: "half"), "a number"),
         ("07-fold", second_bias(lambda w2, b1, b2, k: b2), "still output"),
@@ -247,6 +274,15 @@ def test_typical_mistakes_are_explained(id, answer, says):
     verdict = exercises.check(id, answer)
     assert verdict.outcome == WRONG
     assert says in str(verdict), str(verdict)
+
+
+@pytest.mark.parametrize(("weights", "sparsity"), notebook_07._matrices())
+def test_whoever_is_one_off_is_not_told_to_keep_what_should_go(weights, sparsity):
+    asked = round(sparsity * weights.size)
+    for zeros in (asked - 1, asked + 1):
+        with pytest.raises(Stop) as stopped:
+            notebook_07._check_count(zeros, weights, sparsity)
+        assert "should stay" not in str(stopped.value.verdict)
 
 
 def blank(weights, sparsity): ...

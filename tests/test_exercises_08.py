@@ -1,4 +1,5 @@
 import re
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -6,11 +7,12 @@ import pytest
 import torch
 from torch.nn import functional
 
-from coursekit import accuracy, data, distillation, exercises, models
+from coursekit import accuracy, data, distillation, exercises, models, pruning, quantization
 from coursekit.exercises import notebook_08
 from coursekit.exercises.verdict import NOT_TRIED, RIGHT, WRONG
 
-MASTER = Path(__file__).resolve().parents[1] / "notebooks/source/08-distillation-basics.py"
+ROOT = Path(__file__).resolve().parents[1]
+MASTER = ROOT / "notebooks/source/08-distillation-basics.py"
 
 
 # Temperature
@@ -416,3 +418,48 @@ def test_the_notebook_smooths_as_the_package_does():
     labels = np.array([7, 0, 3, 3, 9])
     expected = distillation.label_smoothing(labels, 0.1).exp().numpy()
     assert np.allclose(found(labels, 0.1), expected)
+
+
+def why(id):
+    """Return the reason that the card of a claim of this notebook gives."""
+    texts = tomllib.loads((ROOT / "coursekit/texts/claims-08.toml").read_text(encoding="utf-8"))
+    return next(claim["why"] for claim in texts["claim"] if claim["id"] == id)
+
+
+def test_in_the_heat_the_gradient_is_the_difference_of_centred_logits_as_the_card_says():
+    rng = np.random.default_rng(4)
+    student, teacher = rng.normal(0, 1, (50, 10)), rng.normal(2, 3, (50, 10))  # with means of their own
+    sizes = distillation.gradient_sizes(torch.from_numpy(student), torch.from_numpy(teacher), (4096.0,))
+    centred = [logits - logits.mean(1, keepdims=True) for logits in (student, teacher)]
+    with_means, without = (
+        np.linalg.norm(s - t, axis=1).mean() / 10 for s, t in ((student, teacher), centred)
+    )
+    assert sizes.scaled[0] == pytest.approx(without, rel=0.01)
+    assert sizes.scaled[0] != pytest.approx(with_means, rel=0.05)
+    assert "mean taken off first" in why("08-t-squared")
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_at_three_bits_a_row_loses_its_small_weights_together_the_finest_steps_first(seed):
+    quantize, lost_ones = defined(
+        "prune", "quantize", "lost_ones", pruning=pruning, quantization=quantization
+    )[1:]
+    rounded = quantize(models.start_many((64, 16, 10), range(5 * seed, 5 * seed + 5)), 3)
+    pruned = pruning.prune_many(rounded, 0.5)
+    shares, steps = [], []
+    for before, after in zip(rounded.weights, pruned.weights, strict=True):
+        for row, left in zip(before.flatten(0, 1).numpy(), after.flatten(0, 1).numpy(), strict=True):
+            ones = np.isclose(abs(row), abs(row).max() / 3)
+            shares.append(1 - np.count_nonzero(left[ones]) / ones.sum())
+            steps.append(abs(row).max() / 3)
+    found = lost_ones(rounded).numpy()
+    assert np.allclose(found, shares)
+    network = np.r_[np.repeat(range(5), 16), np.repeat(range(5), 10)]
+    steps, shares = np.array(steps), np.array(shares)
+    for mine in (network == number for number in range(5)):
+        lost, kept = (steps[mine & (shares == end)] for end in (1, 0))
+        assert sum(mine & (shares > 0) & (shares < 1)) <= 1  # the row in which the ranking ends
+        assert lost.size
+        assert kept.size
+        assert lost.max() <= kept.min()
+    assert "all or none" in why("08-order-few-bits")

@@ -1,11 +1,14 @@
+import math
 from itertools import permutations
+from pathlib import Path
 
 import pytest
 
-from coursekit import exercises
+from coursekit import accuracy, exercises
 from coursekit.exercises.notebook_dashboard import CASES, CHECKERS, STEPS
 from coursekit.exercises.verdict import NOT_TRIED, RIGHT, WRONG
 
+MASTER = Path(__file__).resolve().parents[1] / "notebooks/source/dashboard.py"
 INT8 = [order for order in permutations(STEPS) if order.index("quantize") > order.index("distil")]
 
 
@@ -127,3 +130,14 @@ def test_wrong_orders_are_told_apart(answer, says):
 def test_blanks_are_not_tried(id):
     assert verdict(id, ...)[0] == verdict(id, None)[0] == NOT_TRIED
     assert exercises.check("dashboard-orders", [["distil", "prune", "quantize"], ...]).outcome == NOT_TRIED
+
+
+@pytest.mark.parametrize("differing", range(1, 26))
+def test_the_exact_test_finds_nothing_where_nothing_is_at_least_as_often_as_the_prose_says(differing):
+    labels, wrongly = [1] * differing, 0
+    for a_right in range(differing + 1):  # how often the first is right of the answers that differ
+        a = [1] * a_right + [0] * (differing - a_right)
+        found = accuracy.mcnemar(a, [1 - answer for answer in a], labels).verdict
+        wrongly += math.comb(differing, a_right) * (found != "same")
+    assert wrongly / 2**differing < 0.05 if differing > 5 else wrongly == 0
+    assert "in at most about one table of four (1 − 0.95⁶ = 0.26" in MASTER.read_text(encoding="utf-8")

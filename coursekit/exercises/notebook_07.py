@@ -21,6 +21,8 @@ MANY_ZEROS = 0.1  # a share of the parameters that no training makes exactly zer
 CLASSES = 10
 CLOSE = 1e-6
 ROUNDING = 1e-4  # of an output: float32 sums in another order
+# Rows, columns, bytes of a number, of an index. The first tells rounding from a start that is missing.
+CASES = ((64, 4096, 1, 8), (1024, 512, 4, 4), (300, 200, 1, 4), (100, 30, 4, 2))
 
 
 def magnitude_prune(answer: Any) -> Verdict:
@@ -43,13 +45,15 @@ def magnitude_prune(answer: Any) -> Verdict:
 
 def break_even(answer: Any) -> Verdict:
     """A function of rows, columns, number_bytes and index_bytes that returns the density."""
-    for case in ((1024, 512, 4, 4), (300, 200, 1, 4), (64, 4096, 1, 8), (100, 30, 4, 2)):
+    for case in CASES:
         found, expected = as_number(call(answer, *case), "the density"), _density(*case)
         if math.isclose(found, expected, rel_tol=CLOSE):
             continue
         for value, message, hint in _density_mistakes(*case):
             if math.isclose(found, value, rel_tol=CLOSE):
                 return wrong(message, hint)
+        if abs(found - expected) * case[0] * case[1] < 1:
+            return wrong("Close: you rounded.", "The exact share need not be a whole number of values.")
         return wrong(
             f"For {case} your density is {found:.6g}; CSR breaks even at {expected:.6g}.",
             "Write down the bytes of both, with a letter for how many values are stored, and set them equal.",
@@ -152,7 +156,9 @@ def _check_count(zeros: int, weights: Array, sparsity: float) -> None:
     message = f"At sparsity {sparsity:g} {zeros} of {size} weights are zero instead of {asked}."
     if len(np.unique(np.abs(weights))) < size:
         hint = "Some magnitudes are equal here, and a threshold takes all of them or none. Rank instead."
-    elif zeros == size - asked:
+    elif zeros == asked + 1 and asked < sparsity * size:
+        hint = f"`round` makes {asked} of {sparsity * size:g}; a threshold with `<=` takes one more."
+    elif zeros == size - asked and abs(zeros - asked) > 1:
         hint = "That many should stay. Sparsity is the share that goes."
     elif zeros == int(sparsity * size):
         hint = "You cut the fraction off; `round` goes to the nearest."

@@ -702,7 +702,8 @@ claims.show("07-folded", measured=difference)
 
 # %% [markdown]
 # Rows are coarser than single weights: with a weak neuron its few strong weights go, too. What does that cost, if you prune
-# the same share of the hidden layer both ways, without training on?
+# the same share of the hidden layer both ways, without training on? (The panel's line for weights prunes both layers, so at
+# high shares it falls below the one for neurons; here only the hidden layer is pruned.)
 
 # %% tags=["nbval-ignore-output"]
 coarser = {}

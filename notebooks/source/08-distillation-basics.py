@@ -750,6 +750,27 @@ claims.show(
     "08-order-few-bits", measured=difference(ended["prune, quantize", 3], ended["quantize, prune", 3])
 )
 
+# %% [markdown]
+# Look for the cause. Each row of weights has a step of its own. Take the weights that were rounded to plus or minus one
+# step: in how many rows does pruning then take all of them, in how many none?
+
+
+# %%
+def lost_ones(rounded):
+    """Return for each row of all networks which share of its weights at plus or minus one step gets pruned."""
+    shares = []
+    for weight, left in zip(rounded.weights, prune(rounded, 3).weights, strict=True):
+        step = weight.abs().amax(-1, keepdim=True) / 3  # seven levels: the largest weight is three steps
+        ones = (weight / step).round().abs() == 1
+        shares.append(((left == 0) & ones).sum(-1) / ones.sum(-1))
+    return torch.cat([share.flatten() for share in shares])
+
+
+# %% tags=["nbval-ignore-output"]
+share = lost_ones(quantize(with_teacher, 3))
+some = ((share > 0) & (share < 1)).sum()
+print(f"rows that lose all of them: {(share == 1).sum()}, none: {(share == 0).sum()}, some: {some}")
+
 # %% tags=["nbval-ignore-output"]
 claims.show(
     "08-train-on", measured=difference(ended["prune, train on, quantize", 8], ended["prune, quantize", 8])
@@ -758,8 +779,9 @@ claims.show(
 # %% [markdown]
 # Pruning takes the smallest weights and leaves the largest, which set the scale. At 8 bits, rounding hardly changes which
 # weights are the smallest, so the two steps barely notice each other. At 3 bits only seven levels are left. Most weights
-# are rounded to one of three of them, and pruning has to choose among equals. And at any number of bits, leave room
-# for training *after* the step that does the damage. The dashboard measures every order of distil, prune and quantize.
+# are rounded to one of three of them, and pruning takes a row's small weights all together or not at all: the rows with
+# the finest steps pay for all others. And at any number of bits, leave room for training *after* the step that does the
+# damage. The dashboard measures every order of distil, prune and quantize.
 #
 # ## Quiz
 

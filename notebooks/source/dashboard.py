@@ -140,8 +140,9 @@ sitting
 # %% [markdown]
 # Read it from left to right. The quartiles hold the middle half of the times. The speed-up has a 95 % interval. In the last
 # column, "same" means that the 360 pictures showed no difference, not that there is none: six tests at 5 % find a
-# difference where there is none in about one table of four (1 − 0.95⁶ = 0.26, if the tests were independent). Everything
-# ran on the CPU, on a GPU machine as well: the INT8 of PyTorch knows nothing else.
+# difference where there is none in at most about one table of four (1 − 0.95⁶ = 0.26, if the tests were independent); this
+# exact test, where few answers differ, does so much more rarely. Everything ran on the CPU, on a GPU machine as well: the
+# INT8 of PyTorch knows nothing else.
 #
 # Now the lecture's sentences. Quantization, it says, costs about 0 % accuracy:
 
@@ -376,7 +377,8 @@ scoreboard.table()
 # - **Ollama** is a friendly shell around such an engine: it fetches models and serves them on your own machine.
 # - **vLLM** serves a language model to many users: it batches requests as they come (notebook 04) and keeps the KV cache
 #   (notebook 02) in pages.
-# - **SGLang** does so, too, and shares the cache of common beginnings, such as a system prompt.
+# - **SGLang** does so, too; it is where sharing the cache of common beginnings, such as a system prompt, was made the main
+#   idea (vLLM has it now as well).
 # - **Unsloth** is for fine-tuning: hand-written GPU kernels for training small additions (LoRA) to a quantized model.
 # - **TensorRT** compiles a network for one kind of NVIDIA GPU: it fuses operators (notebook 06) and picks the formats. Its plan
 #   usually runs on that kind only.
