@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.patches import Rectangle
 from numpy.typing import ArrayLike, NDArray
 
-from coursekit import _display
+from coursekit import _arguments, _display
 from coursekit.plots import style
 from coursekit.plots.comparison import describe
 from coursekit.plots.profiles import run_times, time_unit
@@ -35,12 +35,13 @@ def noise(seconds: ArrayLike | None = None, measure: Measure | None = None, runs
     Without ``seconds`` it times a small piece of Python. ``measure(progress)`` returns new runs, behind a
     button; it calls ``progress`` with the part done (0 to 1). Controls: how many runs count, the tolerance in
     per cent, and the order (0: as measured; others: shuffled). Errors: ValueError for fewer than ten runs, or
-    a time that is not above zero.
+    a time that is not above zero; TypeError or ValueError for ``runs`` that is no whole number from 1 on.
     """
     times = run_times("seconds", _own_runs() if seconds is None else seconds, FEWEST)
+    count = min(_arguments.integer("runs", runs, 1), len(times))
     view = NoiseView(times)
     controls = {
-        "runs": ipywidgets.IntSlider(min(runs, len(times)), min=1, max=len(times), description="runs"),
+        "runs": ipywidgets.IntSlider(count, min=1, max=len(times), description="runs"),
         "tolerance": ipywidgets.SelectionSlider(options=TOLERANCES, value=5, description="± per cent"),
         "order": ipywidgets.IntSlider(0, min=0, max=ORDERS, description="order"),
     }

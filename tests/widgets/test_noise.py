@@ -220,6 +220,15 @@ def test_bad_input_is_named(seconds, error, says):
         noise(seconds)
 
 
+@pytest.mark.parametrize(
+    ("runs", "error"),
+    [("a", TypeError), (2.5, TypeError), (True, TypeError), (0, ValueError), (-5, ValueError)],
+)
+def test_a_number_of_runs_that_is_none_is_named(runs, error):
+    with pytest.raises(error, match="runs must be .*got"):
+        noise(some_runs(), runs=runs)
+
+
 def test_equal_runs_can_be_drawn():
     panel = noise([2e-3] * 20)
     assert panel.values["settled"] == 1
