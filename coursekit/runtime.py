@@ -138,7 +138,7 @@ def device(choice: str | None = None) -> "torch.device":
     """
     torch = _imports.whole("torch")
 
-    name = "choice" if choice is not None else "COURSEKIT_DEVICE"
+    name = "device" if choice is not None else "COURSEKIT_DEVICE"
     wanted = _arguments.choice(name, choice or os.environ.get("COURSEKIT_DEVICE") or "auto", DEVICES)
     if wanted == "cuda" and not torch.cuda.is_available():
         raise RuntimeError(

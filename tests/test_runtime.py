@@ -48,6 +48,13 @@ def test_unknown_device_names_are_refused(monkeypatch, value):
         runtime.device()
 
 
+def test_a_device_that_was_passed_is_called_device(no_cuda):
+    with pytest.raises(ValueError, match="^device must be one of auto, cpu, cuda; got 'gpu'"):
+        runtime.device("gpu")
+    with pytest.raises(RuntimeError, match="^device asks for 'cuda'"):
+        runtime.device("cuda")
+
+
 def test_threads_are_restored_also_after_an_error():
     before = torch.get_num_threads()
     seen = []
