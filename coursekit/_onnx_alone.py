@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coursekit import _arguments, _display
+from coursekit._onnx_export import fitting
 from coursekit._onnx_file import read, real_inputs
 from coursekit._onnx_quiet import need
 from coursekit._onnx_run import feeds, input_of
@@ -151,15 +152,16 @@ def run_without_torch(path: Any, x: Any, *, timeout: float = TIMEOUT) -> Alone:
 def run_with_torch(model: "nn.Module", x: Any, *, timeout: float = TIMEOUT) -> Alone:
     """Run a PyTorch model once in a fresh Python, from a file that holds all of it: what ONNX compares with.
 
-    ``x``: an array, or a tuple of arrays for several inputs. One thread, on the CPU. Errors: TypeError unless
-    a module; ValueError where it cannot be pickled; else as ``run_without_torch``.
+    ``x``: an array, or a tuple of arrays for several inputs, in the types that ``export`` gives its example.
+    One thread, on the CPU. Errors: TypeError unless a module; ValueError where it cannot be pickled or its
+    parameters are of a type that ``export`` refuses; else as ``run_without_torch``.
     """
     import torch
 
     if not isinstance(model, torch.nn.Module):
         raise TypeError(f"model must be an nn.Module; got {type(model).__name__}")
     values = x if isinstance(x, tuple) else (x,)
-    arrays = [_arguments.array("x", value, _type_of(value)) for value in values]
+    arrays = [fitting("x", value, model) for value in values]
     with tempfile.TemporaryDirectory(prefix="coursekit-") as folder:
         path = Path(folder) / "model.pt"
         try:
@@ -167,11 +169,6 @@ def run_with_torch(model: "nn.Module", x: Any, *, timeout: float = TIMEOUT) -> A
         except (pickle.PicklingError, AttributeError, TypeError) as error:
             raise ValueError(f"{type(model).__name__} cannot be saved as a whole: {error}") from error
         return _answer(WITH_TORCH, path, Path(folder), arrays, timeout)
-
-
-def _type_of(value: Any) -> type:
-    dtype = np.asarray(_arguments.to_numpy(value)).dtype
-    return dtype.type if dtype.kind in "iu" else np.float32
 
 
 def _answer(code: str, path: Path, folder: Path, arrays: list[NDArray[Any]], timeout: float) -> Alone:

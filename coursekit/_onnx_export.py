@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from coursekit import _arguments
 from coursekit._onnx_file import OnnxFile, describe, replacing, save, target_path
@@ -18,14 +19,17 @@ if TYPE_CHECKING:
 OPSET = 18
 OPSETS_SKLEARN = {"": OPSET, "ai.onnx.ml": 3}
 BATCH, OUTPUT = "batch", "output"
+FLOATS = ("float16", "float32", "float64")  # that PyTorch, ONNX Runtime and numpy all have
 
 
 def export(model: "nn.Module", path: Any, example: Any, *, dynamic_batch: bool = True) -> OnnxFile:
     """Write ``model`` in eval mode as one ONNX file, which replaces ``path`` in one step, and describe it.
 
-    ``example``: a batch of at least 2 inputs, or a tuple of such batches where the model takes several.
+    ``example``: a batch of at least 2 inputs, or a tuple of such batches where the model takes several;
+    fractions become numbers of the type that the model's parameters have, float16, float32 or float64.
     With ``dynamic_batch`` the file takes any batch, else batches of the example's size only.
-    Errors: TypeError or ValueError for what cannot be exported, with PyTorch's reason.
+    Errors: TypeError or ValueError for what cannot be exported, with PyTorch's reason, and for parameters of
+    another floating type or of several.
     """
     import torch
 
@@ -49,18 +53,15 @@ def export(model: "nn.Module", path: Any, example: Any, *, dynamic_batch: bool =
     return describe(target)
 
 
-def export_sklearn(estimator: Any, path: Any, features: int, *, probabilities: bool = True) -> OnnxFile:
+def export_sklearn(estimator: Any, path: Any, features: int) -> OnnxFile:
     """Write a fitted scikit-learn estimator as one ONNX file for float32 rows of ``features`` numbers.
 
-    A classifier's file answers with labels and, unless switched off, with probabilities [n, classes] as an
-    array: skl2onnx's ZipMap, which would make a list of dicts of them, is off.
+    A classifier's file answers with labels and with probabilities [n, classes] as an array (LinearSVC and
+    others that have none: with scores). skl2onnx's ZipMap, which would make a list of dicts, is off.
     Errors: TypeError for no estimator; ValueError where it is not fitted or skl2onnx does not know its kind.
     """
-    skl2onnx = need("skl2onnx")
-    from skl2onnx.common.data_types import FloatTensorType
-    from skl2onnx.common.exceptions import MissingConverter, MissingShapeCalculator
-    from sklearn.base import BaseEstimator, is_classifier
-    from sklearn.exceptions import NotFittedError
+    need("skl2onnx")
+    from sklearn.base import BaseEstimator
 
     if not isinstance(estimator, BaseEstimator):
         raise TypeError(f"estimator must be a fitted scikit-learn estimator; got {type(estimator).__name__}")
@@ -69,23 +70,20 @@ def export_sklearn(estimator: Any, path: Any, features: int, *, probabilities: b
     expected = getattr(estimator, "n_features_in_", count)
     if count != expected:
         raise ValueError(f"features must be {expected}, as the estimator was fitted with; got {count}")
-    options = {id(estimator): {"zipmap": False}} if is_classifier(estimator) else None
-    try:
-        with quiet():
-            proto = skl2onnx.to_onnx(
-                estimator,
-                initial_types=[("x", FloatTensorType([None, count]))],
-                options=options,
-                target_opset=OPSETS_SKLEARN,
-            )
-    except (MissingConverter, MissingShapeCalculator, NotFittedError, AttributeError, RuntimeError) as error:
-        raise ValueError(
-            f"{type(estimator).__name__} cannot be exported: {_reason(error)} "
-            "Is it fitted, and is it one of scikit-learn's own?"
-        ) from error
+    proto = _by_skl2onnx(estimator, count)
     _name_rows(proto)
     save(proto, target)
     return describe(target)
+
+
+def fitting(name: str, value: Any, model: "nn.Module") -> NDArray[Any]:
+    """Return ``value`` as an array that the model takes: whole numbers as they come, others in its own type.
+
+    Errors: TypeError or ValueError for what is no array of finite numbers, and for parameters that are not
+    all of one of the types in FLOATS.
+    """
+    floats, given = _float_type(model), np.asarray(_arguments.to_numpy(value)).dtype
+    return _arguments.array(name, value, given.type if given.kind in "iu" else floats)
 
 
 def tidy(model: "onnx.ModelProto") -> None:
@@ -114,11 +112,7 @@ def _inputs(model: "nn.Module", example: Any, dynamic_batch: bool) -> tuple[Any,
     given = example if isinstance(example, tuple) else (example,)
     if not given:
         raise ValueError("example is an empty tuple: give a batch of inputs")
-    tensors = []
-    for value in given:
-        array = np.asarray(_arguments.to_numpy(value))
-        dtype = array.dtype.type if array.dtype.kind in "iu" else np.float32
-        tensors.append(torch.from_numpy(_arguments.array("example", value, dtype).copy()).to(place))
+    tensors = [torch.from_numpy(fitting("example", value, model).copy()).to(place) for value in given]
     least = 2 if dynamic_batch else 1
     for tensor in tensors:
         if tensor.ndim < 1 or len(tensor) < least:
@@ -130,6 +124,66 @@ def _inputs(model: "nn.Module", example: Any, dynamic_batch: bool) -> tuple[Any,
             batches = ", ".join(str(len(each)) for each in tensors)
             raise ValueError(f"all inputs of example must be of one batch; got batches of {batches}")
     return tuple(tensors)
+
+
+def _float_type(model: "nn.Module") -> type[np.floating]:
+    """Return the one type of the model's floating parameters; float32 for a model without any.
+
+    PyTorch's exporter joins other types to them without a word, and no runtime takes such a file.
+    """
+    types = {part.dtype for part in model.parameters() if part.dtype.is_floating_point}
+    found = sorted(str(each).removeprefix("torch.") for each in types) or ["float32"]
+    if len(found) > 1 or found[0] not in FLOATS:
+        raise ValueError(
+            f"model must have parameters of one type, {', '.join(FLOATS[:-1])} or {FLOATS[-1]}; "
+            f"got {' and '.join(found)}: use model.float()"
+        )
+    return np.dtype(found[0]).type
+
+
+def _by_skl2onnx(estimator: Any, features: int) -> "onnx.ModelProto":
+    skl2onnx = need("skl2onnx")
+    from skl2onnx.common.data_types import FloatTensorType
+    from skl2onnx.common.exceptions import MissingConverter, MissingShapeCalculator
+    from sklearn.base import is_classifier
+    from sklearn.exceptions import NotFittedError
+
+    own = MissingConverter, MissingShapeCalculator, NotFittedError
+    try:
+        with quiet():
+            return skl2onnx.to_onnx(
+                estimator,
+                initial_types=[("x", FloatTensorType([None, features]))],
+                options=_zipmap_off(estimator) if is_classifier(estimator) else None,
+                target_opset=OPSETS_SKLEARN,
+            )
+    except (*own, AttributeError, NameError, RuntimeError) as error:
+        raise ValueError(
+            f"{type(estimator).__name__} cannot be exported: {_reason(error)} "
+            "Is it fitted, and is it one of scikit-learn's own?"
+        ) from error
+
+
+def _zipmap_off(classifier: Any) -> dict[int, dict[str, bool]]:
+    """Return skl2onnx's options that switch ZipMap off.
+
+    LinearSVC alone has none, and refuses the very option. It must then be named, with nothing to set: else a
+    pipeline around it hands its own options on.
+    """
+    from sklearn.svm import LinearSVC
+
+    chain = [classifier]
+    while (inner := _answering(chain[-1])) is not None:
+        chain.append(inner)
+    if isinstance(chain[-1], LinearSVC):
+        return {id(each): {} for each in chain}
+    return {id(classifier): {"zipmap": False}}
+
+
+def _answering(estimator: Any) -> Any:
+    """Return the estimator inside this one that answers in its place: a pipeline's last, a search's best."""
+    steps = getattr(estimator, "steps", None)
+    return steps[-1][1] if steps else getattr(estimator, "best_estimator_", None)
 
 
 def _by_torch(model: "nn.Module", inputs: tuple[Any, ...], path: Path, dynamic_batch: bool) -> None:

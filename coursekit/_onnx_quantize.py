@@ -1,5 +1,6 @@
 """INT8 by ONNX Runtime's quantizer: dynamic, and static with calibration batches."""
 
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,14 +9,16 @@ import numpy as np
 
 from coursekit import _arguments
 from coursekit._onnx_export import tidy
-from coursekit._onnx_file import OnnxFile, describe, read, real_inputs, replacing, target_path
+from coursekit._onnx_file import OnnxFile, describe, graphs, read, real_inputs, replacing, target_path
 from coursekit._onnx_quiet import need, quiet
 from coursekit._onnx_run import feeds, input_of
 
 if TYPE_CHECKING:
     import onnx
 
-UINT8, INT8 = 2, 3  # TensorProto's numbers for them
+FLOAT16 = 10  # TensorProto's number for it
+# Operators on few bits: QuantizeLinear, DynamicQuantizeMatMul, ConvInteger, QGemm, MatMulNBits and their kin.
+QUANTIZED = re.compile(r"Quantize|Integer|NBits|^Q[A-Z]")
 WEIGHTS = {"int8": "QInt8", "uint8": "QUInt8"}
 CALIBRATION = {"minmax": "MinMax", "entropy": "Entropy", "percentile": "Percentile"}
 # ONNX Runtime's ConvInteger on CPUs knows unsigned weights only.
@@ -30,7 +33,8 @@ def quantize_dynamic(
     ``weights``: "int8" (symmetric) or "uint8" (with a zero point); convolutions always get uint8, because
     ONNX Runtime's CPU kernels know no other. ``per_channel``: a scale for every output. ``reduce_range``: 7
     bits, for CPUs without VNNI, where sums of 8-bit products can overflow.
-    Errors: ValueError for a damaged source or one with nothing to quantize.
+    Errors: ValueError for a source that is damaged, quantized already, of float16, or without anything to
+    quantize.
     """
     kind = WEIGHTS[_arguments.choice("weights", weights, WEIGHTS)]
     model, out = _source(source), target_path("target", target)
@@ -38,7 +42,7 @@ def quantize_dynamic(
     options = {"per_channel": bool(per_channel), "reduce_range": bool(reduce_range)}
 
     def run(path: Path) -> None:
-        dense = [name for name in _kinds(quantization) if name != UNSIGNED_ONLY]
+        dense = [name for name in _kinds() if name != UNSIGNED_ONLY]
         steps = [(dense, kind)]
         if any(node.op_type == UNSIGNED_ONLY for node in model.graph.node):
             steps.append(([UNSIGNED_ONLY], WEIGHTS["uint8"]))
@@ -70,7 +74,7 @@ def quantize_static(
     ``batches``: an iterable of arrays [n, …] (tuples or dicts of arrays for several inputs), or a reader with
     ``get_next()`` that gives dicts and then None, as onnxruntime's CalibrationDataReader. ``method``: how the
     range of the activations is chosen, "minmax", "entropy" or "percentile".
-    Errors: ValueError for a damaged source, no batch, or batches that do not fit or are not finite.
+    Errors: as ``quantize_dynamic``; ValueError for no batch, or batches that do not fit or are not finite.
     """
     given = {"weights": weights, "activations": activations}
     kinds = [WEIGHTS[_arguments.choice(name, value, WEIGHTS)] for name, value in given.items()]
@@ -132,11 +136,23 @@ class _Reader:
 def _source(source: Any) -> "onnx.ModelProto":
     """Return the model in the file, ready to be quantized, with a graph of its own."""
     model = read(source, weights=True)
+    if found := _quantized(model):
+        raise ValueError(
+            f"{source} is quantized already (it holds {found}): start from the file it came from"
+        )
+    if any(tensor.data_type == FLOAT16 and len(tensor.dims) > 1 for tensor in model.graph.initializer):
+        raise ValueError(f"{source} has float16 weights, and only float32 is quantized: export model.float()")
     tidy(model)
     return model
 
 
-def _kinds(quantization: Any) -> list[str]:
+def _quantized(model: "onnx.ModelProto") -> str | None:
+    """Return the model's first operator on few bits, or None."""
+    kinds = (node.op_type for graph in graphs(model.graph) for node in graph.node)
+    return next((kind for kind in kinds if QUANTIZED.search(kind)), None)
+
+
+def _kinds() -> list[str]:
     registry = need("onnxruntime.quantization.registry")
     return list(registry.IntegerOpsRegistry)
 
@@ -151,8 +167,10 @@ def _written(run: Any, source: Path, target: Path) -> OnnxFile:
             raise ValueError(f"{source} cannot be quantized: {error}") from error
         onnx = need("onnx")
         model = onnx.load(str(temporary))
-        if not any(tensor.data_type in (INT8, UINT8) for tensor in model.graph.initializer):
-            raise ValueError(f"{source} has no Linear, MatMul or convolution with weights to quantize")
+        if not _quantized(model):
+            raise ValueError(
+                f"{source} has no Linear, MatMul or convolution with float32 weights to quantize"
+            )
         tidy(model)
         model.graph.ClearField("value_info")
         for node in model.graph.node:

@@ -1,3 +1,4 @@
+import copy
 import inspect
 import logging
 import os
@@ -315,7 +316,35 @@ def test_sklearn_s_labels_and_probabilities(digits, tmp_path):
     assert om.predict(om.load(tmp_path / "w.onnx"), x[:2]).dtype == np.int64
 
 
-def test_bad_estimators_are_refused(tmp_path):
+def test_an_estimator_without_probabilities_answers_with_scores(digits, tmp_path):
+    from sklearn.linear_model import RidgeClassifier
+    from sklearn.model_selection import GridSearchCV
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+    from sklearn.svm import LinearSVC
+
+    x, y = digits.train.x[:300], digits.train.y[:300]
+    search = GridSearchCV(LinearSVC(), {"C": [0.1, 1.0]}, cv=2)
+    for estimator in (
+        LinearSVC(),
+        RidgeClassifier(),
+        search,
+        make_pipeline(StandardScaler(), LinearSVC()),
+        make_pipeline(StandardScaler(), search),
+        make_pipeline(StandardScaler(), make_pipeline(StandardScaler(), LinearSVC())),
+    ):
+        for labels in (y, y > 4):
+            estimator.fit(x, labels)
+            made = om.export_sklearn(estimator, tmp_path / "s.onnx", 64)
+            runner, scores = om.load(made.path), estimator.decision_function(digits.test.x)
+            assert "ZipMap" not in made.operators
+            assert np.array_equal(om.predict(runner, digits.test.x), estimator.predict(digits.test.x))
+            # of two classes, some files score both, and the last column is the one that scikit-learn gives
+            ours = runner(digits.test.x) if scores.ndim == 2 else runner(digits.test.x)[:, -1]
+            assert np.abs(ours - scores).max() <= 1e-4
+
+
+def test_bad_estimators_are_refused(tmp_path, monkeypatch):
     from sklearn.linear_model import LogisticRegression
 
     with pytest.raises(ValueError, match="LogisticRegression cannot be exported: .* Is it fitted"):
@@ -325,7 +354,70 @@ def test_bad_estimators_are_refused(tmp_path):
         om.export_sklearn(fitted, tmp_path / "s.onnx", 5)
     with pytest.raises(TypeError, match="estimator must be a fitted scikit-learn estimator; got int"):
         om.export_sklearn(3, tmp_path / "s.onnx", 4)
+    monkeypatch.setattr(_onnx_export, "_zipmap_off", lambda estimator: {id(estimator): {"zap": True}})
+    with pytest.raises(ValueError, match="LogisticRegression cannot be exported: NameError: Option 'zap'"):
+        om.export_sklearn(fitted, tmp_path / "s.onnx", 4)
     assert not list(tmp_path.iterdir())
+
+
+# Types other than float32
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16])
+def test_a_model_of_another_type_answers_in_its_own(dtype, digits, tmp_path, trained):
+    model, x = copy.deepcopy(trained).to(dtype), torch.from_numpy(digits.test.x)
+    kind, name = torch.finfo(dtype), str(dtype).removeprefix("torch.")
+    # The same weights and inputs in float64; PyTorch's own rounding is the measure of half precision.
+    (expected,) = answers(copy.deepcopy(model).double(), x.to(dtype).double())
+    (theirs,) = answers(model, x.to(dtype))
+    bound = 2 * np.abs(theirs - expected).max() + 16 * kind.eps * np.abs(expected).max()
+
+    def check(ours):
+        assert ours.dtype == np.dtype(name)
+        assert np.abs(ours - expected).max() <= bound
+
+    for given_as in (torch.float64, torch.float32, torch.float16):
+        made = om.export(model, tmp_path / "m.onnx", x[:4].to(given_as))
+        assert made.inputs == (("input", name, ("batch", 64)),)
+        assert made.outputs == (("output", name, ("batch", 10)),)
+        for form in (x, x.to(dtype), x.numpy()):
+            check(om.load(made.path)(form))
+    for alone in (om.run_without_torch(made.path, x), om.run_with_torch(model, x)):
+        check(alone.outputs[0])
+    check(om.run_with_torch(model, x.double()).outputs[0])
+
+
+@pytest.mark.parametrize(
+    ("model", "found"),
+    [
+        (nn.Linear(3, 2).bfloat16(), "bfloat16"),
+        (nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2).double()), "float32 and float64"),
+        (nn.Sequential(nn.Linear(3, 4).half(), nn.Linear(4, 2)), "float16 and float32"),
+    ],
+)
+def test_types_that_no_file_can_hold_together_are_refused(model, found, tmp_path):
+    says = rf"parameters of one type, float16, float32 or float64; got {found}: use model.float\(\)"
+    for call in (lambda x: om.export(model, tmp_path / "m.onnx", x), lambda x: om.run_with_torch(model, x)):
+        with pytest.raises(ValueError, match=says):
+            call(torch.randn(2, 3))
+    assert not list(tmp_path.iterdir())
+    assert om.export(model.float(), tmp_path / "m.onnx", torch.randn(2, 3)).inputs[0][1] == "float32"
+
+
+def test_only_float32_is_quantized(tmp_path):
+    for model, says in (
+        (
+            nn.Linear(3, 2).half(),
+            r"has float16 weights, and only float32 is quantized: export model.float\(\)",
+        ),
+        (nn.Linear(3, 2).double(), "has no Linear, MatMul or convolution with float32 weights"),
+    ):
+        source, target = tmp_path / "m.onnx", tmp_path / "q.onnx"
+        om.export(model, source, torch.randn(2, 3))
+        for call in (om.quantize_dynamic, lambda a, b: om.quantize_static(a, b, [np.ones((2, 3))])):
+            with pytest.raises(ValueError, match=says):
+                call(source, target)
+        assert not target.exists()
 
 
 # The two ways that PyTorch has changed
@@ -609,6 +701,34 @@ def test_nothing_to_quantize_is_said(tmp_path, digits):
         with pytest.raises(ValueError, match="has no Linear, MatMul or convolution"):
             call(tmp_path / "relu.onnx", tmp_path / "q.onnx")
     assert not (tmp_path / "q.onnx").exists()
+
+
+@pytest.mark.parametrize("name", ["int8", "static", "int8-optimized", "static-optimized"])
+def test_what_is_quantized_already_is_said(folder, tmp_path, digits, name):
+    source, target = folder / f"{name}.onnx", tmp_path / "q.onnx"
+    for call in (om.quantize_dynamic, lambda a, b: om.quantize_static(a, b, [digits.train.x[:9]])):
+        with pytest.raises(ValueError, match=rf"{name}.onnx is quantized already \(it holds \w+\): start"):
+            call(source, target)
+    assert not target.exists()
+
+
+def test_a_table_of_small_integers_is_not_taken_for_a_quantized_model(tmp_path):
+    source, target = tmp_path / "m.onnx", tmp_path / "q.onnx"
+    info = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", 3]) for name in "xy"]
+    nodes = [
+        helper.make_node("Cast", ["table"], ["row"], to=TensorProto.FLOAT),
+        helper.make_node("Add", ["x", "row"], ["y"]),
+    ]
+    table = numpy_helper.from_array(np.array([-3, 0, 3], np.int8), "table")
+    model = helper.make_model(
+        helper.make_graph(nodes, "g", info[:1], info[1:], [table]),
+        opset_imports=[helper.make_opsetid("", 18)],
+        ir_version=8,
+    )
+    source.write_bytes(model.SerializeToString())
+    with pytest.raises(ValueError, match="has no Linear, MatMul or convolution"):
+        om.quantize_dynamic(source, target)
+    assert not target.exists()
 
 
 class Reader(CalibrationDataReader):
