@@ -1,9 +1,8 @@
 """The networks behind the dashboard's rows: made, kept in the results folder, and loaded again."""
 
 import io
-import os
 import pickle
-import tempfile
+import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from coursekit import _variants_steps, dynamic, models, onnx_models, runtime
+from coursekit._onnx_file import replacing
 from coursekit._variants_rows import BASELINE, Variant
 
 SEED = 0
@@ -120,12 +120,10 @@ def _export(source: str, target: str) -> None:
 
 def _keep(file: str, model: nn.Module) -> None:
     """Write the weights in one step: whoever reads meanwhile finds the old file or the new one."""
-    buffer = io.BytesIO()
+    buffer = io.BytesIO()  # a file's name would get into the file, and make it larger
     torch.save(model.state_dict(), buffer)
-    handle, part = tempfile.mkstemp(dir=folder(), suffix=".part")
-    with open(handle, "wb") as target:
-        target.write(buffer.getvalue())
-    os.replace(part, folder() / file)
+    with replacing(folder() / file) as temporary:
+        temporary.write_bytes(buffer.getvalue())
 
 
 def _read(path: Path) -> nn.Sequential:
@@ -154,7 +152,19 @@ def _onnx_network(variant: Variant, path: Path) -> Network:
     return Network(variant, onnx_models.true_size(path), onnx_models.load(path, threads=1, device="cpu"))
 
 
-_UNREADABLE = (OSError, ValueError, TypeError, RuntimeError, KeyError, EOFError, pickle.UnpicklingError)
+# What torch.load and _read raise for files that were cut, changed, or hold something else.
+_UNREADABLE = (
+    OSError,
+    ValueError,
+    TypeError,
+    RuntimeError,
+    LookupError,
+    AttributeError,
+    AssertionError,
+    EOFError,
+    pickle.UnpicklingError,
+    struct.error,
+)
 Loader = Callable[[Variant, Path], Network]
 _LOADERS: Mapping[str, tuple[Loader, str]] = MappingProxyType(
     {

@@ -1,18 +1,24 @@
 import functools
+import io
 import json
+import os
 import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from coursekit import _variants_steps, data, dynamic, models, runtime, scoreboard, variants
+from coursekit import _variants_files, _variants_steps, data, dynamic, models, runtime, scoreboard, variants
 from coursekit._variants_pipelines import LOG, ORDERS
 
 NAMES = tuple(variant.name for variant in variants.VARIANTS)
+VARIANT = dict(zip(NAMES, variants.VARIANTS, strict=True))
 TEST = data.digits().test
 
 
@@ -117,6 +123,59 @@ def test_a_network_that_cannot_be_read_is_built_again(again, file, name, damage)
     assert built() == (name,)
     assert path.stat().st_size > 1000
     assert built() == ()
+
+
+def state_with(value):
+    return {**models.mlp().state_dict(), "0.weight": value}
+
+
+@pytest.mark.parametrize(
+    "contents",
+    [
+        [1, 2],
+        torch.zeros(3),
+        None,
+        {0: torch.zeros(2, 2)},
+        state_with(torch.zeros(64)),
+        state_with(torch.tensor(1.0)),
+        state_with("a weight"),
+        state_with(torch.zeros(128, 0)),
+    ],
+    ids=["list", "tensor", "none", "numbered", "one axis", "no axis", "text", "no inputs"],
+)
+def test_a_file_with_other_contents_is_built_again(again, contents):
+    torch.save(contents, variants.folder() / "pruned.pt")
+    assert built() == ("pruned",)
+
+
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    legacy=st.booleans(),
+    changes=st.lists(st.tuples(st.integers(0, 3000), st.integers(0, 255)), min_size=1, max_size=10),
+)
+def test_no_change_to_a_file_gets_out_as_an_error(home, legacy, changes):
+    buffer = io.BytesIO()
+    torch.save(models.mlp((64, 2, 10)).state_dict(), buffer, _use_new_zipfile_serialization=not legacy)
+    content = bytearray(buffer.getvalue())
+    for place, byte in changes:
+        content[place % len(content)] = byte
+    (variants.folder() / "pruned.pt").write_bytes(content)
+    network = _variants_files.load(VARIANT["pruned"])
+    assert network is None or network.predict(torch.from_numpy(TEST.x[:3])).shape == (3,)
+
+
+@pytest.mark.parametrize("fails", ["write_bytes", "replace"])
+def test_a_network_that_cannot_be_kept_leaves_nothing_behind(home, monkeypatch, fails):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    (variants.folder() / "pruned.pt").write_bytes(b"old")
+    monkeypatch.setattr(*((Path, fails) if fails == "write_bytes" else (os, fails)), full)
+    with pytest.raises(OSError, match="No space left"):
+        _variants_files._keep("pruned.pt", models.mlp())
+    assert [path.name for path in variants.folder().iterdir()] == ["pruned.pt"]
+    assert (variants.folder() / "pruned.pt").read_bytes() == b"old"
 
 
 def test_a_network_of_nan_is_built_again(again):
