@@ -11,8 +11,6 @@ from coursekit import _arguments, _display
 
 JUDGES = ("median", "upper quartile")
 Judge = Literal["median", "upper quartile"]
-# Residuals above this part of the measured time: there the straight line does not describe the machine.
-POOR = 0.25
 
 
 @dataclass(frozen=True, repr=False, eq=False)

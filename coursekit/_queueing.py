@@ -119,8 +119,8 @@ def simulate(
 
     arrivals: times in seconds, ascending. seconds: a measured Curve, or a function from a batch to seconds.
     A batch begins once the server is free and either ``max_batch`` requests wait or the oldest has waited
-    ``max_wait`` seconds. Errors: TypeError or ValueError for bad arguments, a batch beyond the curve
-    included.
+    ``max_wait`` seconds. Errors: TypeError or ValueError for bad arguments, a batch beyond the curve and one
+    that takes no time included.
     """
     when = _ascending_times(arrivals)
     most, wait = _arguments.integer("max_batch", max_batch, 1), _arguments.real("max_wait", max_wait, 0)
@@ -139,7 +139,10 @@ def simulate(
 
 
 def capacity(seconds: Curve | Callable[[int], float], max_batch: int) -> float:
-    """Return the most requests per second that can be answered in batches of up to ``max_batch``."""
+    """Return the most requests per second that can be answered in batches of up to ``max_batch``.
+
+    seconds and errors: as ``simulate``.
+    """
     most = _arguments.integer("max_batch", max_batch, 1)
     return max(size / took for size, took in enumerate(_service(seconds, most), 1))
 
@@ -151,7 +154,11 @@ def _service(seconds: Any, most: int) -> list[float]:
         return seconds.seconds(list(sizes)).tolist()
     if not callable(seconds):
         raise TypeError(f"seconds must be a Curve or a function of the batch; got {type(seconds).__name__}")
-    return [_arguments.real(f"seconds({size})", seconds(size), 0) for size in sizes]
+    taken = [_arguments.real(f"seconds({size})", seconds(size)) for size in sizes]
+    for size, took in zip(sizes, taken, strict=True):
+        if took <= 0:
+            raise ValueError(f"seconds({size}) must be more than 0 seconds; got {took:g}")
+    return taken
 
 
 def _ascending_times(given: ArrayLike) -> list[float]:

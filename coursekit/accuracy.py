@@ -178,15 +178,14 @@ def _right(name: str, predictions: Any, truth: NDArray[Any]) -> NDArray[np.bool_
 def _labels(name: str, values: Any) -> NDArray[Any]:
     """Return class labels [n]: whole numbers or text."""
     found = np.asarray(_arguments.to_numpy(values))
-    if found.size and found.dtype.kind == "U" or found.dtype.kind == "b":
-        numbers = found
-    else:
-        numbers = _arguments.array(name, found, np.float64)
+    if found.size == 0:
+        raise ValueError(f"{name} is empty (shape {found.shape}): at least one example is needed")
+    numbers = found if found.dtype.kind in "Ub" else _arguments.array(name, found, np.float64)
     if numbers.ndim != 1:
         raise ValueError(f"{name} must be one class per example, shape [n]; got shape {found.shape}")
-    if numbers.dtype.kind == "f" and (numbers != np.rint(numbers)).any():
+    if numbers.dtype.kind == "f" and len(fractions := numbers[numbers != np.rint(numbers)]):
         raise ValueError(
-            f"{name} must be whole numbers, one class each; got fractions such as {numbers[0]}: use argmax"
+            f"{name} must be whole numbers, one class each; got fractions such as {fractions[0]}: use argmax"
         )
     return numbers
 

@@ -87,7 +87,11 @@ def test_of_reads_as_a_sentence():
     ("predictions", "labels", "error", "words"),
     [
         ([1, 2], [1, 2, 3], ValueError, "predictions.*3.*2"),
-        ([], [], ValueError, "empty"),
+        ([], [], ValueError, "labels is empty"),
+        (np.array([], bool), np.array([], bool), ValueError, "labels is empty"),
+        ([1], np.array([], str), ValueError, "labels is empty"),
+        (np.array([], bool), [True], ValueError, "predictions is empty"),
+        ([1.0, 0.5, 0.25], [1, 0, 1], ValueError, r"fractions such as 0\.5: use argmax"),
         ([[1, 2], [3, 4]], [1, 2], ValueError, "predictions.*shape"),
         ([1, 2], [[1, 2]], ValueError, "labels.*shape"),
         ([1.0, math.nan], [1, 2], ValueError, "predictions.*NaN"),
@@ -137,8 +141,11 @@ def test_paired_tests_name_the_bad_argument(test):
         test([1, 2], [1], [1, 2])
     with pytest.raises(ValueError, match="predictions_a"):
         test([1, math.nan], [1, 2], [1, 2])
-    with pytest.raises(ValueError, match="labels"):
-        test([1], [1], [])
+    for nothing in ([], np.array([], bool), np.array([], str)):
+        with pytest.raises(ValueError, match="labels is empty"):
+            test([1], [1], nothing)
+    with pytest.raises(ValueError, match="is empty"):
+        test(*[np.array([], bool)] * 3)
 
 
 @pytest.mark.parametrize(

@@ -155,7 +155,7 @@ def test_a_sweep_goes_to_4096_on_the_cpu_and_to_65536_on_a_gpu(measured, monkeyp
         ((len, [1, 2]), {"batches": [4]}, ValueError, "examples must hold at least 4"),
         ((len, [1, 2]), {"batches": [2, 1]}, ValueError, "batches must ascend"),
         ((len, [1, 2]), {"batches": [0]}, ValueError, "batches must be at least 1"),
-        ((len, [1, 2]), {"batches": [1], "device": "tpu"}, ValueError, "choice must be one of"),
+        ((len, [1, 2]), {"batches": [1], "device": "tpu"}, ValueError, "device must be one of"),
         ((len, [1, 2]), {"batches": [1], "min_time": 0}, ValueError, "min_time"),
         ((len, [1, 2]), {"batches": [1], "threads": 0}, ValueError, "threads"),
     ],
@@ -423,6 +423,17 @@ def test_arrivals_are_a_poisson_process(rate):
             ValueError,
             r"seconds\(1\) must be finite",
         ),
+        (
+            lambda: batching.simulate([0, 0], lambda b: 2 - b, max_batch=2, max_wait=0),
+            ValueError,
+            r"seconds\(2\) must be more than 0 seconds; got 0",
+        ),
+        (
+            lambda: batching.simulate([0], lambda b: -1e-3, max_batch=1, max_wait=0),
+            ValueError,
+            r"seconds\(1\) must be more than 0 seconds; got -0.001",
+        ),
+        (lambda: batching.capacity(lambda b: 0, 4), ValueError, r"seconds\(1\) must be more than 0 seconds"),
         (lambda: batching.capacity(curve(), 17), ValueError, "from 1 to 16"),
     ],
 )
