@@ -32,13 +32,14 @@ class GradientSizes:
 
 
 def soften(logits: Any, temperature: float = 1.0) -> Tensor:
-    """Return softmax(logits / temperature) over the last axis: soft labels, of the same shape.
+    """Return softmax(logits / temperature) over the last axis: soft labels, of the same shape and type.
 
     Logits may be huge: their largest is taken off first. Errors: TypeError or ValueError for a temperature
     that is not above 0, and for logits that are empty, NaN or infinite.
     Source: Hinton, Vinyals and Dean, "Distilling the knowledge in a neural network" (2015).
     """
-    return log_soften(_logits("logits", logits), positive("temperature", temperature)).exp()
+    values = _logits("logits", logits)
+    return log_soften(values, positive("temperature", temperature)).exp().to(values.dtype)
 
 
 def loss(
@@ -57,19 +58,20 @@ def loss(
     Source: Hinton, Vinyals and Dean (2015), section 2.
     """
     student = _logits("student_logits", student_logits, 2)
-    teacher = _logits("teacher_logits", teacher_logits, 2).detach().to(student)
+    teacher = _logits("teacher_logits", teacher_logits, 2).detach().to(student.device)
     if teacher.shape != student.shape:
         raise ValueError(
             f"teacher_logits must have the student's shape {tuple(student.shape)}; got {tuple(teacher.shape)}"
         )
     temperature = positive("temperature", temperature, LARGEST_TEMPERATURE)
     alpha = _arguments.real("alpha", alpha, 0, 1)
-    total = student.new_zeros(())
+    wide = _single(student)
+    total = wide.new_zeros(())
     if alpha > 0:
-        total = total + alpha * _soft(student, teacher, temperature)
+        total = total + alpha * _soft(wide, teacher, temperature)
     if alpha < 1:
-        total = total + (1 - alpha) * functional.cross_entropy(student, class_numbers(labels, student))
-    return total
+        total = total + (1 - alpha) * functional.cross_entropy(wide, class_numbers(labels, student))
+    return total.to(student.dtype)
 
 
 def gradient_sizes(student_logits: Any, teacher_logits: Any, temperatures: Any) -> GradientSizes:
@@ -128,7 +130,11 @@ def positive(name: str, value: Any, high: float | None = None) -> float:
 
 
 def log_soften(logits: Tensor, temperature: float | Tensor) -> Tensor:
-    """Return the logarithm of softmax(logits / temperature), finite for every finite logit."""
+    """Return the logarithm of softmax(logits / temperature), finite for every finite logit.
+
+    Worked out and returned in float32 at least: half precision ends at 65,504, and at three digits.
+    """
+    logits = _single(logits)
     least = torch.finfo(logits.dtype).tiny
     bounded = temperature.clamp(min=least) if isinstance(temperature, Tensor) else max(temperature, least)
     from_top = logits - logits.detach().amax(-1, keepdim=True)
@@ -148,6 +154,11 @@ def _soft(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
     aim, guess = (log_soften(part.double(), temperature) for part in (teacher, student))
     divergence = functional.kl_div(guess, aim, reduction="batchmean", log_target=True)
     return (temperature**2 * divergence).to(student.dtype)
+
+
+def _single(values: Tensor) -> Tensor:
+    """Return ``values`` in float32 where they have fewer bits, else as they are."""
+    return values.float() if torch.finfo(values.dtype).bits < 32 else values
 
 
 def _logits(name: str, value: Any, ndim: int | None = None) -> Tensor:

@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from torch import nn
@@ -57,6 +57,52 @@ def test_the_lectures_digit_seven():
     np.testing.assert_allclose(distillation.soften(logits), [0.87, 0.09, 0.03, 0.01], rtol=1e-5)
     roots = np.array([0.87, 0.09, 0.03, 0.01]) ** 0.25
     np.testing.assert_allclose(distillation.soften(logits, 4), roots / roots.sum(), rtol=1e-5)
+
+
+def halves(dtype):
+    """Strategy for logits that a format of 16 bits holds exactly, up to its largest."""
+    most = torch.finfo(dtype).max if dtype is torch.float16 else 2.0**100
+    wide = st.one_of(tame, st.floats(-most, most, width=32))
+    return rows(wide).map(lambda logits: torch.from_numpy(logits).to(dtype))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@settings(max_examples=60)
+@given(data=st.data(), temperature=st.one_of(temperatures, st.floats(1e-30, 1e4)))
+def test_in_half_precision_only_the_last_rounding_is_lost(dtype, data, temperature):
+    """The reference is numpy's arithmetic in float64 on the same logits."""
+    student, teacher = (data.draw(halves(dtype)) for _ in range(2))
+    (n, classes), half = student.shape, torch.finfo(dtype)
+    wide = student.double().numpy() / temperature
+    soft = np.exp(wide - wide.max(1, keepdims=True))
+    soft /= soft.sum(1, keepdims=True)
+    found = distillation.soften(student, temperature)
+    assert found.dtype == dtype
+    np.testing.assert_allclose(found.double(), soft, rtol=half.eps, atol=half.tiny)
+    if teacher.shape != student.shape:
+        return
+    labels = torch.arange(n) % classes
+    for aim in (teacher, teacher.float()):
+        value = distillation.loss(student, aim, labels, temperature=temperature, alpha=0.5)
+        expected = distillation.loss(
+            student.double(), aim.double(), labels, temperature=temperature, alpha=0.5
+        ).to(dtype)
+        assert value.dtype == dtype
+        assert torch.equal(value, expected) or torch.isclose(value, expected, rtol=half.eps, atol=1e-6)
+
+
+def test_the_loss_in_half_precision_sums_many_examples_and_passes_gradients():
+    generator = torch.Generator().manual_seed(0)
+    student = (20 * torch.randn(30_000, 10, generator=generator)).half().requires_grad_()
+    teacher = 20 * torch.randn(30_000, 10, generator=generator)
+    labels = torch.arange(30_000) % 10
+    found = distillation.loss(student, teacher, labels)
+    expected = reference(student.detach().double(), teacher.double(), labels, 4.0, 0.5)
+    assert found.item() == pytest.approx(expected.item(), rel=1e-3)
+    found.backward()
+    assert student.grad.dtype == torch.float16
+    assert torch.isfinite(student.grad).all()
+    assert student.grad.any()
 
 
 def test_hot_is_even_and_cold_is_sure():
