@@ -6,13 +6,12 @@ READY   = $(VENV)/.ready
 WEB     = $(VENV)/.web
 PLACES  = $(VENV)/.places
 PORT   ?= 8888
-OLDEST  = tests/places/test_oldest.py
 
 # ONNX Runtime reports to its maker from its first import on.
 export ORT_DISABLE_TELEMETRY = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test places oldest notebooks site slides lint bench links
+.PHONY: help lab test places notebooks site slides lint bench links
 
 help:  ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -39,11 +38,8 @@ $(PLACES): $(WEB) requirements-places.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-places.txt
 	@touch $@
 
-places: $(PLACES)  ## imitate Colab, Binder, a browser, hostile machines (Linux, apt's chromium)
-	$(BIN)/python -m pytest -m places -n 2 --dist loadfile --no-loadscope-reorder --ignore=$(OLDEST) tests/places
-
-oldest: $(READY)  ## try the oldest releases that pyproject.toml admits (ten minutes and more)
-	$(BIN)/python -m pytest -m places $(OLDEST)
+places: $(PLACES)  ## imitate Colab, Binder, a browser, hostile machines, old releases (Linux, apt's chromium)
+	$(BIN)/python -m pytest -m places -n 2 --dist loadfile --no-loadscope-reorder tests/places
 
 notebooks: $(READY)  ## rebuild the notebooks whose master changed (ALL=1: all of them)
 	$(BIN)/python tools/build_notebooks.py $(if $(ALL),--all)

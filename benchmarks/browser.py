@@ -16,12 +16,13 @@ import numpy as np
 from coursekit import _display
 
 ROOT = Path(__file__).parents[1]
-REACH, STEP = 96, 4  # pixels: a drag to the right, then as far to the left, then back; and one mouse move
+REACH, STEP = 96, 4  # pixels: a drag to the left, then as far to the right; and one mouse move
 PATIENCE_MS = 1000  # a move may change the value and leave the picture as it is
 # Each time the picture loads, note how long ago the last move was.
 WATCH = """image => {
   window.waits = [];
-  document.addEventListener('pointermove', () => { window.moved ??= performance.now(); }, true);
+  for (const event of ['pointermove', 'pointerup'])
+    document.addEventListener(event, () => { window.moved ??= performance.now(); }, true);
   image.addEventListener('load', () => image.decode().then(() => {
     if (window.moved) window.waits.push(performance.now() - window.moved);
     window.moved = undefined;
@@ -63,7 +64,7 @@ def _measure(reader: Any, name: str, panels: int, nothing: type[Exception]) -> l
 
 
 def _drag(panel: Any, nothing: type[Exception]) -> list[float]:
-    """Drag the panel's first slider back and forth and return the waits in ms.
+    """Drag the panel's first slider to both sides and return the waits in ms.
 
     ``nothing`` is what playwright raises when a move brings no picture.
     """
@@ -74,7 +75,7 @@ def _drag(panel: Any, nothing: type[Exception]) -> list[float]:
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
     page.mouse.move(x, y)
     page.mouse.down()
-    for shift in (*range(STEP, REACH, STEP), *range(REACH, -REACH, -STEP), *range(-REACH, 1, STEP)):
+    for shift in (*range(-STEP, -REACH, -STEP), *range(-REACH, REACH, STEP)):
         before = page.evaluate("() => { window.moved = undefined; return window.waits.length }")
         value = handle.get_attribute("aria-valuenow")
         page.mouse.move(x + shift, y)
@@ -82,7 +83,10 @@ def _drag(panel: Any, nothing: type[Exception]) -> list[float]:
             continue
         with contextlib.suppress(nothing):
             page.wait_for_function("n => window.waits.length > n", arg=before, timeout=PATIENCE_MS)
+    page.evaluate("window.moved = undefined")
     page.mouse.up()
+    if not page.evaluate("window.waits.length"):  # a slider whose panel is drawn when the mouse lets go
+        page.wait_for_function("window.waits.length", timeout=PATIENCE_MS)
     return page.evaluate("window.waits")
 
 

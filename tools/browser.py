@@ -37,7 +37,7 @@ ALL_RAN = """() => {
 }"""
 FAULTS = '[data-mime-type="application/vnd.jupyter.error"], [data-mime-type="application/vnd.jupyter.stderr"]'
 PICTURE = "img.widget-image"
-PROGRESS, ALTERNATIVE = ".widget-hprogress", ".coursekit-alt"
+PROGRESS, ALTERNATIVE, MESSAGE = ".widget-hprogress", ".coursekit-alt", ".coursekit-message"
 # For so many ms the kernel has been idle, and no new picture has come.
 REST_MS = 400
 AT_REST = f"""image => {{
@@ -182,6 +182,11 @@ class Shown:
     def alternative(self) -> str:
         """What a screen reader says in place of the picture."""
         return (self.root.locator(ALTERNATIVE).text_content(timeout=REDRAW_MS) or "").strip()
+
+    @property
+    def message(self) -> str:
+        """What the panel says under its controls, because something went wrong."""
+        return (self.root.locator(MESSAGE).text_content(timeout=REDRAW_MS) or "").strip()
 
     def controls(self) -> dict[str, Locator]:
         """Return the first control of each kind that the panel has."""

@@ -90,6 +90,7 @@ class Panel:
         self.alt = ipywidgets.HTML(alt, layout=ipywidgets.Layout(width="1px", height="1px", margin="0"))
         self.alt.add_class("coursekit-alt")
         self.message = ipywidgets.HTML()
+        self.message.add_class("coursekit-message")
         self.progress = ipywidgets.FloatProgress(
             min=0.0, max=1.0, layout=ipywidgets.Layout(visibility="hidden")
         )

@@ -149,9 +149,9 @@ for name in bits:
     with memory.peak("process") as process:
         copies[name] = {key: convert(tensor, name) for key, tensor in model.state_dict().items()}
     grown[name] = process.kept
+differences = [memory.tensor_bytes(copies[name]) - predicted[name] for name in bits]
 
 # %%
-differences = [memory.tensor_bytes(copies[name]) - predicted[name] for name in bits]
 claims.show("02-bytes", measured=max(map(abs, differences)))
 
 # %% [markdown]
@@ -606,16 +606,13 @@ with memory.peak("process") as touched:
     first_rows = mapped["0.weight"][:400].sum()  # about a tenth of it
 for name, gauge in {"loaded": usual, "mapped": opened, "a tenth touched": touched}.items():
     print(f"{name:16} +{gauge.kept / 1e6:5.1f} MB")
+
+# %% tags=["nbval-ignore-output"]
 claims.show("02-mmap", measured=100 * max(0, opened.kept) / on_disk["FP32"])
 
 # %% [markdown]
 # Opening costs next to nothing, and the memory comes with the reading. Mapped pages can also be dropped and read again
 # when memory is short, and several processes share them. The price is paid at the first touch, by whoever touches.
-
-# %%
-mapped = None
-folder.remove()
-print("temporary files left:", folder.path.exists())
 
 # %% [markdown]
 # ## Quiz

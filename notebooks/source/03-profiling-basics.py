@@ -818,11 +818,7 @@ print("mystery 3:", prove(mystery_3, faster_3, some, centres))
 # Loading again and again, searching a list, calculating in Python number by number: most slow programs that you will meet
 # are one of these three.
 #
-# The archive has served its purpose. This removes it, with the pickle:
-
-# %%
-archive.remove()
-print("still there:", archive.folder.exists())
+# The archive has served its purpose. It goes when this notebook's kernel goes, with the pickle.
 
 # %% [markdown]
 # ## Quiz

@@ -661,10 +661,10 @@ claims.show("06-static-better", measured=error("static") / error("int8"))
 # you add sides of a right-angled triangle:
 
 # %% tags=["nbval-ignore-output"]
-logits = onnx_models.load(files.path / "fp32.onnx", device="cpu")(digits.train.x)  # as in the calibration
-step = (logits.max() - logits.min()) / 255
+seen = onnx_models.load(files.path / "fp32.onnx", device="cpu")(digits.train.x)  # as in the calibration
+step = (seen.max() - seen.min()) / 255
 at_the_exit = step / 12**0.5
-print(f"logits from {logits.min():.1f} to {logits.max():.1f}: a step is {step:.2f}")
+print(f"logits from {seen.min():.1f} to {seen.max():.1f}: a step is {step:.2f}")
 print(f"rounding them to it costs {at_the_exit:.4f}")
 print(f"the dynamic file with it: {np.hypot(error('int8'), at_the_exit):.4f}, static: {error('static'):.4f}")
 
@@ -675,19 +675,19 @@ print(f"the dynamic file with it: {np.hypot(error('int8'), at_the_exit):.4f}, st
 
 # %% tags=["nbval-ignore-output"]
 names = {"onnx-fp32": "fp32", "onnx-int8": "int8", "onnx-int8-static": "static"}
-latency = timing.compare(
+three_ways = timing.compare(
     {variant: asking(file, one_picture) for variant, file in names.items()}, threads=1, max_time=0.5
 )
 for variant, file in names.items():
     scoreboard.record(
         variant,
         size_bytes=onnx_models.true_size(files.path / f"{file}.onnx"),
-        latency=latency.measurements[variant],
+        latency=three_ways.measurements[variant],
         accuracy=accuracy.of(answers(file), digits.test.y),
         notebook="06",
         device="cpu",
     )
-latency
+three_ways
 
 # %% tags=["nbval-ignore-output"]
 scoreboard.table()

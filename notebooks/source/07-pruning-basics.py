@@ -532,14 +532,16 @@ exercises.predict("07-zeros-speed", ..., choices=["faster", "same", "slower"])
 W = torch.randn(1024, 1024, generator=torch.Generator().manual_seed(0))
 x = torch.rand(1024, 64)  # 64 pictures, a column each
 zeros = W * pruning.masks(W, 0.9)[0]
-speed = timing.compare({"dense": lambda: W @ x, "90 % zeros": lambda: zeros @ x}, max_time=0.6, threads=1)
-speed
+with_zeros = timing.compare(
+    {"dense": lambda: W @ x, "90 % zeros": lambda: zeros @ x}, max_time=0.6, threads=1
+)
+with_zeros
 
 # %% [markdown]
 # (An interval has to lie beyond 1 % to count as a difference.)
 
 # %% tags=["nbval-ignore-output"]
-claims.show("07-zeros-speed", measured=speed.verdict("90 % zeros"))
+claims.show("07-zeros-speed", measured=with_zeros.verdict("90 % zeros"))
 
 # %% [markdown]
 # ## 5. When does a sparse product pay off?
@@ -800,12 +802,12 @@ for name, network in variants.items():
 networks = {"dense": model, **variants}
 with torch.inference_mode():
     runs = {name: lambda network=network: network(x_test[:1]) for name, network in networks.items()}
-    speed = timing.compare(runs, baseline="dense", max_time=0.6, threads=1, device="cpu")
+    latency = timing.compare(runs, baseline="dense", max_time=0.6, threads=1, device="cpu")
 for name, network in variants.items():
-    size, took = len(file_of(network)), speed.measurements[name]
+    size, took = len(file_of(network)), latency.measurements[name]
     share = accuracy.of(models.predict(network, x_test), y_test)
     scoreboard.record(name, size_bytes=size, latency=took, accuracy=share, notebook="07", device="cpu")
-speed
+latency
 
 # %% tags=["nbval-ignore-output"]
 scoreboard.table()

@@ -77,4 +77,6 @@ def try_out(panel, path, seen):
         assert panel.act(action), f"{path.name}: a new measurement changes nothing"
         changed.add("action")
     seen["moved"] |= changed
+    panel.rest()
+    assert panel.message == "", path.name
     panel.root.screenshot(path=f"{path}-moved.png")

@@ -13,8 +13,8 @@ import pytest
 from environments import ROOT, checkout, create, output, settings_but, versions
 
 HERE = Path(__file__).parent
-# The wall that pip puts up when it breaks somebody's pins.
-CONFLICT = re.compile(r"dependency resolver|incompatible|conflict", re.IGNORECASE)
+# The wall that pip puts up when it breaks somebody's pins, or cannot install something.
+CONFLICT = re.compile(r"dependency resolver|incompatible|conflict|^ERROR:", re.IGNORECASE | re.MULTILINE)
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def settings(tmp_path_factory):
 def test_every_notebook_runs_alone_in_colab_and_replaces_nothing(colab, settings, tmp_path):
     before = versions(colab)
     assert "coursekit" not in before
-    results = {}
+    results, after = {}, {}
     for path in pages.notebooks(ROOT):
         folder = tmp_path / path.stem
         folder.mkdir()
@@ -58,10 +58,15 @@ def test_every_notebook_runs_alone_in_colab_and_replaces_nothing(colab, settings
         made = subprocess.run([*map(str, command)], capture_output=True, text=True, env=settings)
         assert made.stdout, made.stderr
         results[path.name] = json.loads(made.stdout.splitlines()[-1])
+        after[path.name] = versions(colab)
+        output(colab, "-m", "pip", "check")
+        # Each notebook finds Colab as it was: what the one before it installed may not help it.
+        output(
+            colab, "-m", "pip", "uninstall", "--quiet", "--yes", *(after[path.name].keys() - before.keys())
+        )
     assert {name: each["error"] for name, each in results.items() if each["error"]} == {}
     assert {name: each["stderr"] for name, each in results.items() if CONFLICT.search(each["stderr"])} == {}
     assert {name: each["stdout"] for name, each in results.items() if CONFLICT.search(each["stdout"])} == {}
-    after = versions(colab)
-    assert {name: after.get(name) for name in before} == before
-    assert "coursekit" in after
-    output(colab, "-m", "pip", "check")
+    for name, found in after.items():
+        assert "coursekit" in found, name
+        assert {package: found.get(package) for package in before} == before, name

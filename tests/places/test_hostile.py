@@ -11,9 +11,11 @@ import pages
 import pytest
 from environments import ROOT
 
+from benchmarks.notebooks import PeakMemory
+
 HERE = Path(__file__).parent
 NOTEBOOKS = [path.name for path in pages.notebooks(ROOT)]
-BINDER = 1_500_000_000  # bytes of data; Binder kills at 2 GB, and the server needs some of it
+BINDER = 1_500_000_000  # bytes; Binder kills at 2 GB, and the server needs some of it
 NEEDED = ("unshare", "mount", "ip", "prlimit", "taskset")
 ISOLATE = ["unshare", "--map-root-user", "--mount", "--net"]
 PERMITTED = "COURSEKIT_HOME"  # the one warning of ours that such a place may give: where results go
@@ -70,7 +72,14 @@ def test_the_place_is_as_hostile_as_it_says(hostile):
 @pytest.mark.timeout(900)
 def test_every_notebook_runs_there_from_top_to_bottom(hostile):
     paths = [hostile.course / name for name in NOTEBOOKS]
+    memory = (
+        PeakMemory()
+    )  # the limit on data is one for each process; this counts all of them, libraries included
+    memory.start()
     results = hostile(sys.executable, ROOT / "tools" / "run_notebooks.py", *paths)
+    memory.done.set()
+    memory.join()
+    assert memory.family < BINDER
     assert [each["notebook"] for each in results] == NOTEBOOKS
     assert {each["notebook"]: each["error"] for each in results if each["error"]} == {}
     ours = [line for each in results for line in each["stderr"].splitlines() if "coursekit" in line]
