@@ -19,6 +19,7 @@ from coursekit._distillation_loss import (
     loss,
     positive,
 )
+from coursekit._training import training
 
 EPOCHS, LR, BATCH = 100, 1e-2, 64
 
@@ -39,7 +40,7 @@ class Matched:
         return f"{self.students}, with a projection {narrow} → {wide} each, not shipped"
 
 
-@models.one_thread
+@training()
 def distil(
     student: nn.Module,
     teacher_logits: Any,

@@ -6,17 +6,14 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch._dynamo  # optimizers import it late, in a cell, where an interrupt could tear it in half
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from coursekit import _arguments, runtime
+from coursekit import _arguments
+from coursekit._training import training
 
 DIGITS_WIDTHS = (64, 128, 10)
-# The products are so small that sharing them between threads costs more than it brings, on a busy machine
-# forty times more. As a decorator it restores the reader's number of threads after each training.
-one_thread = runtime.threads(1)
 # From the outputs of every layer and the examples' numbers to the sum of all networks' mean losses.
 Loss = Callable[[list[Tensor], Tensor], Tensor]
 
@@ -88,7 +85,7 @@ def mlp(widths: Sequence[int] = DIGITS_WIDTHS, seed: int = 0) -> nn.Sequential:
     return nn.Sequential(*layers[:-1]).eval()
 
 
-@one_thread
+@training()
 def fit(
     model: nn.Sequential,
     x: Any,
@@ -174,7 +171,7 @@ def start_many(widths: Sequence[int], seeds: Sequence[int], device: Any = None) 
     return Ensemble(weights, biases)
 
 
-@one_thread
+@training()
 def train_many(
     start: Ensemble,
     x: Any,

@@ -209,3 +209,19 @@ def test_training_on_names_what_does_not_fit():
         models.tune_many(start, np.ones((4, 5)), [0, 1, 0], seeds=[0, 1])
     with pytest.raises(ValueError, match="class numbers from 0 to"):
         models.tune_many(start, np.ones((4, 5)), [0, 1, 0, 9], seeds=[0, 1])
+
+
+@pytest.mark.parametrize("left_by_an_interrupt", [torch.no_grad, torch.inference_mode])
+def test_training_finds_gradients_whatever_ran_before(left_by_an_interrupt):
+    x, y = torch.rand(8, 4), torch.arange(8) % 2
+    expected, found = models.mlp((4, 3, 2)), models.mlp((4, 3, 2))
+    models.fit(expected, x, y, epochs=2)
+    many = models.fit_many((4, 3, 2), x, y, seeds=[0, 1], epochs=2)
+    with left_by_an_interrupt():
+        models.fit(found, x, y, epochs=2)
+        again = models.fit_many((4, 3, 2), x, y, seeds=[0, 1], epochs=2)
+        assert not torch.is_grad_enabled()
+    for a, b in zip(
+        [*expected.parameters(), *many.weights], [*found.parameters(), *again.weights], strict=True
+    ):
+        assert torch.equal(a, b)
