@@ -315,6 +315,11 @@ def test_bars_start_at_zero_and_carry_their_number(ax):
     assert drawn[0].get_facecolor() != drawn[1].get_facecolor()
 
 
+def test_numbers_beside_an_interval_have_the_minus_of_the_axis(ax):
+    *_, text = comparison.dots_with_interval(ax, ["lost"], [-2], [-2.5], [-1.5], unit="points")
+    assert text.get_text() == "−2.00  (−2.50 to −1.50)"
+
+
 def test_rows_run_from_top_to_bottom(ax):
     dots = comparison.dots_with_interval(ax, ["first", "last"], [1, 2], [0, 1], [2, 3], unit="ms")[0]
     assert list(dots.get_ydata()) == [1, 0]

@@ -190,6 +190,7 @@ def _rows_of_names(ax: Axes, names: Sequence[str], unit: str, title: str) -> Non
 
 
 def _beside(ax: Axes, row: float, text: str) -> Text:
+    text = text.replace("-", "−")  # a true minus, as the axis has
     return ax.text(1.02, row, text, transform=ax.get_yaxis_transform(), va="center")
 
 

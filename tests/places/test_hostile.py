@@ -72,9 +72,7 @@ def test_the_place_is_as_hostile_as_it_says(hostile):
 @pytest.mark.timeout(900)
 def test_every_notebook_runs_there_from_top_to_bottom(hostile):
     paths = [hostile.course / name for name in NOTEBOOKS]
-    memory = (
-        PeakMemory()
-    )  # the limit on data is one for each process; this counts all of them, libraries included
+    memory = PeakMemory()  # the limit on data is one for each process; this counts all of them together
     memory.start()
     results = hostile(sys.executable, ROOT / "tools" / "run_notebooks.py", *paths)
     memory.done.set()
