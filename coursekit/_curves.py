@@ -140,7 +140,7 @@ def fit(batches: ArrayLike, seconds: ArrayLike) -> Hockney:
     if len(np.unique(sizes)) < 2:
         raise ValueError(f"batches must hold at least two different ones; got {sizes.tolist()}")
     columns = np.column_stack([1 / measured, sizes / measured])
-    (a, b), *_ = np.linalg.lstsq(columns, np.ones(len(measured)))
+    (a, b), *_ = np.linalg.lstsq(columns, np.ones(len(measured)), rcond=None)
     if a >= 0 and b >= 0:
         return Hockney(float(a), float(b))
     # The least squares on the edge a = 0 or b = 0: whichever of the two errs less.

@@ -102,9 +102,9 @@ class Log:
     @contextmanager
     def _locked(self) -> Iterator[Path]:
         path = self.path
-        lock = filelock.FileLock(path.with_suffix(".lock"), timeout=TIMEOUT, poll_interval=POLL)
+        lock = filelock.FileLock(path.with_suffix(".lock"), timeout=TIMEOUT)
         try:
-            lock.acquire()
+            lock.acquire(poll_interval=POLL)  # the oldest filelock takes it only here
         except filelock.Timeout:
             raise TimeoutError(
                 f"another notebook has held {lock.lock_file} for {TIMEOUT:g} s; {path.name} was left alone. "
