@@ -9,6 +9,8 @@ import inspect
 import linecache
 import math
 import re
+import sys
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import CodeType
@@ -20,7 +22,26 @@ SMALLEST = 0.01  # parts of the whole below this are left out of a tree
 DEEPEST = 40
 MICRO = 1e-6
 NO_BREAK = "\N{NO-BREAK SPACE}"
+# All that sys.monitoring can call a profiler for when functions begin and end.
+_EVENTS = (
+    *("PY_START", "PY_RESUME", "PY_THROW", "PY_RETURN", "PY_YIELD", "PY_UNWIND"),
+    *("CALL", "C_RETURN", "C_RAISE"),
+)
 _BUILTIN = re.compile(r"<(?:built-in )?(?:method|function) '?([\w.]+)'?")
+
+
+class Profile(cProfile.Profile):
+    """cProfile's profiler, which looks only at the thread that started it.
+
+    As it was up to Python 3.11. Since then it has been called for all threads, the kernel's own among them,
+    and takes what they call and return from for calls and returns of one.
+    """
+
+    def enable(self, *args: Any, **options: Any) -> None:
+        """Start, as cProfile does."""
+        super().enable(*args, **options)
+        if hasattr(sys, "monitoring"):
+            _watch_this_thread_only(sys.monitoring)
 
 
 class _Table:
@@ -220,6 +241,20 @@ def amdahl(share: float, factor: float) -> float:
         raise ValueError("factor must be above 0; got 0")
     left = 1 - share + (0 if gone else share / factor)
     return 1 / left if left else math.inf
+
+
+def _watch_this_thread_only(monitoring: Any) -> None:
+    """Put a filter before each callback that the profiler has registered."""
+    here, identity = threading.get_ident(), threading.get_ident
+
+    def filtered(callback: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda *event: callback(*event) if identity() == here else None
+
+    for name in _EVENTS:
+        event = getattr(monitoring.events, name)
+        callback = monitoring.register_callback(monitoring.PROFILER_ID, event, None)
+        if callback is not None:
+            monitoring.register_callback(monitoring.PROFILER_ID, event, filtered(callback))
 
 
 def _call(entries: dict[Any, Any], entry: Any, part: float, smallest: float, above: frozenset[Any]) -> Call:

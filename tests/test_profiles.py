@@ -1,6 +1,8 @@
 import cProfile
 import math
 import pstats
+import threading
+import time
 import types
 
 import line_profiler
@@ -155,6 +157,36 @@ def test_pythons_own_functions_have_short_names():
     assert "builtins.sorted" in names
     assert not any(name.startswith("<built-in") for name in names)
     assert profiles._code_name("<method 'acquire' of '_thread.lock' objects>") == "acquire"
+
+
+def test_a_profile_sees_its_own_thread_only():
+    """Since Python 3.12 cProfile itself sees them all; two that take turns tear its books apart."""
+    ready, done = threading.Event(), threading.Event()
+
+    def elsewhere():
+        ready.set()
+        while not done.is_set():
+            time.sleep(0)
+
+    def outer():
+        for _ in range(2000):
+            inner()
+
+    def inner():
+        time.sleep(0)
+
+    other = threading.Thread(target=elsewhere)
+    other.start()
+    ready.wait()
+    try:
+        recorded = profiles.Profile()
+        recorded.runcall(outer)
+    finally:
+        done.set()
+        other.join()
+    tree = profiles.tree(recorded, outer, smallest=0)
+    found = {call.name: call.calls for _, call in tree.walk()}
+    assert found == {"outer": 1, "inner": 2000, "time.sleep": 2000}
 
 
 def test_a_tree_shows_itself_as_a_table(profile):

@@ -242,7 +242,7 @@ widgets.noise(many_runs(), measure=many_runs)
 
 # %%
 def receipt(fn, *args, by="cumulative", rows=10):
-    profile = cProfile.Profile()
+    profile = profiles.Profile()  # cProfile's, of this thread only: since Python 3.12 it mixes all up
     profile.runcall(fn, *args)
     pstats.Stats(profile).strip_dirs().sort_stats(by).print_stats(rows)
     return profile
@@ -269,8 +269,7 @@ claims.show("03-receipt", measured=reading)
 # %% [markdown]
 # The prediction is too thin to be seen. The handler reads the archive, all of it, for one number that never changes.
 # What pandas does inside may look odd: recent versions give the pieces of the file to several threads and wait, and
-# cProfile is made for one thread. Up to Python 3.11 it sees only the one that it was started in, from 3.12 on it mixes
-# them all up. Trust the boxes down to `read_csv`.
+# this receipt is that of one thread. Trust the boxes down to `read_csv`.
 #
 # The repair is to load once. FastAPI calls the *lifespan* function when the server starts, so that is the place:
 
