@@ -12,6 +12,7 @@ import pytest
 from build_notebooks import Course, code_cells
 from execution import environment
 from jupyter_client.manager import start_new_kernel
+from ports import listening
 
 SECONDS = 120
 APP = """
@@ -75,7 +76,7 @@ class Kernel:
 
     def ports(self):
         """Return the ports on which the kernel listens, besides its own."""
-        return listening(self.pid) - self.own
+        return {port for _, port in listening(self.pid) - self.own}
 
     def scratch(self):
         """Return the course's temporary folders."""
@@ -92,11 +93,6 @@ def until(condition, what, seconds=60):
     while not condition():
         assert time.monotonic() < deadline, what
         time.sleep(0.02)
-
-
-def listening(pid):
-    found = psutil.Process(pid).net_connections(kind="inet")
-    return {one.laddr.port for one in found if one.status == psutil.CONN_LISTEN}
 
 
 def is_open(port):

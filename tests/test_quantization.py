@@ -282,7 +282,7 @@ EXTREMES = [
     1 / 3,
 ]
 VALUES = st.one_of(
-    st.sampled_from([float(v) for v in EXTREMES]),
+    st.sampled_from([float(np.float32(v)) for v in EXTREMES]),
     st.floats(-1, 1, width=32),
     st.floats(width=32, allow_nan=False, allow_infinity=False),
 )

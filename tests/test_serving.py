@@ -13,6 +13,7 @@ import httpx
 import psutil
 import pytest
 from fastapi import FastAPI, HTTPException
+from ports import listening
 
 from coursekit import serving
 
@@ -45,12 +46,6 @@ def is_open(host, port):
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.settimeout(2)
         return probe.connect_ex((host, port)) == 0
-
-
-def listening():
-    """Return (address, port) of everything on which this process listens."""
-    found = psutil.Process().net_connections(kind="inet")
-    return {tuple(one.laddr) for one in found if one.status == psutil.CONN_LISTEN}
 
 
 def own_addresses():
