@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import binomtest, t
+from scipy.stats import binomtest, t, ttest_rel
 
 from coursekit import accuracy
 
@@ -236,6 +236,15 @@ def test_paired_uses_students_quantile(pairs, confidence):
     half = students_quantile(confidence, pairs - 1) * a.std(ddof=1) / np.sqrt(pairs)
     found = accuracy.paired(a, np.zeros(pairs), confidence)
     assert (found.low, found.high) == pytest.approx((a.mean() - half, a.mean() + half), rel=1e-9)
+
+
+@pytest.mark.parametrize("pairs", [2, 3, 4, 5, 20, 21, 1000])
+@pytest.mark.parametrize("confidence", [0.5, 0.95])
+def test_paired_is_the_interval_of_scipys_own_test(pairs, confidence):
+    a, b = np.arange(pairs) % 3 + 1.0, np.zeros(pairs)
+    theirs = ttest_rel(a, b).confidence_interval(confidence)
+    found = accuracy.paired(a, b, confidence)
+    assert (found.low, found.high) == pytest.approx((theirs.low, theirs.high), rel=1e-9)
 
 
 def test_paired_covers_the_truth_in_19_of_20_samples_and_turns_its_sign():
