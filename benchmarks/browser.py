@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from coursekit import _display
+from coursekit._core import display
 
 ROOT = Path(__file__).parents[1]
 REACH, STEP = 96, 4  # pixels: a drag to the left, then as far to the right; and one mouse move
@@ -47,7 +47,7 @@ def main() -> None:
         with browser.course(Path(folder)) as reader:
             for name, panels in stored.items():
                 rows += _measure(reader, name, panels, browser.TimeoutError)
-    print(_display.table_text(("notebook", "panel", "pictures", "median", "9 of 10 below"), rows))
+    print(display.table_text(("notebook", "panel", "pictures", "median", "9 of 10 below"), rows))
 
 
 def _measure(reader: Any, name: str, panels: int, nothing: type[Exception]) -> list[tuple[str, ...]]:

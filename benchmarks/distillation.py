@@ -6,8 +6,9 @@ from collections.abc import Callable
 import numpy as np
 from torch import Tensor
 
-from coursekit import _display, distillation
-from coursekit._distillation_tasks import Task
+from coursekit import distillation
+from coursekit._core import display
+from coursekit.distillation.tasks import Task
 
 SEEDS, BLOCKS = 20, 10
 TIMED = ("clean", "noisy", "pool")
@@ -15,12 +16,12 @@ TIMED = ("clean", "noisy", "pool")
 
 def main() -> None:
     """Print one row per set-up: first the seconds, then the verdicts over blocks of other seeds."""
-    print(_display.table_text(("set-up", "20 seeds at once", "one after the other", "ratio"), _seconds()))
+    print(display.table_text(("set-up", "20 seeds at once", "one after the other", "ratio"), _seconds()))
     header = ("set-up", "mean gain", "lowest block", "highest block", "better", "same", "worse")
     print(f"\nGain in accuracy over {BLOCKS} blocks of {SEEDS} seeds; verdicts by their 95 % intervals")
     rows = [(setup.name, *_blocks(setup)) for setup in distillation.SETUPS.values()]
     rows += [(f"control: {kind}", *_blocks("clean", kind)) for kind in distillation.CONTROLS]
-    print(_display.table_text(header, rows))
+    print(display.table_text(header, rows))
 
 
 def _seconds() -> list[tuple[str, ...]]:
@@ -34,7 +35,7 @@ def _seconds() -> list[tuple[str, ...]]:
     names = [*TIMED, "all three"]
     pairs = [*times, tuple(np.sum(times, axis=0))]
     return [
-        (name, _display.seconds(one), _display.seconds(other), f"{other / one:.1f}×")
+        (name, display.seconds(one), display.seconds(other), f"{other / one:.1f}×")
         for name, (one, other) in zip(names, pairs, strict=True)
     ]
 

@@ -5,7 +5,7 @@ import subprocess
 import sys
 import time
 
-from coursekit import _display
+from coursekit._core import display
 
 STATEMENTS = (
     "pass",
@@ -27,10 +27,10 @@ def main() -> None:
             sample.append(time.perf_counter() - start)
     bare = statistics.median(times["pass"])
     rows = [
-        (statement, _display.seconds(median := statistics.median(sample)), _display.seconds(median - bare))
+        (statement, display.seconds(median := statistics.median(sample)), display.seconds(median - bare))
         for statement, sample in times.items()
     ]
-    print(_display.table_text(("statement", f"median of {RUNS}", "above bare Python"), rows))
+    print(display.table_text(("statement", f"median of {RUNS}", "above bare Python"), rows))
 
 
 if __name__ == "__main__":

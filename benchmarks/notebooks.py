@@ -10,7 +10,7 @@ import nbformat
 import psutil
 from nbclient import NotebookClient
 
-from coursekit import _display
+from coursekit._core import display
 
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
 
@@ -40,7 +40,7 @@ def main() -> None:
             if path.stem == "dashboard":  # what it builds is kept beside the scoreboard
                 rows.append(("once more, nothing to build", *_measure(path, home)))
     headers = ("notebook", "run all", "first picture", "peak memory", "with its processes", "on disk")
-    print(_display.table_text(headers, rows))
+    print(display.table_text(headers, rows))
 
 
 def _measure(path: Path, home: str) -> tuple[str, ...]:
@@ -57,9 +57,9 @@ def _measure(path: Path, home: str) -> tuple[str, ...]:
     seconds = time.perf_counter() - start
     memory.done.set()
     memory.join()
-    picture = _display.seconds(first[0] - start) if first else "none"
-    sizes = map(_display.size, (memory.kernel, memory.family, path.stat().st_size))
-    return _display.seconds(seconds), picture, *sizes
+    picture = display.seconds(first[0] - start) if first else "none"
+    sizes = map(display.size, (memory.kernel, memory.family, path.stat().st_size))
+    return display.seconds(seconds), picture, *sizes
 
 
 def _note_picture(cell: nbformat.NotebookNode, first: list[float]) -> None:

@@ -14,8 +14,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from coursekit import _display, data, models, runtime, timing
+from coursekit import data, models, runtime, timing
 from coursekit import onnx_models as om
+from coursekit._core import display
 
 WIDE = (1024, 2048, 2048, 10)
 BATCHES = (1, 8, 64)
@@ -55,10 +56,10 @@ def _print_sizes(
             expected = model(torch.from_numpy(x)).numpy()
         first, second = (om.load(path)(x) for path in paths[name])
         same = [f"{(each.argmax(1) == expected.argmax(1)).mean():.1%}" for each in (first, second)]
-        sizes = (_display.size(fp32), _display.size(int8), f"{int8 / fp32:.3f}")
+        sizes = (display.size(fp32), display.size(int8), f"{int8 / fp32:.3f}")
         rows.append((name, *sizes, f"{np.abs(first - expected).max():.1e}", *same))
     headers = ("network", "FP32", "INT8", "ratio", "FP32 − torch, at most", "same labels", "of INT8")
-    print(_display.table_text(headers, rows))
+    print(display.table_text(headers, rows))
 
 
 def _print_latency(
@@ -99,12 +100,12 @@ def _print_cold_start(model: nn.Module, path: Path, x: np.ndarray) -> None:
     rows = []
     for name, show, with_torch, without in zip(
         ("import", "load", "first answer", "in all", "memory, at most"),
-        (*[_display.seconds] * 4, _display.size),
+        (*[display.seconds] * 4, display.size),
         *columns,
         strict=True,
     ):
         rows.append((name, show(with_torch), show(without), f"{with_torch / without:.1f}×"))
-    print(_display.table_text(("", pairs[0][0].runtime, pairs[0][1].runtime, "ratio"), rows))
+    print(display.table_text(("", pairs[0][0].runtime, pairs[0][1].runtime, "ratio"), rows))
 
 
 def _medians(runs: Sequence[om.Alone]) -> list[float]:

@@ -6,7 +6,8 @@ from typing import Any
 import ipywidgets
 import numpy as np
 
-from coursekit import _display, widgets
+from coursekit import widgets
+from coursekit._core import display
 from coursekit.widgets.paint_grid import PaintGrid
 from coursekit.widgets.panel import Panel
 
@@ -26,7 +27,7 @@ def main() -> None:
                 (name, control, len(times), *map(_ms, (*np.quantile(wall, (0.5, 0.9)), np.median(cpu))))
             )
     print(
-        _display.table_text(
+        display.table_text(
             ("panel", "control", "updates", "median", "9 of 10 below", "CPU, median"), rows, left=2
         )
     )
@@ -114,7 +115,7 @@ def _networks() -> tuple[Any, ...]:
 
 
 def _gains() -> tuple[Any, ...]:
-    from coursekit.plots.gains import GainGrid
+    from coursekit.plots.gain_map import GainGrid
 
     gain = np.random.default_rng(0).normal(size=(3, 4, 3, 5))
     return (GainGrid((20, 40, 100), (1, 2, 4, 8), (0.25, 0.5, 1.0), gain),)
@@ -137,7 +138,7 @@ def _sitting() -> tuple[Any, ...]:
 
 def _orders() -> tuple[Any, ...]:
     from coursekit import variants
-    from coursekit._variants_pipelines import ORDERS
+    from coursekit.variants.orders import ORDERS
 
     shares = np.linspace(0.9, 0.99, 10)
     made = {steps: variants.Pipeline(steps, 40_000 // (n + 1), shares) for n, steps in enumerate(ORDERS)}

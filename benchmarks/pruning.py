@@ -12,7 +12,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from coursekit import _display, dynamic, memory, models, pruning, timing
+from coursekit import dynamic, memory, models, pruning, timing
+from coursekit._core import display
 
 WIDE = (64, 2048, 2048, 10)
 SHARES = (0.5, 0.75)
@@ -41,7 +42,7 @@ def _print_shrunk(seconds: float) -> None:
         masked = pruning.structured(dense, share)
         networks |= {f"{share:.0%} zeroed": masked, f"{share:.0%} shrunk": pruning.shrink(masked)}
     sizes = [(name, *_sizes(network)) for name, network in networks.items()]
-    print(_display.table_text(("network", "parameters", "file", "gzip of the weights"), sizes))
+    print(display.table_text(("network", "parameters", "file", "gzip of the weights"), sizes))
     x = torch.randn(1000, WIDE[0])
     for share in SHARES:
         masked, shrunk = (networks[f"{share:.0%} {kind}"] for kind in ("zeroed", "shrunk"))
@@ -61,12 +62,12 @@ def _print_csr(seconds: float) -> None:
         calls = {name: _call(matrix.matmul, x) for name, matrix in matrices.items()}
         result = timing.compare(calls, max_time=seconds, threads=1)
         share = f"{pruning.csr_bytes(zeroed) / zeroed.nbytes:.2f}"
-        medians = (_display.seconds(result.measurements[name].median) for name in ("dense", "csr"))
+        medians = (display.seconds(result.measurements[name].median) for name in ("dense", "csr"))
         rows.append(
             (f"{sparsity:.0%}", share, *medians, *_verdict(result, "csr"), *_verdict(result, "zeros"))
         )
     headers = ("zeros", "bytes, CSR to dense", "dense", "CSR", "CSR, ratio", "", "zeros in dense, ratio", "")
-    print(_display.table_text(headers, rows))
+    print(display.table_text(headers, rows))
 
 
 def _call(function: Callable[[Tensor], Tensor], x: Tensor) -> Callable[[], Tensor]:
@@ -77,12 +78,12 @@ def _sizes(network: nn.Module) -> tuple[str, str, str]:
     """Return the parameters, the bytes of the state dict, and those of the gzipped numbers."""
     compressed = sum(len(gzip.compress(p.numpy().tobytes(), GZIP_LEVEL)) for p in network.parameters())
     parameters = memory.by_layer(network).parameters
-    return f"{parameters:,}", _display.size(dynamic.state_dict_size(network)), _display.size(compressed)
+    return f"{parameters:,}", display.size(dynamic.state_dict_size(network)), display.size(compressed)
 
 
 def _verdict(result: timing.Comparison, name: str) -> tuple[str, str]:
     ratio = result.ratio(name)
-    value, low, high = (_display.significant(part) for part in (ratio.value, ratio.low, ratio.high))
+    value, low, high = (display.significant(part) for part in (ratio.value, ratio.low, ratio.high))
     return f"{value} ({low} to {high})", result.verdict(name)
 
 

@@ -17,7 +17,9 @@ import torch
 from scipy import optimize
 from torch import nn
 
-from coursekit import _display, _roofs, batching, models, roofline, runtime
+from coursekit import batching, models, roofline, runtime
+from coursekit._core import display
+from coursekit.roofline import kernels
 
 RUNS = 5
 MOST_MEMORY, SUMS = 400_000_000, 20  # bytes, passes
@@ -63,9 +65,9 @@ def _print_roofs(roofs: Sequence[roofline.Roof], plain: Sequence[float]) -> None
         (name, *(roofline.rate(v, units.get(name, "FLOP/s")) for v in values), f"{_spread(values):.1%}")
         for name, values in readings.items()
     ]
-    print(_display.table_text(("", *(f"run {i + 1}" for i in range(RUNS)), "spread"), rows))
-    a, b = (_roofs.matrix(PRODUCT, PRODUCT, "fp32", "cpu") for _ in range(2))
-    reached = 2 * PRODUCT**3 / _roofs.quickest(lambda: torch.mm(a, b), 1.0, "cpu", roofs[-1].threads or 1)
+    print(display.table_text(("", *(f"run {i + 1}" for i in range(RUNS)), "spread"), rows))
+    a, b = (kernels.matrix(PRODUCT, PRODUCT, "fp32", "cpu") for _ in range(2))
+    reached = 2 * PRODUCT**3 / kernels.quickest(lambda: torch.mm(a, b), 1.0, "cpu", roofs[-1].threads or 1)
     share = reached / np.median([roof.peaks["fp32"] for roof in roofs])
     product = f"FP32 product {PRODUCT} × {PRODUCT}: {roofline.rate(reached, 'FLOP/s')}"
     print(f"\n{product}, {share:.1%} of the drawn peak")
@@ -80,7 +82,7 @@ def _print_points(roof: roofline.Roof) -> None:
             mine = [p for p in points if (p.precision, p.source) == (precision, source)]
             highest = max(mine, key=lambda point: shares[point])
             rows.append((precision, source, len(mine), f"{shares[highest]:.1%}", f"at batch {highest.batch}"))
-    print(_display.table_text(("", "weights from", "points", "highest share of its roof", ""), rows, left=2))
+    print(display.table_text(("", "weights from", "points", "highest share of its roof", ""), rows, left=2))
 
 
 def _print_line() -> None:
@@ -95,10 +97,10 @@ def _print_line() -> None:
         sigma=fresh.median,
     )
     rows = [
-        (name, _display.seconds(mine), _display.seconds(theirs), f"{mine / theirs - 1:+.1%}")
+        (name, display.seconds(mine), display.seconds(theirs), f"{mine / theirs - 1:+.1%}")
         for name, mine, theirs in (("a", ours.a, a), ("b", ours.b, b))
     ]
-    print(_display.table_text(("", "batching.fit", "scipy, fresh data", "difference"), rows))
+    print(display.table_text(("", "batching.fit", "scipy, fresh data", "difference"), rows))
     worst = np.abs(ours.residuals(first.batches, first.median)).max()
     print(f"\nlargest residual {worst:.1%}, most examples per second {first.throughput.max():,.0f}")
 
@@ -122,17 +124,17 @@ def _print_served() -> None:
             runs[most, wait].append((simulated, real))
     print(f"{REQUESTS} requests, {REPEATS} times with a fresh curve and other arrivals; ratio: real to sim.")
     headers = ("max batch", "max wait", "real p50", "ratio (range)", "real p99", "ratio (range)", "in flight")
-    print(_display.table_text(headers, [_served_row(*each) for each in runs.items()]))
+    print(display.table_text(headers, [_served_row(*each) for each in runs.items()]))
 
 
 def _served_row(setting: tuple[int, float], pairs: Sequence[_Pair]) -> tuple[str, ...]:
     cells = []
     for name in ("p50", "p99"):
         ratios = [getattr(real, name) / getattr(simulated, name) for simulated, real in pairs]
-        cells.append(_display.seconds(float(np.median([getattr(real, name) for _, real in pairs]))))
+        cells.append(display.seconds(float(np.median([getattr(real, name) for _, real in pairs]))))
         cells.append(f"{np.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})")
     in_flight = min(real.most_in_flight for _, real in pairs)
-    return str(setting[0]), _display.seconds(setting[1]), *cells, f"≥ {in_flight}"
+    return str(setting[0]), display.seconds(setting[1]), *cells, f"≥ {in_flight}"
 
 
 @contextmanager

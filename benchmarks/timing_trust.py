@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from torch.utils.benchmark import Timer
 from torch.utils.benchmark.utils.common import trim_sigfig
 
-from coursekit import _display, accuracy, timing
+from coursekit import accuracy, timing
+from coursekit._core import display
 
 # The same small operation so many times: the work, and with it the true time, differs by exactly 10 %.
 REPEATS = 100
@@ -186,10 +187,10 @@ def _called(first: float, second: float) -> Call:
 
 def _print(tallies: dict[str, Tally], medians: Medians, ratio: float, count: int, seconds: float) -> None:
     print(f"{count} comparisons of each kind, {seconds:g} s per comparison and contender, {THREADS} thread.")
-    quick = _display.seconds(min(medians.ours))
+    quick = display.seconds(min(medians.ours))
     print(f"A takes {quick}; pair by pair, the slower one takes {ratio:.3f} times as long.\n")
     headers = ("contender", "equal, called different", "10 % slower, called slower")
-    print(_display.table_text(headers, [tally.row(name) for name, tally in tallies.items()]), "\n")
+    print(display.table_text(headers, [tally.row(name) for name, tally in tallies.items()]), "\n")
     relative = np.array(medians.ours) / np.array(medians.torch) - 1
     calm = relative[np.array(medians.share) >= WHOLE_CORE]
     headers = ("timing.measure against torch.utils.benchmark", "runs", "difference", "middle 90 %")
@@ -197,7 +198,7 @@ def _print(tallies: dict[str, Tally], medians: Medians, ratio: float, count: int
         _difference(f"where the process had {WHOLE_CORE:.0%} of a core", calm),
         _difference("all", relative),
     ]
-    print(_display.table_text(headers, rows))
+    print(display.table_text(headers, rows))
 
 
 def _difference(name: str, relative: NDArray[np.float64]) -> tuple[str, str, str, str]:

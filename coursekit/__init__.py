@@ -5,7 +5,7 @@ Submodules load on first use, so that ``import coursekit`` costs next to nothing
 
 from types import ModuleType
 
-from coursekit import _imports
+from coursekit._core import imports
 
 __version__ = "0.1.0"
 
@@ -35,12 +35,14 @@ __all__ = [
     "widgets",
 ]
 
+_ELSEWHERE = {"launches": "timing.launches"}  # modules that stand in a room, but are imported from here
+
 
 def __getattr__(name: str) -> ModuleType:
     """Load the submodule ``name`` when it is first used (PEP 562)."""
     if name not in __all__:
         raise AttributeError(f"module 'coursekit' has no attribute {name!r}")
-    return _imports.whole(f"coursekit.{name}")
+    return imports.whole(f"coursekit.{_ELSEWHERE.get(name, name)}")
 
 
 def __dir__() -> list[str]:

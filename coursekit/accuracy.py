@@ -8,8 +8,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from coursekit import _arguments, _display
-from coursekit._seeds import PairedDifference, paired
+from coursekit._core import arguments, display
+from coursekit._core.statistics import PairedDifference, paired
 
 __all__ = [
     "Accuracy",
@@ -31,7 +31,7 @@ Verdict = Literal["same", "a better", "b better"]
 
 
 @dataclass(frozen=True, repr=False)
-class Accuracy(_display.Text):
+class Accuracy(display.Text):
     """A share of right answers with the ends of its Wilson interval."""
 
     correct: int
@@ -47,7 +47,7 @@ class Accuracy(_display.Text):
 
 
 @dataclass(frozen=True, repr=False)
-class PairedTest(_display.Text):
+class PairedTest(display.Text):
     """McNemar's test: ``only_a`` answers only model a got right, ``only_b`` only model b."""
 
     only_a: int
@@ -61,7 +61,7 @@ class PairedTest(_display.Text):
 
 
 @dataclass(frozen=True, repr=False)
-class Difference(_display.Text):
+class Difference(display.Text):
     """Accuracy of model a minus that of model b on the same examples, with the ends of its interval."""
 
     value: float
@@ -80,8 +80,8 @@ def interval(correct: int, total: int, confidence: float = CONFIDENCE) -> tuple[
     Errors: TypeError or ValueError unless 0 <= correct <= total, total >= 1 and 0 < confidence < 1.
     Source: Wilson, "Probable inference", JASA 22 (1927), without continuity correction.
     """
-    total = _arguments.integer("total", total, 1)
-    correct = _arguments.integer("correct", correct, 0, total)
+    total = arguments.integer("total", total, 1)
+    correct = arguments.integer("correct", correct, 0, total)
     z = _z(confidence)
     p = correct / total
     centre = (p + z * z / (2 * total)) / (1 + z * z / total)
@@ -177,10 +177,10 @@ def _right(name: str, predictions: Any, truth: NDArray[Any]) -> NDArray[np.bool_
 
 def _labels(name: str, values: Any) -> NDArray[Any]:
     """Return class labels [n]: whole numbers or text."""
-    found = np.asarray(_arguments.to_numpy(values))
+    found = np.asarray(arguments.to_numpy(values))
     if found.size == 0:
         raise ValueError(f"{name} is empty (shape {found.shape}): at least one example is needed")
-    numbers = found if found.dtype.kind in "Ub" else _arguments.array(name, found, np.float64)
+    numbers = found if found.dtype.kind in "Ub" else arguments.array(name, found, np.float64)
     if numbers.ndim != 1:
         raise ValueError(f"{name} must be one class per example, shape [n]; got shape {found.shape}")
     if numbers.dtype.kind == "f" and len(fractions := numbers[numbers != np.rint(numbers)]):
@@ -191,7 +191,7 @@ def _labels(name: str, values: Any) -> NDArray[Any]:
 
 
 def _z(confidence: float) -> float:
-    confidence = _arguments.real("confidence", confidence, 0, 1)
+    confidence = arguments.real("confidence", confidence, 0, 1)
     if confidence in (0, 1):
         raise ValueError(f"confidence must lie between 0 and 1, both excluded; got {confidence}")
     return NormalDist().inv_cdf((1 + confidence) / 2)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from coursekit import _arguments, _display, _imports, _scratch, runtime
+from coursekit import runtime
+from coursekit._core import arguments, display, imports, scratch
 
 if TYPE_CHECKING:
     import torch
@@ -96,7 +97,7 @@ class Archive:
     """A folder with ``csv``, a file of ``rows`` messages with the columns text and label; see ``archive``."""
 
     def __init__(self, size: int, seed: int) -> None:
-        self._scratch = _scratch.Scratch()
+        self._scratch = scratch.Scratch()
         self.folder: Path = self._scratch.path
         self.csv = self.folder / "messages.csv"
         try:
@@ -117,7 +118,7 @@ class Archive:
         self.remove()
 
     def __repr__(self) -> str:
-        return f"{self.rows:,} messages, {_display.size(self.nbytes)} in a temporary folder"
+        return f"{self.rows:,} messages, {display.size(self.nbytes)} in a temporary folder"
 
 
 def digits() -> Digits:
@@ -134,8 +135,8 @@ def digits() -> Digits:
 
 def messages(count: int = 1000, seed: int = 0) -> Messages:
     """Return ``count`` generated messages, about half of them spam; the same seed gives the same ones."""
-    count = _arguments.integer("count", count, 1)
-    rng = np.random.default_rng(_arguments.integer("seed", seed, 0))
+    count = arguments.integer("count", count, 1)
+    rng = np.random.default_rng(arguments.integer("seed", seed, 0))
     labels = rng.integers(0, 2, count)
     return Messages(tuple(_message(rng, SPAM if spam else HAM) for spam in labels), labels)
 
@@ -147,12 +148,12 @@ def archive(size: int = 50_000_000, seed: int = 0) -> Archive:
     process, also when that is killed. Errors: TypeError or ValueError for bad arguments, OSError if the disk
     is full.
     """
-    return Archive(_arguments.integer("size", size, 1000), _arguments.integer("seed", seed, 0))
+    return Archive(arguments.integer("size", size, 1000), arguments.integer("seed", seed, 0))
 
 
 @functools.cache
 def _load_digits() -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    bunch = _imports.whole("sklearn.datasets").load_digits()
+    bunch = imports.whole("sklearn.datasets").load_digits()
     return (bunch.data / 16).astype(np.float32), bunch.target.astype(np.int64)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from coursekit import _arguments
+from coursekit._core import arguments
 
 # What PyTorch 2.13 says whenever it quantizes. Anything else it says is still heard.
 KNOWN_WARNINGS: tuple[tuple[type[Warning], str], ...] = (
@@ -121,8 +121,8 @@ def quantize_activation(x: Any, scale: float, zero_point: int) -> Tensor:
 
     Errors: ValueError if ``x`` is not finite or not on the CPU, scale <= 0, or zero_point outside 0..255.
     """
-    scale = _arguments.real("scale", scale, NO_RECIPROCAL)
-    zero_point = _arguments.integer("zero_point", zero_point, 0, FULL)
+    scale = arguments.real("scale", scale, NO_RECIPROCAL)
+    zero_point = arguments.integer("zero_point", zero_point, 0, FULL)
     # The library multiplies by the float32 reciprocal and adds with one rounding; float64 does the same.
     reciprocal = float(np.float32(1) / np.float32(scale))
     q = torch.round((_numbers("x", x).double() * reciprocal + zero_point).float())

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from types import CodeType
 from typing import Any
 
-from coursekit import _arguments, _display
+from coursekit._core import arguments, display
 
 SMALLEST = 0.01  # parts of the whole below this are left out of a tree
 DEEPEST = 40
@@ -51,12 +51,12 @@ class _Table:
         raise NotImplementedError
 
     def __str__(self) -> str:
-        return _display.table_text(*self._table())
+        return display.table_text(*self._table())
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        return _display.table_html(*self._table())
+        return display.table_html(*self._table())
 
 
 @dataclass(frozen=True, repr=False)
@@ -77,7 +77,7 @@ class Call(_Table):
 
     def find(self, name: str) -> "Call":
         """Return the first call of this name. Errors: ValueError if there is none."""
-        _arguments.choice("name", name, dict.fromkeys(call.name for _, call in self.walk()))
+        arguments.choice("name", name, dict.fromkeys(call.name for _, call in self.walk()))
         return next(call for _, call in self.walk() if call.name == name)
 
     def _table(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
@@ -85,8 +85,8 @@ class Call(_Table):
             (
                 f"{2 * depth * NO_BREAK}{call.name}",
                 f"{call.calls:,}",
-                _display.seconds(call.seconds),
-                _display.seconds(call.own),
+                display.seconds(call.seconds),
+                display.seconds(call.own),
                 _percent(call.seconds, self.seconds),
             )
             for depth, call in self.walk()
@@ -134,7 +134,7 @@ class LineTimes(_Table):
         text = (len(line.text) - len(code)) * NO_BREAK + code
         if not line.runs:
             return text, "", "", "", ""
-        times = _display.seconds(line.seconds / line.runs), _display.seconds(line.seconds)
+        times = display.seconds(line.seconds / line.runs), display.seconds(line.seconds)
         return text, f"{line.runs:,}", *times, _percent(line.seconds, self.seconds)
 
 
@@ -168,8 +168,8 @@ class Operators(_Table):
         return headers, [self._row(row) for row in self.rows]
 
     def _row(self, row: Operator) -> tuple[str, ...]:
-        times = _display.seconds(row.cpu), _percent(row.cpu, self.total)
-        return row.name, f"{row.calls:,}", *times, *[_display.seconds(row.gpu)] * self.on_gpu
+        times = display.seconds(row.cpu), _percent(row.cpu, self.total)
+        return row.name, f"{row.calls:,}", *times, *[display.seconds(row.gpu)] * self.on_gpu
 
 
 def tree(profile: cProfile.Profile, function: Callable[..., Any], *, smallest: float = SMALLEST) -> Call:
@@ -181,7 +181,7 @@ def tree(profile: cProfile.Profile, function: Callable[..., Any], *, smallest: f
     """
     if not isinstance(profile, cProfile.Profile):
         raise TypeError(f"profile must be a cProfile.Profile; got {type(profile).__name__}")
-    smallest = _arguments.real("smallest", smallest, 0, 1)
+    smallest = arguments.real("smallest", smallest, 0, 1)
     entries = {entry.code: entry for entry in profile.getstats()}
     top = entries.get(getattr(function, "__code__", None))
     if top is None:
@@ -221,7 +221,7 @@ def operators(profiler: Any, most: int = 8) -> Operators:
     """
     if not hasattr(profiler, "key_averages"):
         raise TypeError(f"profiler must be a torch.profiler.profile; got {type(profiler).__name__}")
-    most = _arguments.integer("most", most, 1)
+    most = arguments.integer("most", most, 1)
     rows = [_operator(event) for event in profiler.key_averages()]
     if not rows:
         raise ValueError("profiler must have recorded an operator; run some inside its block")
@@ -235,9 +235,9 @@ def amdahl(share: float, factor: float) -> float:
     factor may be infinity: the part is gone. Source: Amdahl (1967).
     Errors: TypeError or ValueError for a share outside 0 to 1, or a factor that is not above 0.
     """
-    share = _arguments.real("share", share, 0, 1)
+    share = arguments.real("share", share, 0, 1)
     gone = isinstance(factor, float) and factor == math.inf
-    if not gone and _arguments.real("factor", factor, 0) == 0:
+    if not gone and arguments.real("factor", factor, 0) == 0:
         raise ValueError("factor must be above 0; got 0")
     left = 1 - share + (0 if gone else share / factor)
     return 1 / left if left else math.inf

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from coursekit import _arguments, _display
+from coursekit._core import arguments, display
 
 FloatArray = NDArray[np.float32]
 
@@ -69,7 +69,7 @@ class Quantized:
 
     def error(self, x: Any) -> FloatArray:
         """Return x - dequantize(); ``x`` must have the shape that was quantized (ValueError)."""
-        values = _arguments.array("x", x)
+        values = arguments.array("x", x)
         if values.shape != self.q.shape:
             raise ValueError(f"x must have the shape that was quantized, {self.q.shape}; got {values.shape}")
         return values - self.dequantize()
@@ -77,14 +77,14 @@ class Quantized:
     def _rows(self) -> list[tuple[str, str]]:
         where = f"per group of {self.group}" if self.group else "per tensor"
         where = where if self.axis is None else f"per channel (axis {self.axis})"
-        low, high = (_display.significant(value) for value in self.range)
+        low, high = (display.significant(value) for value in self.range)
         sign = "signed" if self.q.dtype.kind == "i" else "unsigned"
         scheme = f"{'symmetric' if self.symmetric else 'asymmetric'}, {where}"
         return [
             ("bits", f"{self.bits} ({sign}, {self.levels[0]} to {self.levels[1]})"),
             ("scheme", scheme),
             ("scales", str(self.scale.size)),
-            ("size", _display.size(self.nbytes)),
+            ("size", display.size(self.nbytes)),
             ("range", f"{low} to {high}"),
         ]
 
@@ -94,7 +94,7 @@ class Quantized:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        return _display.table_html(("quantized", f"{self.q.size} values"), self._rows())
+        return display.table_html(("quantized", f"{self.q.size} values"), self._rows())
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -109,7 +109,7 @@ class ScaleSearch:
     curve: NDArray[np.float64]
 
     def __str__(self) -> str:
-        scale, mse = _display.significant(self.scale), _display.significant(self.mse)
+        scale, mse = display.significant(self.scale), display.significant(self.mse)
         return f"{self.bits} bits: scale {scale} = {self.ratio:.2f} of max/Q, mean squared error {mse}"
 
     __repr__ = __str__
@@ -135,8 +135,8 @@ def quantize(
     is empty or not finite, bits outside 2..16 (1..16 if asymmetric), an axis or group that does not fit,
     both of them, a scale that is not above 0 or of the wrong shape, signed=False if symmetric.
     """
-    values = _arguments.array("x", x)
-    bits = _arguments.integer("bits", bits, 2 if symmetric else 1, 16)
+    values = arguments.array("x", x)
+    bits = arguments.integer("bits", bits, 2 if symmetric else 1, 16)
     axis, group = _layout(values, axis, group)
     levels = _levels(bits, symmetric, signed)
     lowest, highest = _extremes(values, axis, group)
@@ -153,12 +153,12 @@ def sqnr(x: Any, x_hat: Any) -> float:
 
     Errors: ValueError if all of ``x`` is zero or the shapes differ.
     """
-    signal, restored = (_arguments.array(n, v, np.float64) for n, v in (("x", x), ("x_hat", x_hat)))
+    signal, restored = (arguments.array(n, v, np.float64) for n, v in (("x", x), ("x_hat", x_hat)))
     if signal.shape != restored.shape:
         raise ValueError(f"x and x_hat must have the same shape; got {signal.shape} and {restored.shape}")
     if not signal.any():
         raise ValueError("x must not be all zeros: there is no signal to compare the noise with")
-    noise = _arguments.array("x - x_hat", signal - restored, np.float64)
+    noise = arguments.array("x - x_hat", signal - restored, np.float64)
     return _decibels(signal) - _decibels(noise) if noise.any() else float("inf")
 
 
@@ -168,9 +168,9 @@ def best_scale(x: Any, bits: int, steps: int = 191) -> ScaleSearch:
     Tries ``steps`` ratios from 0.05 to 1.0 of max|x| / (2**(bits-1) - 1): with few bits it pays to clip a few
     large values. All zeros: scale 1, ratio 1. Errors: as ``quantize``; steps must be at least 2.
     """
-    values = _arguments.array("x", x).ravel()
-    levels = _levels(_arguments.integer("bits", bits, 2, 16), symmetric=True, signed=True)
-    ratios = np.linspace(*RATIOS, _arguments.integer("steps", steps, 2))
+    values = arguments.array("x", x).ravel()
+    levels = _levels(arguments.integer("bits", bits, 2, 16), symmetric=True, signed=True)
+    ratios = np.linspace(*RATIOS, arguments.integer("steps", steps, 2))
     scales = _storable(ratios * float(np.abs(values).max()) / levels[1])
     curve = np.array([_mean_squared_error(values, scale, levels) for scale in scales])
     # On a tie the largest scale wins: it clips least.
@@ -200,11 +200,11 @@ def _layout(values: FloatArray, axis: int | None, group: int | None) -> tuple[in
     if (axis is not None or group is not None) and values.ndim == 0:
         raise ValueError("x is a single number and has no axis to split")
     if group is not None:
-        group = _arguments.integer("group", group, 1)
+        group = arguments.integer("group", group, 1)
         if values.shape[-1] % group:
             raise ValueError(f"group must divide the last axis of x, {values.shape[-1]} long; got {group}")
     if axis is not None:
-        axis = _arguments.integer("axis", axis, -values.ndim, values.ndim - 1) % values.ndim
+        axis = arguments.integer("axis", axis, -values.ndim, values.ndim - 1) % values.ndim
     return axis, group
 
 
@@ -241,7 +241,7 @@ def _storable(scale: NDArray[np.float64]) -> FloatArray:
 
 
 def _given_scale(scale: Any, shape: tuple[int, ...], axis: int | None) -> FloatArray:
-    given = _arguments.array("scale", scale)
+    given = arguments.array("scale", scale)
     if axis is not None and given.shape == (shape[axis],):
         given = given.reshape(shape)
     if given.shape != shape and not (given.size == 1 and shape == ()):

@@ -21,7 +21,7 @@ import numpy as np
 import platformdirs
 import psutil
 
-from coursekit import _arguments, _display, _imports
+from coursekit._core import arguments, display, imports
 
 if TYPE_CHECKING:
     import torch
@@ -77,7 +77,7 @@ class Machine:
         return [
             ("CPU", self.cpu),
             ("cores", str(self.cores)),
-            ("memory", _display.size(self.memory)),
+            ("memory", display.size(self.memory)),
             ("CPU flags", ", ".join(self.flags) or "unknown"),
             ("INT8 on this CPU", self.int8),
             ("GPU", self.gpu or "none"),
@@ -89,7 +89,7 @@ class Machine:
         return "\n".join(f"{name:17} {value}" for name, value in self.rows())
 
     def _repr_html_(self) -> str:
-        return _display.table_html(("this machine", ""), self.rows())
+        return display.table_html(("this machine", ""), self.rows())
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ def set_seed(seed: int = 0) -> None:
     """Seed Python, numpy's legacy generator and torch (every device)."""
     import torch
 
-    seed = _arguments.integer("seed", seed, 0, 2**32 - 1)
+    seed = arguments.integer("seed", seed, 0, 2**32 - 1)
     random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002 - libraries still draw from it
     torch.manual_seed(seed)
@@ -136,10 +136,10 @@ def device(choice: str | None = None) -> "torch.device":
 
     Errors: ValueError for an unknown name; RuntimeError for "cuda" where there is none.
     """
-    torch = _imports.whole("torch")
+    torch = imports.whole("torch")
 
     name = "device" if choice is not None else "COURSEKIT_DEVICE"
-    wanted = _arguments.choice(name, choice or os.environ.get("COURSEKIT_DEVICE") or "auto", DEVICES)
+    wanted = arguments.choice(name, choice or os.environ.get("COURSEKIT_DEVICE") or "auto", DEVICES)
     if wanted == "cuda" and not torch.cuda.is_available():
         raise RuntimeError(
             f"{name} asks for 'cuda', but torch {torch.__version__} sees no CUDA device here. "
@@ -156,7 +156,7 @@ def threads(count: int) -> Iterator[int]:
     import torch
 
     before = torch.get_num_threads()
-    torch.set_num_threads(_arguments.integer("count", count, 1))
+    torch.set_num_threads(arguments.integer("count", count, 1))
     try:
         yield count
     finally:

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from coursekit import _arguments, _display, _store, runtime
+from coursekit import runtime
+from coursekit._core import arguments, display, log
 
 HEADERS = ("variant", "device", "size", "latency", "accuracy", "notebook")
 LEFT = 2  # columns of words, left-aligned
@@ -40,9 +41,9 @@ class Entry:
 
     def row(self) -> tuple[str, ...]:
         """Return what the table shows, in the order of HEADERS."""
-        latency = _spread(self.latency, self.latency_low, self.latency_high, _display.seconds)
+        latency = _spread(self.latency, self.latency_low, self.latency_high, display.seconds)
         accuracy = _spread(self.accuracy, self.accuracy_low, self.accuracy_high, _percent)
-        return self.variant, self.device, _display.size(self.size_bytes), latency, accuracy, self.notebook
+        return self.variant, self.device, display.size(self.size_bytes), latency, accuracy, self.notebook
 
     def __str__(self) -> str:
         variant, device, *numbers, notebook = self.row()
@@ -87,16 +88,16 @@ class Scoreboard:
         if not self.groups:
             return _EMPTY
         return "\n\n".join(
-            f"{group.title}\n{_display.table_text(HEADERS, group.rows, left=LEFT)}" for group in self.groups
+            f"{group.title}\n{display.table_text(HEADERS, group.rows, left=LEFT)}" for group in self.groups
         )
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
         if not self.groups:
-            return _display.card_html("Scoreboard", [_EMPTY], "quiet")
+            return display.card_html("Scoreboard", [_EMPTY], "quiet")
         return "".join(
-            _display.table_html(HEADERS, group.rows, group.title, left=LEFT) for group in self.groups
+            display.table_html(HEADERS, group.rows, group.title, left=LEFT) for group in self.groups
         )
 
 
@@ -135,7 +136,7 @@ def record(
     machine = runtime.describe()
     entry = Entry(
         _name(variant),
-        _arguments.integer("size_bytes", size_bytes, 1),
+        arguments.integer("size_bytes", size_bytes, 1),
         *_latency(latency),
         *_accuracy(accuracy),
         notebook=_notebook(notebook),
@@ -143,7 +144,7 @@ def record(
         machine=machine.label,
         fingerprint=machine.fingerprint,
         versions=dict(machine.versions),
-        time=_store.now(),
+        time=log.now(),
     )
     LOG.append(asdict(entry))
     return entry
@@ -184,11 +185,11 @@ def _entry(fields: Mapping[str, Any]) -> Entry:
         raise TypeError(f"notebook, device, machine, fingerprint and time must be text; got {texts}")
     return Entry(
         variant=_name(fields["variant"]),
-        size_bytes=_arguments.integer("size_bytes", fields["size_bytes"], 1),
+        size_bytes=arguments.integer("size_bytes", fields["size_bytes"], 1),
         latency=_seconds("latency", fields["latency"]),
         latency_low=_optional(fields, "latency_low"),
         latency_high=_optional(fields, "latency_high"),
-        accuracy=_arguments.real("accuracy", fields["accuracy"], 0, 1),
+        accuracy=arguments.real("accuracy", fields["accuracy"], 0, 1),
         accuracy_low=_optional(fields, "accuracy_low"),
         accuracy_high=_optional(fields, "accuracy_high"),
         versions={str(name): str(version) for name, version in dict(fields["versions"]).items()},
@@ -196,11 +197,11 @@ def _entry(fields: Mapping[str, Any]) -> Entry:
     )
 
 
-LOG = _store.Log("scoreboard", check=_entry)
+LOG = log.Log("scoreboard", runtime.home, check=_entry)
 
 
 def _optional(fields: Mapping[str, Any], name: str) -> float | None:
-    return None if fields[name] is None else _arguments.real(name, fields[name], 0)
+    return None if fields[name] is None else arguments.real(name, fields[name], 0)
 
 
 def _name(variant: Any) -> str:
@@ -215,16 +216,16 @@ def _name(variant: Any) -> str:
 
 def _notebook(notebook: Any) -> str:
     if isinstance(notebook, str) and not notebook[:2].isdigit():
-        return _arguments.choice("notebook (a number such as '05', or 'dashboard')", notebook, ["dashboard"])
+        return arguments.choice("notebook (a number such as '05', or 'dashboard')", notebook, ["dashboard"])
     number = int(notebook[:2]) if isinstance(notebook, str) else notebook
-    return f"{_arguments.integer('notebook', number, 1, 99):02d}"
+    return f"{arguments.integer('notebook', number, 1, 99):02d}"
 
 
 def _latency(latency: Any) -> tuple[float, float | None, float | None]:
     """Return (median, lower, upper quartile) in seconds; the quartiles are None for a plain number."""
     if not _is_measurement(latency):
         return _seconds("latency", latency), None, None
-    low, high = np.percentile(_arguments.array("latency.samples", latency.samples, np.float64), _QUARTILES)
+    low, high = np.percentile(arguments.array("latency.samples", latency.samples, np.float64), _QUARTILES)
     return _seconds("latency.median", latency.median), float(low), float(high)
 
 
@@ -233,7 +234,7 @@ def _is_measurement(latency: Any) -> bool:
 
 
 def _seconds(name: str, value: Any) -> float:
-    seconds = _arguments.real(name, value)
+    seconds = arguments.real(name, value)
     if seconds <= 0:
         raise ValueError(f"{name} must be more than 0 seconds; got {seconds}")
     return seconds
@@ -241,9 +242,9 @@ def _seconds(name: str, value: Any) -> float:
 
 def _accuracy(accuracy: Any) -> tuple[float, float | None, float | None]:
     if not hasattr(accuracy, "low") or not hasattr(accuracy, "high"):
-        return _arguments.real("accuracy (a fraction)", accuracy, 0, 1), None, None
+        return arguments.real("accuracy (a fraction)", accuracy, 0, 1), None, None
     low, value, high = (
-        _arguments.real(f"accuracy.{n}", getattr(accuracy, n), 0, 1) for n in ("low", "value", "high")
+        arguments.real(f"accuracy.{n}", getattr(accuracy, n), 0, 1) for n in ("low", "value", "high")
     )
     if low > high:
         raise ValueError(f"accuracy must have low <= high; got an interval from {low} to {high}")
@@ -261,7 +262,7 @@ def _device(device: Any, latency: Any) -> str:
     if device is None:
         # Only "auto" needs torch to find out.
         device = "cpu" if os.environ.get("COURSEKIT_DEVICE") == "cpu" else runtime.device()
-    return _arguments.choice("device", str(device).split(":")[0], ("cpu", "cuda"))
+    return arguments.choice("device", str(device).split(":")[0], ("cpu", "cuda"))
 
 
 def _percent(fraction: float) -> str:

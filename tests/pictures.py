@@ -9,12 +9,12 @@ from sittings import sitting
 from benchmarks import panels
 from coursekit import batching, data, distillation, floats, profiles, quantization, roofline, widgets
 from coursekit import plots as made
-from coursekit._variants_pipelines import ORDERS, Pipeline, Pipelines
 from coursekit.onnx_models import Edge, Graph, Node, Weight
 from coursekit.plots import style
-from coursekit.plots.gains import GainGrid
+from coursekit.plots.gain_map import GainGrid
 from coursekit.plots.page import page
 from coursekit.timing import Ratio
+from coursekit.variants.orders import ORDERS, Pipeline, Pipelines
 from coursekit.widgets.panel import Panel
 
 RANDOM = np.random.default_rng(0)
@@ -163,7 +163,7 @@ PLOTS: dict[str, Callable[[Any], Any]] = {
     "distillation.gradients": lambda ax: made.distillation.gradients(
         ax, distillation.GradientSizes((1.0, 4.0, 16.0), np.array([1.0, 0.1, 0.005]), np.array([1, 1.6, 1.3]))
     ),
-    "gains.gain_map": lambda ax: made.gains.gain_map(ax, _gains()),
+    "gain_map.gain_map": lambda ax: made.gain_map.gain_map(ax, _gains()),
     "memory.weighed": lambda ax: made.memory.weighed(
         ax, ["FP32", "INT8"], [4e6, 1e6], {"file": [4.1e6, 1.1e6], "RAM": [5e6, 2e6], "both": [6e6, 3e6]}
     ),

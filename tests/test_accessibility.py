@@ -18,9 +18,10 @@ import sight
 from helpers import span, texts_collide
 from PIL import Image
 
-from coursekit import _display, exercises, floats, plots, scoreboard, widgets
-from coursekit._progress import _BAR
-from coursekit.exercises import verdict
+from coursekit import exercises, floats, plots, scoreboard, widgets
+from coursekit._core import display
+from coursekit._core.progress import _BAR
+from coursekit.exercises import verdicts
 from coursekit.plots import style
 
 MASTERS = sorted((Path(__file__).parent.parent / "notebooks" / "source").glob("*.py"))
@@ -89,7 +90,7 @@ def test_no_plot_is_left_out():
 PARTS = {
     "comparison.describe",
     "comparison.end_labels",
-    "needs.need_page",
+    "need_page.need_page",
     "onnx_graph.draw",
     "pareto.place_names",
 }
@@ -203,11 +204,16 @@ def test_a_text_is_judged_by_what_lies_behind_it():
 
 def html():
     """Return everything that the package writes, by name."""
-    yield from ((f"card, {tone}", _display.card_html("Title", ["a line"], tone)) for tone in _display._TONES)
-    yield "table", _display.table_html(["a", "b"], [[1, 2]], "caption")
+    yield from ((f"card, {tone}", display.card_html("Title", ["a line"], tone)) for tone in display._TONES)
+    yield "table", display.table_html(["a", "b"], [[1, 2]], "caption")
     yield "progress", _BAR
     yield "fields", floats.fields(-6.5)._repr_html_()
-    for made in (verdict.right("so"), verdict.wrong("no", "hint"), verdict.not_tried(), scoreboard.table()):
+    for made in (
+        verdicts.right("so"),
+        verdicts.wrong("no", "hint"),
+        verdicts.not_tried(),
+        scoreboard.table(),
+    ):
         yield type(made).__name__, made._repr_html_()
     yield "quiz", exercises.quiz("01")._repr_html_()
     panel = pictures.panel("encode_stepper")

@@ -19,7 +19,7 @@ from jupyter_client import KernelManager
 from scipy import optimize, stats
 
 from coursekit import batching, roofline, runtime
-from coursekit.batching import Curve, Hockney, Served
+from coursekit.batching import Curve, Hockney, Served, sweeps
 
 MASTER = Path(__file__).parents[1] / "notebooks" / "source" / "04-batching-benchmark.py"
 SIZES = (1, 2, 4, 8, 16)
@@ -123,7 +123,7 @@ def measured(monkeypatch):
         asked.append((fn(), options))
         return SimpleNamespace(samples=asked[-1][0] * 1e-3 * np.array([0.8, 0.9, 1.0, 1.2, 1.4]))
 
-    monkeypatch.setattr(batching.timing, "measure", measure)
+    monkeypatch.setattr(sweeps.timing, "measure", measure)
     return asked
 
 
@@ -175,7 +175,7 @@ def test_a_served_sweep_sends_full_batches_and_times_from_end_to_end(monkeypatch
         batches = np.full(len(ends), max_batch)
         return Served("real", np.zeros(len(examples)), np.repeat(ends, max_batch), batches), examples
 
-    monkeypatch.setattr(batching, "serve", serve)
+    monkeypatch.setattr(sweeps, "serve", serve)
     made = batching.sweep_served(doubled, [1, 2, 3], [1, 3], min_time=0.05, name="x")
     assert made.median == pytest.approx([1e-3, 3e-3])
     assert (made.name, made.machine) == ("x", f"{runtime.describe().cpu}, 1 thread")

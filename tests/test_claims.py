@@ -9,7 +9,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coursekit import _claim, _texts, accuracy, claims, runtime, timing
+from coursekit import accuracy, claims, runtime, timing
+from coursekit._core import courses
+from coursekit.claims import rules
 
 SAMPLE = """
 [[claim]]
@@ -88,15 +90,20 @@ def home(tmp_path, monkeypatch):
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    folder = tmp_path / "texts"
+    folder = tmp_path / "course"
     folder.mkdir()
-    monkeypatch.setattr(_texts, "FOLDER", folder)
+    monkeypatch.setattr(courses, "_ours", lambda: courses.Course(folder))
     return folder
+
+
+def put(folder, notebook, text, encoding="utf-8"):
+    (folder / notebook).mkdir(exist_ok=True)
+    (folder / notebook / "claims.toml").write_text(text, encoding=encoding)
 
 
 @pytest.fixture
 def sample(folder):
-    (folder / "claims-05.toml").write_text(SAMPLE, encoding="utf-8")
+    put(folder, "05", SAMPLE, encoding="utf-8")
     return folder
 
 
@@ -175,9 +182,9 @@ numbers = st.floats(-100, 100)
     bounds=st.tuples(numbers, numbers).map(sorted), interval=st.tuples(numbers, numbers, numbers).map(sorted)
 )
 def test_crossing_is_being_partly_inside(bounds, interval):
-    rule = _claim.Rule("between", *bounds)
+    rule = rules.Rule("between", *bounds)
     low, value, high = interval
-    measured = _claim.Reading(value, low, high)
+    measured = rules.Reading(value, low, high)
     inside = [bounds[0] <= x <= bounds[1] for x in interval]
     swallowed = low < bounds[0] and bounds[1] < high
     assert rule.met(measured) == inside[1]
@@ -261,18 +268,18 @@ def test_the_report_of_what_was_measured_still_counts_the_others(sample):
 
 def test_the_dashboard_has_claims_of_its_own(folder):
     text = SAMPLE.replace("05-", "dashboard-")
-    (folder / "claims-dashboard.toml").write_text(text, encoding="utf-8")
-    claim = _claim.load()["dashboard-byte"]
+    put(folder, "dashboard", text, encoding="utf-8")
+    claim = rules.load()["dashboard-byte"]
     assert claim.notebook == "dashboard"
     assert row("dashboard-byte")[4] == "not measured yet: run notebook dashboard"
-    (folder / "claims-05.toml").write_text(text, encoding="utf-8")
-    with pytest.raises(ValueError, match="belongs in claims-dashboard.toml"):
-        _claim.load()
+    put(folder, "05", text, encoding="utf-8")
+    with pytest.raises(ValueError, match="belongs to notebook dashboard"):
+        rules.load()
 
 
 def test_a_result_of_a_claim_that_is_gone_is_left_out(sample):
     claims.show("05-byte", measured=8)
-    (sample / "claims-05.toml").write_text(SAMPLE.replace("05-byte", "05-octet"), encoding="utf-8")
+    put(sample, "05", SAMPLE.replace("05-byte", "05-octet"), encoding="utf-8")
     assert row("05-octet")[3] == "–"
     assert all(row[0] != "05-byte" for row in claims.report().rows)
 
@@ -346,9 +353,9 @@ def toml(**changes):
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        (toml(id='"5-x"'), "id must be like"),
+        (toml(id='"05_x"'), "id must be like"),
         (toml(id='"05-X"'), "id must be like"),
-        (toml(id='"01-x"'), "belongs in claims-01.toml"),
+        (toml(id='"01-x"'), "belongs to notebook 01"),
         (toml() + "\n" + toml(), "05-x is there twice"),
         (toml(kind='"guess"'), "kind must be one of arithmetic, statistical, hardware"),
         (toml(says=None), "has no 'says'"),
@@ -371,18 +378,18 @@ def toml(**changes):
         (toml(holds="{ verdict = [] }"), "verdict must name at least one"),
         ("[[clam]]\n", "unknown key 'clam'"),
         ("claim = [3]", "claim 1 must be a table"),
-        ("[[claim]", "claims-05.toml: "),
+        ("[[claim]", "05/claims.toml: "),
     ],
 )
 def test_a_malformed_claim_is_refused_by_file_and_reason(folder, text, says):
-    (folder / "claims-05.toml").write_text(text)
+    put(folder, "05", text)
     with pytest.raises(ValueError, match=says) as error:
         claims.report()
-    assert "claims-05.toml" in str(error.value)
+    assert "05/claims.toml" in str(error.value)
 
 
 def test_the_shipped_claims_are_well_formed_and_can_be_shown():
-    shipped = _claim.load()
+    shipped = rules.load()
     assert shipped
     for claim in shipped.values():
         assert claim.expected.strip()

@@ -9,8 +9,10 @@ from hypothesis.extra import numpy as hnp
 from torch import nn
 from torch.nn import functional
 
-from coursekit import _distillation_tasks, accuracy, data, distillation, models, runtime
-from coursekit._distillation_loss import log_soften
+from coursekit import accuracy, data, distillation, models, runtime
+from coursekit.distillation import tasks
+from coursekit.distillation.losses import log_soften
+from coursekit.models import networks
 
 finite = st.floats(-(2.0**126), 2.0**126, width=32)
 tame = st.floats(-30, 30, width=32)
@@ -488,7 +490,7 @@ def test_a_teacher_who_knows_the_same_labels_brings_nothing():
 
 
 def test_twins_differ_in_nothing_but_the_teacher():
-    task = _distillation_tasks.Task(quick(), [3, 4])
+    task = tasks.Task(quick(), [3, 4])
     logits, _ = task.teacher()
     deaf = task.distilled(logits, 2.0, 0.0)
     torch.testing.assert_close(deaf.weights[0], task.hard().weights[0], rtol=0, atol=1e-5)
@@ -507,31 +509,33 @@ def test_both_students_take_the_same_number_of_steps(name, monkeypatch):
         return made
 
     setup = distillation.SETUPS[name]
-    task = _distillation_tasks.Task(setup, [0])
-    monkeypatch.setattr(models, "train_many", counting)
+    task = tasks.Task(setup, [0])
+    for room in (models, networks):
+        monkeypatch.setattr(room, "train_many", counting)
     task.hard()
     task.distilled(torch.zeros(1, task.pictures.shape[1], 10), 2.0, setup.alpha)
     assert steps[1] == pytest.approx(steps[0], rel=0.02)
 
 
 def test_each_seed_draws_its_own_pictures_and_the_pool_holds_all_of_them():
-    task = _distillation_tasks.Task(distillation.SETUPS["pool"], [0, 1])
+    task = tasks.Task(distillation.SETUPS["pool"], [0, 1])
     assert task.labelled.shape == (2, 200)
     assert not torch.equal(task.labelled[0].sort()[0], task.labelled[1].sort()[0])
     assert torch.equal(task.pictures.sort(1)[0], torch.arange(1150).expand(2, -1))
     assert torch.equal(task.pictures[:, :200], task.labelled)
     assert torch.equal(task.labels, task.y[task.labelled])
-    noisy = _distillation_tasks.Task(distillation.SETUPS["noisy"], [0, 1])
+    noisy = tasks.Task(distillation.SETUPS["noisy"], [0, 1])
     assert ((noisy.labels != noisy.y[noisy.labelled]).sum(1) == 460).all()
 
 
 def test_a_teacher_of_the_same_labels_saw_no_other_picture(monkeypatch):
     seen = []
     real = models.train_many
-    monkeypatch.setattr(
-        models, "train_many", lambda start, x, *a, **k: seen.append(x) or real(start, x, *a, **k)
-    )
-    task = _distillation_tasks.Task(quick("pool"), [0, 1])
+    for room in (models, networks):
+        monkeypatch.setattr(
+            room, "train_many", lambda start, x, *a, **k: seen.append(x) or real(start, x, *a, **k)
+        )
+    task = tasks.Task(quick("pool"), [0, 1])
     logits, right = task.teacher()
     assert torch.equal(seen[0], task.x[task.labelled])
     assert logits.shape == (2, 1150, 10)

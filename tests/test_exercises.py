@@ -1,9 +1,9 @@
 import re
 import subprocess
 import sys
-import types
 import warnings
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,9 +11,10 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from coursekit import _texts, claims, exercises
+from coursekit import claims, course, exercises
+from coursekit._core import courses, texts
 from coursekit.exercises import answers, checking
-from coursekit.exercises.verdict import NOT_TRIED, RIGHT, WRONG, Stop, Verdict, not_tried, right, wrong
+from coursekit.exercises.verdicts import NOT_TRIED, RIGHT, WRONG, Stop, Verdict, not_tried, right, wrong
 
 BLANKS = [
     None,
@@ -47,24 +48,20 @@ def home(tmp_path, monkeypatch):
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    folder = tmp_path / "texts"
+    folder = tmp_path / "course"
     folder.mkdir()
-    monkeypatch.setattr(_texts, "FOLDER", folder)
+    monkeypatch.setattr(courses, "_ours", lambda: courses.Course(folder))
     return folder
 
 
 @pytest.fixture(autouse=True)
-def notebook_99(monkeypatch):
-    """Give the course a notebook 99 with one exercise of each sort."""
-    module = types.ModuleType("coursekit.exercises.notebook_99")
-    module.__spec__ = types.SimpleNamespace(name=module.__name__)
-    module.CHECKERS = {
-        "99-answer": check_answer,
-        "99-double": check_double,
-        "99-picky": check_picky,
-        "99-broken": lambda answer: "right",
-    }
-    monkeypatch.setitem(sys.modules, module.__name__, module)
+def notebook_99(tmp_path, monkeypatch):
+    """Add a course of one notebook, 99, with one exercise of each sort."""
+    (tmp_path / "99").mkdir()
+    (tmp_path / "99" / "checks.py").write_text("from test_exercises import CHECKERS\n", encoding="utf-8")
+    added = []
+    monkeypatch.setattr(courses, "_added", lambda: added)
+    exercises.use(tmp_path / "99")
 
 
 def check_answer(answer):
@@ -82,6 +79,14 @@ def check_double(function):
 def check_picky(answer):
     """A list whose first item is a dict."""  # noqa: D401 - a checker says what it expects
     return right() if answer[0]["key"] else wrong("The key is empty.")
+
+
+CHECKERS = {
+    "99-answer": check_answer,
+    "99-double": check_double,
+    "99-picky": check_picky,
+    "99-broken": lambda answer: "right",
+}
 
 
 def outcome(id, answer):
@@ -515,9 +520,14 @@ class Reader(HTMLParser):
             self.hidden[-1] += data
 
 
+def put(folder, notebook, text, encoding="utf-8"):
+    (folder / notebook).mkdir(exist_ok=True)
+    (folder / notebook / "quiz.toml").write_text(text, encoding=encoding)
+
+
 @pytest.fixture
 def sample(folder):
-    (folder / "quiz-42.toml").write_text(QUESTION * 3, encoding="utf-8")
+    put(folder, "42", QUESTION * 3, encoding="utf-8")
     return exercises.quiz("42")
 
 
@@ -544,7 +554,7 @@ def test_a_quiz_can_be_read_in_a_terminal(sample):
 
 def test_several_right_choices_are_announced(folder):
     several = QUESTION.replace("right = false", "right = true").replace('?"', '?"\nseveral = true')
-    (folder / "quiz-42.toml").write_text(several + 2 * QUESTION)
+    put(folder, "42", several + 2 * QUESTION)
     quiz = exercises.quiz("42")
     assert quiz.questions[0].title.endswith("(More than one is right.)")
     assert not quiz.questions[1].several
@@ -568,14 +578,14 @@ def test_several_right_choices_are_announced(folder):
         (QUESTION.replace("right", "correct") * 3, "unknown key 'correct'"),
         ('[[question]]\ntext = "?"\nchoice = []\n' * 3, "question 1: choice|must have two or more choices"),
         ("question = [1, 2, 3]", "question 1 must be a table"),
-        ("[[question", "quiz-42.toml: "),
+        ("[[question", "42/quiz.toml: "),
     ],
 )
 def test_a_quiz_that_breaks_the_rules_is_refused(folder, text, says):
-    (folder / "quiz-42.toml").write_text(text)
+    put(folder, "42", text)
     with pytest.raises(ValueError, match=says) as error:
         exercises.quiz("42")
-    assert "quiz-42.toml" in str(error.value)
+    assert "42/quiz.toml" in str(error.value)
 
 
 @pytest.mark.parametrize("id", ["43", "", 42, None, "../secret"])
@@ -585,7 +595,7 @@ def test_an_unknown_quiz_is_an_error(sample, id):
 
 
 def test_every_shipped_quiz_keeps_the_rules():
-    names = [path.stem.removeprefix("quiz-") for path in _texts.files("quiz-*.toml")]
+    names = list(courses.files(courses.QUIZ))
     assert names
     for name in names:
         quiz = exercises.quiz(name)
@@ -595,9 +605,9 @@ def test_every_shipped_quiz_keeps_the_rules():
 
 
 def test_every_shipped_checker_takes_a_blank_and_says_what_it_expects():
-    folder = _texts.FOLDER.parent / "exercises"
-    for path in sorted(folder.glob("notebook_*.py")):
-        number = path.stem.removeprefix("notebook_")
+    folder = Path(course.__file__).parent
+    for path in sorted(folder.glob("*/checks.py")):
+        number = path.parent.name.removeprefix("nb")
         for id in checking.checkers(number):
             assert id.startswith(f"{number}-")
             assert outcome(id, ...) == NOT_TRIED
@@ -605,7 +615,7 @@ def test_every_shipped_checker_takes_a_blank_and_says_what_it_expects():
 
 @given(st.text())
 def test_texts_are_escaped_whatever_they_hold(text):
-    for shown in (_texts.rich(text), wrong(text, text)._repr_html_(), Verdict(RIGHT, text)._repr_html_()):
+    for shown in (texts.rich(text), wrong(text, text)._repr_html_(), Verdict(RIGHT, text)._repr_html_()):
         tags = set(re.findall("</?([a-z]+)", shown))
         assert tags <= {"code", "strong", "div", "details", "summary", "p"}
     assert not_tried().message == ""

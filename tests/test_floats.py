@@ -616,7 +616,7 @@ def test_long_numbers_are_shortened_only_where_they_are_shown():
 
 def test_pages_escape_what_was_typed(monkeypatch):
     # No text with markup is a number, so let one through.
-    monkeypatch.setattr("coursekit._fields.exact", lambda value: Fraction(1))
+    monkeypatch.setattr("coursekit.floats.bit_fields.exact", lambda value: Fraction(1))
     page = dataclasses.replace(floats.fields(1.0), given="<script>")._repr_html_()
     assert "&lt;script&gt; in FP32" in page
     assert "<script>" not in page

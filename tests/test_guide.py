@@ -15,7 +15,7 @@ from guide import Figure
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coursekit import _claim
+from coursekit.claims import rules
 
 ROOT = Path(__file__).resolve().parents[1]
 GUIDE = (ROOT / "docs" / "instructor-guide.md").read_text(encoding="utf-8")
@@ -298,7 +298,7 @@ def test_a_figure_without_a_card_says_where_it_comes_from():
 
 def test_claims_to_fail_on_purpose_are_the_hardwares_and_enough_of_them_fail():
     rows = table_with("claim")
-    claims = _claim.load()
+    claims = rules.load()
     assert rows[0][3] == guide.VERDICT
     assert {claims[ID.fullmatch(row[0])[1]].kind for row in rows[1:]} == {"hardware"}
     assert sum(row[3].startswith("✗") for row in rows[1:]) >= 2

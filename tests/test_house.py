@@ -14,27 +14,18 @@ from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "coursekit"
-# The layers of the house, lowest first. A module may import its own layer and those below; private helpers
-# stand as high as the highest thing they import.
+# The layers of the house, lowest first. A module may import its own layer and those below.
 LAYERS = (
+    {"_core"},
     {"runtime", "data", "serving"},
     {"floats", "quantization", "dynamic", "memory", "models", "pruning", "distillation", "onnx_models"},
-    {
-        "timing",
-        "accuracy",
-        "batching",
-        "launches",
-        "profiles",
-        "roofline",
-        "scoreboard",
-        "claims",
-        "variants",
-    },
-    {"exercises"},
+    {"timing", "accuracy", "batching", "profiles", "roofline", "scoreboard", "variants"},
+    {"claims", "exercises"},
     {"plots"},
     {"widgets"},
+    {"course"},
 )
-TOPICS = [name for layer in LAYERS[:2] for name in layer if (PACKAGE / f"{name}.py").exists()]
+TOPICS = sorted(LAYERS[1] | LAYERS[2])
 CHECKED = [
     path
     for folder in ("coursekit", "tools", "tests", "benchmarks")
@@ -66,11 +57,8 @@ def tree(path):
     return ast.parse(path.read_text(encoding="utf-8"), str(path))
 
 
-@functools.cache
 def level(name):
-    """Return the number of the layer that a module stands in, -1 for helpers below all of them."""
-    if name.startswith("_"):
-        return max((level(other) for other in inside(PACKAGE / f"{name}.py")), default=-1)
+    """Return the number of the layer that a room stands in."""
     return next(number for number, names in enumerate(LAYERS) if name in names)
 
 
@@ -106,7 +94,7 @@ def test_imports_run_one_way(path):
 
 
 def test_every_public_module_has_its_place_in_the_house():
-    there = {name_of(path) for path in modules() if not name_of(path).startswith("_")}
+    there = {name_of(path) for path in modules()} - {"__init__"}
     missing = there - set().union(*LAYERS)
     assert not missing, f"give {missing} a layer in this file"
 
@@ -183,7 +171,7 @@ print(changed, threading.active_count())
 @pytest.mark.parametrize("path", CHECKED, ids=named)
 def test_modules_and_functions_stay_short_and_plain(path):
     lines = len(path.read_text(encoding="utf-8").splitlines())
-    assert lines <= 300 or path.is_relative_to(ROOT / "tests"), "split the module"
+    assert lines <= 450 or path.is_relative_to(ROOT / "tests"), "look for the second idea in it"
     for node in ast.walk(tree(path)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             assert node.end_lineno - node.lineno + 1 <= 40, f"{node.name} is longer than 40 lines"

@@ -1,15 +1,15 @@
 import pytest
 import torch
 
-from coursekit import _texts, launches
-from coursekit.launches import Launches
+from coursekit.timing import launches
+from coursekit.timing.launches import Launches
 
 PAIRS = [(20e-6, 3e-3), (30e-6, 2e-3), (25e-6, 4e-3)]
 
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    monkeypatch.setattr(_texts, "FOLDER", tmp_path)
+    monkeypatch.setattr(launches, "__file__", str(tmp_path / "launches.py"))
     return tmp_path
 
 

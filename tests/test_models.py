@@ -7,6 +7,7 @@ from torch import nn
 from torch.nn import functional
 
 from coursekit import data, models, runtime
+from coursekit.models import networks
 
 
 def test_mlp_has_the_lectures_parameter_count_and_keeps_the_global_seed():
@@ -41,8 +42,8 @@ def test_same_seed_same_network_other_seed_another():
 @pytest.mark.parametrize("epochs", [1, 0])
 def test_training_takes_one_thread_and_gives_the_others_back(monkeypatch, epochs):
     before, seen = torch.get_num_threads(), []
-    real = models._orders
-    monkeypatch.setattr(models, "_orders", lambda *a: seen.append(torch.get_num_threads()) or real(*a))
+    real = networks.batch_orders
+    monkeypatch.setattr(networks, "batch_orders", lambda *a: seen.append(torch.get_num_threads()) or real(*a))
     with runtime.threads(before + 1):
         for train in (
             lambda: models.fit(models.mlp((4, 2)), [[0] * 4], [0], epochs=epochs),

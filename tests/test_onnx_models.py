@@ -21,8 +21,9 @@ from onnx.reference import ReferenceEvaluator
 from onnxruntime.quantization import CalibrationDataReader
 from torch import nn
 
-from coursekit import _onnx_alone, _onnx_export, _onnx_file, _onnx_run, data, models, runtime
+from coursekit import data, models, runtime
 from coursekit import onnx_models as om
+from coursekit.onnx_models import exporting, files, fresh_process, running
 
 WIDE = (512, 1024, 768, 10)
 # The oldest supported ONNX Runtime cannot normalise a layer of one number.
@@ -355,7 +356,7 @@ def test_bad_estimators_are_refused(tmp_path, monkeypatch):
         om.export_sklearn(fitted, tmp_path / "s.onnx", 5)
     with pytest.raises(TypeError, match="estimator must be a fitted scikit-learn estimator; got int"):
         om.export_sklearn(3, tmp_path / "s.onnx", 4)
-    monkeypatch.setattr(_onnx_export, "_zipmap_off", lambda estimator: {id(estimator): {"zap": True}})
+    monkeypatch.setattr(exporting, "_zipmap_off", lambda estimator: {id(estimator): {"zap": True}})
     with pytest.raises(ValueError, match="LogisticRegression cannot be exported: NameError: Option 'zap'"):
         om.export_sklearn(fitted, tmp_path / "s.onnx", 4)
     assert not list(tmp_path.iterdir())
@@ -452,8 +453,8 @@ def test_numbered_axes_are_called_batch():
     model = helper.make_model(
         helper.make_graph([helper.make_node("Identity", "a", "b")], "g", info[:1], info[1:])
     )
-    _onnx_export._name_batch(model)
-    _onnx_export._name_output(model)
+    exporting._name_batch(model)
+    exporting._name_output(model)
     dims = [dim.dim_param for dim in model.graph.output[0].type.tensor_type.shape.dim]
     assert dims == ["batch", "2*batch", "s7"]
     assert model.graph.output[0].name == model.graph.node[0].output[0] == "output"
@@ -688,9 +689,9 @@ def test_files_tell_nothing_about_this_machine(folder):
 
 
 def test_models_beyond_two_gigabytes_are_refused(tmp_path, monkeypatch, folder):
-    monkeypatch.setattr(_onnx_file, "MOST_IN_ONE_FILE", 1000)
+    monkeypatch.setattr(files, "MOST_IN_ONE_FILE", 1000)
     with pytest.raises(ValueError, match="one ONNX file holds 2 GB at most; this model needs 39"):
-        _onnx_file.save(onnx.load(folder / "fp32.onnx"), tmp_path / "m.onnx")
+        files.save(onnx.load(folder / "fp32.onnx"), tmp_path / "m.onnx")
 
 
 # Quantizing
@@ -871,7 +872,7 @@ def test_cuda_that_is_not_there_is_said(folder, monkeypatch, digits):
 
 def test_cuda_that_does_not_start_is_said(folder, monkeypatch):
     monkeypatch.setattr(
-        onnxruntime, "get_available_providers", lambda: [_onnx_run.CUDA, "CPUExecutionProvider"]
+        onnxruntime, "get_available_providers", lambda: [running.CUDA, "CPUExecutionProvider"]
     )
     asked = []
     real = onnxruntime.InferenceSession
@@ -882,12 +883,12 @@ def test_cuda_that_does_not_start_is_said(folder, monkeypatch):
 
     monkeypatch.setattr(onnxruntime, "InferenceSession", session)
     runner = om.load(folder / "fp32.onnx", device="cuda")
-    assert asked == [[_onnx_run.CUDA, _onnx_run.CPU]]
+    assert asked == [[running.CUDA, running.CPU]]
     assert "it could not be started" in runner.note
 
 
 @pytest.mark.cuda
-@pytest.mark.skipif(_onnx_run.CUDA not in onnxruntime.get_available_providers(), reason="no CUDA provider")
+@pytest.mark.skipif(running.CUDA not in onnxruntime.get_available_providers(), reason="no CUDA provider")
 def test_the_cuda_provider_gives_the_same(folder, digits):
     runner = om.load(folder / "fp32.onnx", device="cuda")
     assert runner.provider == "CUDA"
@@ -981,7 +982,7 @@ def test_graphs_within_graphs_are_read(tmp_path):
         opset_imports=[helper.make_opsetid("", 18)],
         ir_version=8,
     )
-    assert sorted(graph.name for graph in _onnx_file.graphs(model.graph)) == ["else", "g", "then"]
+    assert sorted(graph.name for graph in files.graphs(model.graph)) == ["else", "g", "then"]
     onnx.save_model(
         model, tmp_path / "if.onnx", save_as_external_data=True, location="w.bin", size_threshold=0
     )
@@ -1009,15 +1010,15 @@ def test_memory_is_the_child_s_own(folder, digits):
 
 
 def test_torch_really_cannot_be_imported(folder, monkeypatch, digits):
-    sneaky = _onnx_alone.WITHOUT_TORCH.replace(
+    sneaky = fresh_process.WITHOUT_TORCH.replace(
         "import onnxruntime\n", "import onnxruntime\nimport torch\n", 1
     )
-    assert sneaky != _onnx_alone.WITHOUT_TORCH
-    monkeypatch.setattr(_onnx_alone, "WITHOUT_TORCH", sneaky)
+    assert sneaky != fresh_process.WITHOUT_TORCH
+    monkeypatch.setattr(fresh_process, "WITHOUT_TORCH", sneaky)
     with pytest.raises(RuntimeError, match="import of torch halted"):
         om.run_without_torch(folder / "fp32.onnx", digits.test.x)
-    freed = _onnx_alone.WITHOUT_TORCH.replace("import torch\n", "del sys.modules['torch']\n", 1)
-    monkeypatch.setattr(_onnx_alone, "WITHOUT_TORCH", freed)
+    freed = fresh_process.WITHOUT_TORCH.replace("import torch\n", "del sys.modules['torch']\n", 1)
+    monkeypatch.setattr(fresh_process, "WITHOUT_TORCH", freed)
     with pytest.raises(RuntimeError, match="torch could be imported after all"):
         om.run_without_torch(folder / "fp32.onnx", digits.test.x)
 

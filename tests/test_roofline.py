@@ -9,7 +9,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coursekit import _roofs, _stopwatch, roofline, runtime
+from coursekit import roofline, runtime
+from coursekit.roofline import kernels
+from coursekit.timing import stopwatch
 
 A100 = roofline.Roof(bandwidth=2e12, peaks={"fp16": 312e12}, machine="A100")
 HERE = roofline.Roof(40e9, {"fp32": 200e9, "int8": 800e9}, cache_bandwidth=100e9)
@@ -153,10 +155,10 @@ def test_a_points_share_is_its_rate_over_its_bound():
 @pytest.fixture
 def small(monkeypatch):
     """Shrink what is allocated; the counting stays the same."""
-    monkeypatch.setattr(_roofs, "LEAST_STREAM", 3_000_000)
-    monkeypatch.setattr(_roofs, "PIECE", 100_000)
-    monkeypatch.setattr(_roofs, "last_cache", lambda device: 500_000)
-    monkeypatch.setattr(_roofs, "PRODUCT_SIZES", {"cpu": (16, 32, 64), "cuda": (16, 32)})
+    monkeypatch.setattr(kernels, "LEAST_STREAM", 3_000_000)
+    monkeypatch.setattr(kernels, "PIECE", 100_000)
+    monkeypatch.setattr(kernels, "last_cache", lambda device: 500_000)
+    monkeypatch.setattr(kernels, "PRODUCT_SIZES", {"cpu": (16, 32, 64), "cuda": (16, 32)})
 
 
 def timed_as(monkeypatch, seconds):
@@ -169,14 +171,14 @@ def timed_as(monkeypatch, seconds):
         calls.append(share)
         return seconds(len(calls))
 
-    monkeypatch.setattr(_roofs, "quickest", quickest)
+    monkeypatch.setattr(kernels, "quickest", quickest)
     return calls
 
 
 def test_streams_count_what_the_program_reads_and_writes(monkeypatch, small):
     timed_as(monkeypatch, lambda call: 1e-3)
     piece = 100_000 * torch.get_num_threads()
-    rates = _roofs.patterns(_roofs.stream("cpu"), "cpu", 1, 0.1)
+    rates = kernels.patterns(kernels.stream("cpu"), "cpu", 1, 0.1)
     assert rates == {
         name: pytest.approx(n * piece / 1e-3) for n, name in enumerate(("read", "copy", "triad"), 1)
     }
@@ -192,37 +194,37 @@ def test_streams_come_back_to_a_piece_only_after_the_caches_have_forgotten_it(mo
     monkeypatch.setattr(torch.Tensor, "copy_", noting)
     monkeypatch.setattr(torch, "sub", lambda x, y, out: noting(x, y, out))
     monkeypatch.setattr(
-        _roofs,
+        kernels,
         "quickest",
         lambda fn, *rest: (touched.append([]), [fn() for _ in range(99)]) and 1,
     )
-    _roofs.patterns(_roofs.stream("cpu"), "cpu", 1, 0.1)
+    kernels.patterns(kernels.stream("cpu"), "cpu", 1, 0.1)
     assert len(touched) == 3
     for pattern in touched:
         once = list(dict.fromkeys(pattern))
         assert pattern[: 2 * len(once)] == 2 * once
-        assert sum(size for _, size in once) >= 0.9 * _roofs.stream_bytes("cpu")
+        assert sum(size for _, size in once) >= 0.9 * kernels.stream_bytes("cpu")
 
 
 def test_cached_reading_counts_its_bytes(monkeypatch, small):
     timed_as(monkeypatch, lambda call: 1e-4)
-    assert _roofs.cached("cpu", 1, 0.1) == pytest.approx(max(_roofs.CACHED_SETS) / 1e-4, rel=1e-3)
+    assert kernels.cached("cpu", 1, 0.1) == pytest.approx(max(kernels.CACHED_SETS) / 1e-4, rel=1e-3)
 
 
 def test_a_peak_is_the_best_of_several_sizes(monkeypatch, small):
     times = {1: 2 * 16**3 / 5e9, 2: 2 * 32**3 / 9e9, 3: 2 * 64**3 / 7e9}
     timed_as(monkeypatch, times.get)
-    assert _roofs.peak("fp32", "cpu", 1, 0.1) == pytest.approx(9e9)
+    assert kernels.peak("fp32", "cpu", 1, 0.1) == pytest.approx(9e9)
 
 
 def test_no_larger_product_is_tried_after_a_slow_one(monkeypatch, small):
     calls = timed_as(monkeypatch, lambda call: 1.0)
-    _roofs.peak("fp32", "cpu", 1, 0.1)
+    kernels.peak("fp32", "cpu", 1, 0.1)
     assert len(calls) == 1
 
 
 def test_a_roof_is_the_maximum_over_patterns_and_rounds(monkeypatch):
-    monkeypatch.setattr(_roofs, "available", lambda device: ("fp32", "bf16"))
+    monkeypatch.setattr(kernels, "available", lambda device: ("fp32", "bf16"))
     calm = itertools.cycle([0.5, 1.0, 0.7])  # how much of the machine is ours, round by round
     shares = []
 
@@ -231,12 +233,12 @@ def test_a_roof_is_the_maximum_over_patterns_and_rounds(monkeypatch):
         return {name: shares[-1] * rate for name, rate in {"read": 3e9, "copy": 5e9, "triad": 4e9}.items()}
 
     peaks = {"fp32": 1e9, "bf16": 2e9}
-    monkeypatch.setattr(_roofs, "stream", lambda device: ())
-    monkeypatch.setattr(_roofs, "patterns", patterns)
-    monkeypatch.setattr(_roofs, "cached", lambda device, threads, s: shares[-1] * 9e9)
-    monkeypatch.setattr(_roofs, "peak", lambda name, device, threads, s: shares[-1] * peaks[name])
+    monkeypatch.setattr(kernels, "stream", lambda device: ())
+    monkeypatch.setattr(kernels, "patterns", patterns)
+    monkeypatch.setattr(kernels, "cached", lambda device, threads, s: shares[-1] * 9e9)
+    monkeypatch.setattr(kernels, "peak", lambda name, device, threads, s: shares[-1] * peaks[name])
     free = itertools.cycle([1, 2, 1])
-    monkeypatch.setattr(_roofs, "free_threads", lambda device: next(free))
+    monkeypatch.setattr(kernels, "free_threads", lambda device: next(free))
     roof = roofline.measure()
     assert len(shares) == 3
     assert roof.threads == 2
@@ -251,11 +253,11 @@ def test_a_roof_is_the_maximum_over_patterns_and_rounds(monkeypatch):
 @pytest.mark.parametrize("warm", [False, True])
 def test_weights_come_from_memory_or_stay_in_the_cache(monkeypatch, small, warm):
     seen = []
-    monkeypatch.setattr(_roofs, "product", lambda x, weight: seen.append((weight.data_ptr(), len(x))))
-    monkeypatch.setattr(_roofs, "quickest", lambda fn, *args: [fn() for _ in range(200)] and 1e-3)
-    buffer, shape = _roofs.weights((100, 80), "cpu"), (100, 80)
+    monkeypatch.setattr(kernels, "product", lambda x, weight: seen.append((weight.data_ptr(), len(x))))
+    monkeypatch.setattr(kernels, "quickest", lambda fn, *args: [fn() for _ in range(200)] and 1e-3)
+    buffer, shape = kernels.weights((100, 80), "cpu"), (100, 80)
     options = {"warm": warm, "threads": 1, "seconds": 0.1}
-    times = list(_roofs.layer_times(buffer, shape, (1, 7), "fp32", "cpu", **options))
+    times = list(kernels.layer_times(buffer, shape, (1, 7), "fp32", "cpu", **options))
     assert times == [1e-3, 1e-3]
     assert {rows for _, rows in seen} == {1, 7}
     addresses = {address for address, _ in seen}
@@ -263,21 +265,21 @@ def test_weights_come_from_memory_or_stay_in_the_cache(monkeypatch, small, warm)
     if warm:
         assert len(addresses) == 1
     else:
-        assert (len(addresses) + 1) * size > _roofs.stream_bytes("cpu")
+        assert (len(addresses) + 1) * size > kernels.stream_bytes("cpu")
         apart = [i for i, (address, _) in enumerate(seen) if address == seen[0][0]]
         assert np.diff(apart).min() == len(addresses)
 
 
-@pytest.mark.parametrize("precision", _roofs.DTYPES)
+@pytest.mark.parametrize("precision", kernels.DTYPES)
 def test_the_weights_are_sensible_numbers_in_every_precision(small, precision):
-    numbers = _roofs.weights((8, 8), "cpu").view(getattr(torch, _roofs.DTYPES[precision])).double()
+    numbers = kernels.weights((8, 8), "cpu").view(getattr(torch, kernels.DTYPES[precision])).double()
     low, high = (60, 63) if precision == "int8" else (0.007, 2)
     assert low <= numbers.min() < numbers.max() <= high
     assert numbers.unique().numel() > 3
 
 
 def test_there_are_two_layers_or_more_however_large_one_is(small):
-    assert _roofs.weights((2000, 1000), "cpu").numel() >= 2 * 4 * 2000 * 1000
+    assert kernels.weights((2000, 1000), "cpu").numel() >= 2 * 4 * 2000 * 1000
 
 
 def test_points_carry_their_batch_precision_source_and_time(monkeypatch, small):
@@ -311,7 +313,7 @@ def test_bad_points_are_refused(options, says, small):
 def test_quickest_keeps_the_threads_as_they_were():
     before, seen = torch.get_num_threads(), set()
     for threads in (1, before):
-        _roofs.quickest(lambda: seen.add(torch.get_num_threads()), 0.002, "cpu", threads)
+        kernels.quickest(lambda: seen.add(torch.get_num_threads()), 0.002, "cpu", threads)
     assert seen == {before, 1}
     assert torch.get_num_threads() == before
 
@@ -319,13 +321,13 @@ def test_quickest_keeps_the_threads_as_they_were():
 def test_a_quick_call_is_one_that_few_are_quicker_than(monkeypatch):
     clock = SimpleNamespace(time=0.0)
     durations = itertools.cycle([1.0] * 10 + [3.0] * 9 + [0.001])  # one of twenty was lucky
-    monkeypatch.setattr(_stopwatch, "now", lambda: clock.time)
-    monkeypatch.setattr(_stopwatch, "sample_seconds", lambda watch: 1e-9)
+    monkeypatch.setattr(stopwatch, "now", lambda: clock.time)
+    monkeypatch.setattr(stopwatch, "sample_seconds", lambda watch: 1e-9)
 
     def call():
         clock.time += next(durations)
 
-    assert _roofs.quickest(call, 400.0, "cpu", 1) == pytest.approx(1.0, rel=0.1)
+    assert kernels.quickest(call, 400.0, "cpu", 1) == pytest.approx(1.0, rel=0.1)
 
 
 @pytest.mark.parametrize(
@@ -339,9 +341,9 @@ def test_a_quick_call_is_one_that_few_are_quicker_than(monkeypatch):
 def test_one_thread_is_taken_where_it_is_usually_quicker_than_all(monkeypatch, on_four, on_one, chosen):
     samples = {4: on_four, 1: on_one}
     monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
-    monkeypatch.setattr(_roofs, "_samples", lambda fn, seconds, device, threads: samples[threads])
-    assert _roofs.free_threads("cpu") == chosen
-    assert _roofs.free_threads("cuda") == 1
+    monkeypatch.setattr(kernels, "_samples", lambda fn, seconds, device, threads: samples[threads])
+    assert kernels.free_threads("cpu") == chosen
+    assert kernels.free_threads("cuda") == 1
 
 
 @pytest.mark.parametrize(("asked", "free", "used"), [(None, 4, 4), (2, 4, 2), (4, 1, 1)])
@@ -349,8 +351,8 @@ def test_points_use_no_more_threads_than_the_roof_and_no_more_than_are_free(
     monkeypatch, small, asked, free, used
 ):
     seen = []
-    monkeypatch.setattr(_roofs, "free_threads", lambda device: free)
-    monkeypatch.setattr(_roofs, "quickest", lambda fn, s, device, threads: seen.append(threads) or 1.0)
+    monkeypatch.setattr(kernels, "free_threads", lambda device: free)
+    monkeypatch.setattr(kernels, "quickest", lambda fn, s, device, threads: seen.append(threads) or 1.0)
     roofline.measure_layer(8, 8, (1,), threads=asked)
     assert set(seen) == {used}
 
@@ -359,32 +361,32 @@ def test_the_last_cache_is_read_from_linux_and_assumed_elsewhere(monkeypatch, tm
     for index, size in enumerate(("32K", "1024K", "77824K")):
         (tmp_path / f"index{index}").mkdir()
         (tmp_path / f"index{index}" / "size").write_text(f"{size}\n", encoding="utf-8")
-    monkeypatch.setattr(_roofs, "LINUX_CACHES", tmp_path)
-    assert _roofs.last_cache("cpu") == 77824 * 1024
-    assert _roofs.stream_bytes("cpu") == 4 * 77824 * 1024
-    monkeypatch.setattr(_roofs, "LINUX_CACHES", tmp_path / "nowhere")
-    assert _roofs.last_cache("cpu") == _roofs.ASSUMED_CACHE
-    for cache, expected in ((1_000_000, _roofs.LEAST_STREAM), (10**9, _roofs.MOST_STREAM)):
-        monkeypatch.setattr(_roofs, "last_cache", lambda device, cache=cache: cache)
-        assert _roofs.stream_bytes("cpu") == expected
+    monkeypatch.setattr(kernels, "LINUX_CACHES", tmp_path)
+    assert kernels.last_cache("cpu") == 77824 * 1024
+    assert kernels.stream_bytes("cpu") == 4 * 77824 * 1024
+    monkeypatch.setattr(kernels, "LINUX_CACHES", tmp_path / "nowhere")
+    assert kernels.last_cache("cpu") == kernels.ASSUMED_CACHE
+    for cache, expected in ((1_000_000, kernels.LEAST_STREAM), (10**9, kernels.MOST_STREAM)):
+        monkeypatch.setattr(kernels, "last_cache", lambda device, cache=cache: cache)
+        assert kernels.stream_bytes("cpu") == expected
 
 
 def test_apples_sysctl_is_asked_where_there_is_no_linux(monkeypatch):
     answers = {"hw.l3cachesize": "", "hw.perflevel0.l2cachesize": "12582912\n", "hw.l2cachesize": "4194304\n"}
-    monkeypatch.setattr(_roofs.platform, "system", lambda: "Darwin")
+    monkeypatch.setattr(kernels.platform, "system", lambda: "Darwin")
     monkeypatch.setattr(
-        _roofs.subprocess, "run", lambda command, **options: SimpleNamespace(stdout=answers[command[-1]])
+        kernels.subprocess, "run", lambda command, **options: SimpleNamespace(stdout=answers[command[-1]])
     )
-    assert _roofs._mac_caches() == [12582912, 4194304]
+    assert kernels._mac_caches() == [12582912, 4194304]
 
 
 # What is multiplied
 
 
-@pytest.mark.parametrize("precision", _roofs.available("cpu"))
+@pytest.mark.parametrize("precision", kernels.available("cpu"))
 def test_products_are_products(precision):
-    a, b = _roofs.matrix(40, 24, precision, "cpu"), _roofs.matrix(24, 56, precision, "cpu")
-    made = _roofs.product(a, b)
+    a, b = kernels.matrix(40, 24, precision, "cpu"), kernels.matrix(24, 56, precision, "cpu")
+    made = kernels.product(a, b)
     wanted = a.double().numpy() @ b.double().numpy()
     exact = precision == "int8"
     np.testing.assert_allclose(
@@ -398,22 +400,22 @@ def test_a_precision_without_a_kernel_is_left_out(monkeypatch):
         raise RuntimeError("not implemented for 'Char'")
 
     monkeypatch.setattr(torch, "_int_mm", broken)
-    assert "int8" not in _roofs.available("cpu")
-    assert "fp32" in _roofs.available("cpu")
+    assert "int8" not in kernels.available("cpu")
+    assert "fp32" in kernels.available("cpu")
 
 
 def test_nothing_random_is_disturbed():
     torch.manual_seed(3)
     before = torch.random.get_rng_state()
-    _roofs.matrix(4, 4, "fp32", "cpu")
-    _roofs.matrix(4, 4, "int8", "cpu")
+    kernels.matrix(4, 4, "fp32", "cpu")
+    kernels.matrix(4, 4, "int8", "cpu")
     assert torch.equal(torch.random.get_rng_state(), before)
 
 
 def test_tf32_is_allowed_only_while_it_is_asked_for():
     before = torch.get_float32_matmul_precision()
     for precision, mode in (("tf32", "high"), ("fp32", "highest")):
-        with contextlib.suppress(ZeroDivisionError), _roofs.matmul_mode(precision, "cuda"):
+        with contextlib.suppress(ZeroDivisionError), kernels.matmul_mode(precision, "cuda"):
             assert torch.get_float32_matmul_precision() == mode
             raise ZeroDivisionError
         assert torch.get_float32_matmul_precision() == before
@@ -438,8 +440,8 @@ def gpu(monkeypatch, small):
     monkeypatch.setattr(torch, "Generator", lambda device: real_generator("cpu"))
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda index: "a made-up GPU")
     monkeypatch.setattr(runtime, "device", lambda choice=None: SimpleNamespace(type="cuda"))
-    monkeypatch.setattr(_stopwatch, "stopwatch", lambda device: _stopwatch.Stopwatch())
-    monkeypatch.setattr(_roofs, "GPU_STREAM", 3_000_000)
+    monkeypatch.setattr(stopwatch, "stopwatch", lambda device: stopwatch.Stopwatch())
+    monkeypatch.setattr(kernels, "GPU_STREAM", 3_000_000)
     return asked
 
 
@@ -452,8 +454,8 @@ def test_a_gpu_is_measured_in_all_its_precisions(gpu):
 
 def test_a_gpus_small_int8_batches_are_padded_and_counted_as_they_are(gpu, monkeypatch):
     rows = []
-    real = _roofs.product
-    monkeypatch.setattr(_roofs, "product", lambda a, b: rows.append(len(a)) or real(a, b))
+    real = kernels.product
+    monkeypatch.setattr(kernels, "product", lambda a, b: rows.append(len(a)) or real(a, b))
     points = roofline.measure_layer(
         16, 8, (1, 64), precisions=("int8",), sources=("cache",), device="cuda", min_time=1e-3
     )
@@ -467,8 +469,8 @@ def test_a_gpus_cache_is_asked_for_or_assumed(monkeypatch):
         (SimpleNamespace(), None),
     ):
         monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index, p=properties: p)
-        assert _roofs.last_cache("cuda") == (size or _roofs.ASSUMED_CACHE)
-        assert _roofs.stream_bytes("cuda") >= 4 * _roofs.last_cache("cuda")
+        assert kernels.last_cache("cuda") == (size or kernels.ASSUMED_CACHE)
+        assert kernels.stream_bytes("cuda") >= 4 * kernels.last_cache("cuda")
 
 
 def test_without_a_gpu_asking_for_one_says_what_to_do():

@@ -9,7 +9,8 @@ import pytest
 import torch
 from scipy.stats import binom
 
-from coursekit import _paired, _stopwatch, runtime, timing
+from coursekit import runtime, timing
+from coursekit.timing import measuring, robust, stopwatch
 
 COMPARISONS = 100
 
@@ -70,7 +71,7 @@ NOISES = ("jitter", "drift", "correlated", "frequency", "bursts", "interrupted",
 def machine(monkeypatch):
     def make(seed=0, noise="none"):
         made = Machine(seed, noise)
-        monkeypatch.setattr(_stopwatch, "now", made.now)
+        monkeypatch.setattr(stopwatch, "now", made.now)
         return made
 
     return make
@@ -151,7 +152,7 @@ def test_slow_candidates_get_the_least_number_of_rounds(machine):
     assert comparison.ratio("quick").value == pytest.approx(1e4)
     # A quick candidate beside a slow one is sampled for longer, so that both meet the same interruptions.
     per_round = comparison.measurements["quick"].calls / comparison.rounds
-    assert per_round * 1e-4 == pytest.approx(timing.LONG_SAMPLE_SECONDS, rel=0.05)
+    assert per_round * 1e-4 == pytest.approx(measuring.LONG_SAMPLE_SECONDS, rel=0.05)
     assert simulated.time < 9
 
 
@@ -184,7 +185,7 @@ def test_measure_takes_long_samples_for_long_enough(machine, cost):
     measured = timing.measure(simulated.function(cost), min_time=0.1)
     assert measured.median == pytest.approx(cost)
     assert measured.calls * cost >= 0.09 - len(measured.samples) * cost
-    assert measured.calls * cost / len(measured.samples) >= 0.6 * _stopwatch.SAMPLE_SECONDS
+    assert measured.calls * cost / len(measured.samples) >= 0.6 * stopwatch.SAMPLE_SECONDS
     assert 0.1 <= simulated.time < 0.2
     assert measured.machine == runtime.describe()
 
@@ -199,8 +200,8 @@ def test_measure_takes_a_few_samples_of_the_slowest_function(machine):
 def test_a_coarse_clock_gets_longer_samples(machine, monkeypatch):
     simulated = machine()
     coarse = type("Info", (), {"resolution": 1e-5})
-    monkeypatch.setattr(_stopwatch.time, "get_clock_info", lambda name: coarse)
-    monkeypatch.setattr(_stopwatch, "now", lambda: simulated.time // 1e-5 * 1e-5)
+    monkeypatch.setattr(stopwatch.time, "get_clock_info", lambda name: coarse)
+    monkeypatch.setattr(stopwatch, "now", lambda: simulated.time // 1e-5 * 1e-5)
     measured = timing.measure(simulated.function(3e-6), min_time=0.1)
     assert measured.median == pytest.approx(3e-6, rel=0.01)
 
@@ -240,13 +241,13 @@ def test_rounds_are_shuffled_and_hold_every_candidate_once(machine):
     rounds = np.array(seen[-3 * comparison.rounds :]).reshape(-1, 3)
     assert all(set(names) == set("abc") for names in rounds)
     assert len({tuple(names) for names in rounds}) == 6
-    again = [next_order.tolist() for next_order, _ in zip(_paired.orders(3), range(8), strict=False)]
+    again = [next_order.tolist() for next_order, _ in zip(robust.orders(3), range(8), strict=False)]
     assert [["abc"[i] for i in order] for order in again] == rounds[:8].tolist()
 
 
 @pytest.mark.parametrize("candidates", [2, 3, 5])
 def test_orders_give_every_candidate_every_place_fairly(candidates):
-    orders = [order for order, _ in zip(_paired.orders(candidates), range(400), strict=False)]
+    orders = [order for order, _ in zip(robust.orders(candidates), range(400), strict=False)]
     for start in range(0, 400, 4):
         places = np.argsort(orders[start : start + 4], axis=1)
         assert (places.sum(axis=0) == 2 * (candidates - 1)).all()
@@ -264,7 +265,7 @@ def test_global_random_numbers_stay_as_they_are(machine):
 @pytest.mark.parametrize("n", [6, 7, 8, 9, 20, 51, 400, 2000])
 def test_median_interval_is_never_narrower_than_the_sign_tests(n):
     values = np.random.default_rng(n).standard_normal(n)
-    low, high = _paired.median_interval(values)
+    low, high = robust.median_interval(values)
     cut = max(int(binom.ppf(0.025, n, 0.5)), 1)  # order statistics cut..n+1-cut, counted from 1
     ordered = np.sort(values)
     assert low <= ordered[cut - 1]
@@ -276,16 +277,16 @@ def test_median_interval_grows_where_neighbours_resemble_each_other():
     rng = np.random.default_rng(3)
     alone = rng.standard_normal(600)
     runs = np.repeat(rng.standard_normal(60), 10)
-    narrow, wide = (np.diff(_paired.median_interval(values))[0] for values in (alone, runs))
+    narrow, wide = (np.diff(robust.median_interval(values))[0] for values in (alone, runs))
     assert wide > 1.5 * narrow
 
 
 def test_heats_take_the_quickest_only_on_a_disturbed_machine():
     a, b = np.full(80, 1.0), np.full(80, 2.0)
-    assert _paired.log_ratios(b, a) == pytest.approx(np.full(80, np.log(2)))
+    assert robust.log_ratios(b, a) == pytest.approx(np.full(80, np.log(2)))
     disturbed = a.copy()
     disturbed[::2] = 9.0  # half of the samples: a median of the rounds could not tell
-    assert _paired.log_ratios(b, disturbed) == pytest.approx(np.full(10, np.log(2)))
+    assert robust.log_ratios(b, disturbed) == pytest.approx(np.full(10, np.log(2)))
 
 
 def failing(after):
@@ -394,7 +395,7 @@ def test_on_cuda_the_gpus_clock_is_read(gpu, device):
     measured = timing.measure(gpu.function(5e-5), device=device)
     assert measured.median == pytest.approx(5e-5, rel=0.01)
     assert gpu.waits >= 2 * len(measured.samples)
-    assert measured.calls / len(measured.samples) * 5e-5 >= _stopwatch.GPU_SAMPLE_SECONDS / 2
+    assert measured.calls / len(measured.samples) * 5e-5 >= stopwatch.GPU_SAMPLE_SECONDS / 2
 
 
 def test_without_a_device_the_gpu_is_waited_for_if_it_is_in_use(gpu, monkeypatch):
@@ -419,7 +420,7 @@ def first_user(gpu, monkeypatch, cost):
 def test_the_gpu_is_waited_for_if_the_first_call_begins_to_use_it(gpu, monkeypatch):
     measured = timing.measure(first_user(gpu, monkeypatch, 5e-5))
     assert measured.median == pytest.approx(5e-5, rel=0.02)
-    assert measured.calls / len(measured.samples) * 5e-5 >= _stopwatch.GPU_SAMPLE_SECONDS / 2
+    assert measured.calls / len(measured.samples) * 5e-5 >= stopwatch.GPU_SAMPLE_SECONDS / 2
 
 
 @pytest.mark.parametrize("order", [("cpu", "gpu"), ("gpu", "cpu")])
@@ -429,7 +430,7 @@ def test_candidates_are_compared_alike_if_one_of_them_begins_to_use_the_gpu(gpu,
     for name, cost in (("cpu", 1e-4), ("gpu", 5e-5)):
         measured = comparison.measurements[name]
         assert measured.median == pytest.approx(cost, rel=0.02)
-        assert measured.calls / comparison.rounds * cost >= _stopwatch.GPU_SAMPLE_SECONDS / 2
+        assert measured.calls / comparison.rounds * cost >= stopwatch.GPU_SAMPLE_SECONDS / 2
 
 
 def test_a_measurement_says_where_it_ran_if_that_is_known(gpu, monkeypatch):

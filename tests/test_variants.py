@@ -14,8 +14,9 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from coursekit import _variants_files, _variants_steps, data, dynamic, models, runtime, scoreboard, variants
-from coursekit._variants_pipelines import LOG, ORDERS
+from coursekit import data, dynamic, models, runtime, scoreboard, timing, variants
+from coursekit.variants import files, shrinking
+from coursekit.variants.orders import LOG, ORDERS
 
 NAMES = tuple(variant.name for variant in variants.VARIANTS)
 VARIANT = dict(zip(NAMES, variants.VARIANTS, strict=True))
@@ -161,7 +162,7 @@ def test_no_change_to_a_file_gets_out_as_an_error(home, legacy, changes):
     for place, byte in changes:
         content[place % len(content)] = byte
     (variants.folder() / "pruned.pt").write_bytes(content)
-    network = _variants_files.load(VARIANT["pruned"])
+    network = files.load(VARIANT["pruned"])
     assert network is None or network.predict(torch.from_numpy(TEST.x[:3])).shape == (3,)
 
 
@@ -173,7 +174,7 @@ def test_a_network_that_cannot_be_kept_leaves_nothing_behind(home, monkeypatch, 
     (variants.folder() / "pruned.pt").write_bytes(b"old")
     monkeypatch.setattr(*((Path, fails) if fails == "write_bytes" else (os, fails)), full)
     with pytest.raises(OSError, match="No space left"):
-        _variants_files._keep("pruned.pt", models.mlp())
+        files._keep("pruned.pt", models.mlp())
     assert [path.name for path in variants.folder().iterdir()] == ["pruned.pt"]
     assert (variants.folder() / "pruned.pt").read_bytes() == b"old"
 
@@ -264,7 +265,7 @@ def test_the_sitting_stands_on_the_scoreboard(finished, again):
 
 
 def test_doubts_about_the_times_stand_below_the_table(finished, monkeypatch):
-    compare = variants.timing.compare
+    compare = timing.compare
 
     def noisy(*arguments, **options):
         timed = compare(*arguments, **options)
@@ -274,7 +275,7 @@ def test_doubts_about_the_times_stand_below_the_table(finished, monkeypatch):
         }
         return replace(timed, measurements=measured)
 
-    monkeypatch.setattr(variants.timing, "compare", noisy)
+    monkeypatch.setattr(timing, "compare", noisy)
     table = variants.measure(finished[1], seconds=0.05)
     assert "too noisy to trust: pruned" in table.notes
     assert "too noisy to trust: pruned" in str(table)
@@ -329,9 +330,9 @@ def test_a_student_knows_nothing_of_its_teachers_size():
 
 
 def test_integers_are_pruned_without_training(monkeypatch):
-    stage = _variants_steps.quantize(_variants_steps.baseline([3]))
-    monkeypatch.setattr(_variants_steps.pruning, "finetune_many", None)
-    pruned = _variants_steps.prune(stage)
+    stage = shrinking.quantize(shrinking.baseline([3]))
+    monkeypatch.setattr(shrinking.pruning, "finetune_many", None)
+    pruned = shrinking.prune(stage)
     assert pruned.quantized
     kept = pruned.networks.weights[0][0]
     scale = stage.networks.weights[0].abs().max() / 127.5
@@ -343,14 +344,14 @@ def test_integers_are_pruned_without_training(monkeypatch):
 
 
 def test_all_orders_are_kept_and_read_back(monkeypatch):
-    monkeypatch.setattr(_variants_steps, "EPOCHS", 1)
-    monkeypatch.setattr(_variants_steps, "MORE_EPOCHS", 1)
+    monkeypatch.setattr(shrinking, "EPOCHS", 1)
+    monkeypatch.setattr(shrinking, "MORE_EPOCHS", 1)
     done = []
     first = variants.pipelines(done.append, seeds=(0, 1))
     assert len(first) == 16
     assert done[-1] == 1.0
     assert done == sorted(done)
-    monkeypatch.setattr(_variants_steps, "baseline", None)
+    monkeypatch.setattr(shrinking, "baseline", None)
     second = variants.pipelines(seeds=(0, 1))
     assert str(second) == str(first)
     for order in ORDERS:
@@ -362,8 +363,8 @@ def test_all_orders_are_kept_and_read_back(monkeypatch):
 
 
 def test_orders_measured_together_are_those_measured_alone(monkeypatch):
-    monkeypatch.setattr(_variants_steps, "EPOCHS", 2)
-    monkeypatch.setattr(_variants_steps, "MORE_EPOCHS", 2)
+    monkeypatch.setattr(shrinking, "EPOCHS", 2)
+    monkeypatch.setattr(shrinking, "MORE_EPOCHS", 2)
     together = variants.pipelines(seeds=(5,))
     for order in (("distil", "prune"), ("quantize", "distil", "prune"), ("prune", "quantize")):
         alone = variants.pipeline(order, seeds=(5,))
@@ -401,7 +402,7 @@ from IPython.core.displaypub import CapturingDisplayPublisher
 from IPython.core.interactiveshell import InteractiveShell
 shell = InteractiveShell.instance(); shell.kernel = object()
 shell.display_pub = CapturingDisplayPublisher(shell=shell)
-from coursekit._progress import Bar
+from coursekit._core.progress import Bar
 bar = Bar("a < b"); bar(0.25); bar(2.0); bar.end("done <b>")
 for output in shell.display_pub.outputs:
     print(output.get("update", False), output["data"]["text/plain"], "|", output["data"]["text/html"])

@@ -1,7 +1,44 @@
-"""Exercises: ``check`` an answer, ask a ``quiz``, keep a ``predict``ion."""
+"""Exercises: ``check`` an answer, ask a ``quiz``, keep a ``predict``ion; ``use`` a course of one's own."""
 
+from coursekit._core.courses import Course, use
+from coursekit.exercises.answers import (
+    as_array,
+    as_bits,
+    as_integer,
+    as_number,
+    call,
+    call_either,
+    describe,
+    is_blank,
+    run,
+    said,
+    untried,
+)
 from coursekit.exercises.checking import check
 from coursekit.exercises.predictions import predict
 from coursekit.exercises.quizzes import quiz
+from coursekit.exercises.verdicts import Stop, Verdict, not_tried, right, wrong
 
-__all__ = ["check", "predict", "quiz"]
+__all__ = [
+    "Course",
+    "Stop",
+    "Verdict",
+    "as_array",
+    "as_bits",
+    "as_integer",
+    "as_number",
+    "call",
+    "call_either",
+    "check",
+    "describe",
+    "is_blank",
+    "not_tried",
+    "predict",
+    "quiz",
+    "right",
+    "run",
+    "said",
+    "untried",
+    "use",
+    "wrong",
+]

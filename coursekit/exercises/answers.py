@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from coursekit import _arguments
-from coursekit.exercises.verdict import Stop, Verdict, not_tried, wrong
+from coursekit._core import arguments
+from coursekit.exercises.verdicts import NOT_TRIED, Stop, Verdict, not_tried, wrong
 
 DEEPEST = 3  # levels of nesting that are searched for a blank
 _BITS = {"0": "0", "0.0": "0", "False": "0", "1": "1", "1.0": "1", "True": "1"}
 _IDLE = {"RESUME", "NOP", "LOAD_CONST", "RETURN_CONST", "RETURN_VALUE"}
+_OTHER_KIND = (TypeError, AttributeError)  # what arrays raise where tensors were expected
 LONGEST_PRINT = 200  # characters of a student's own output that a verdict repeats
 
 
@@ -49,7 +50,7 @@ def said(error: BaseException) -> str:
 
 def as_number(answer: Any, name: str = "your answer") -> float:
     """Return ``answer`` as a number; one-element arrays and tensors count, text and bools do not."""
-    value = _single(_arguments.to_numpy(answer))
+    value = _single(arguments.to_numpy(answer))
     if isinstance(value, bool | np.bool_ | str | bytes):
         raise Stop(_unusable(name, "a number", answer))
     try:
@@ -75,7 +76,7 @@ def as_array(
 ) -> NDArray[Any]:
     """Return a list, tuple, array or tensor of numbers as an array; ``shape``, if given, must fit."""
     try:
-        array = _arguments.array(name, answer, dtype)
+        array = arguments.array(name, answer, dtype)
     except (TypeError, ValueError) as error:
         raise Stop(
             wrong(f"{_start(str(error))}.", "A list, an array or a tensor of numbers is expected.")
@@ -92,7 +93,7 @@ def as_bits(answer: Any, width: int | None = None, name: str = "your answer") ->
     also an int, as the pattern's value.
     """
     expected = f"{width} bits" if width else "bits (text of 0 and 1)"
-    bits = _bits(_arguments.to_numpy(answer), width)
+    bits = _bits(arguments.to_numpy(answer), width)
     if not bits or set(bits) - {"0", "1"}:
         raise Stop(_unusable(name, expected, answer))
     if width is not None and len(bits) != width:
@@ -110,6 +111,19 @@ def call(function: Any, *args: Any, **options: Any) -> Any:
         message = f"`{_call_text(function, args, options)}` returns None."
         raise Stop(wrong(message, "Is there a `return` on every way through your function?"))
     return result
+
+
+def call_either(function: Any, *args: Any) -> Any:
+    """Return what ``function`` returns for ``args``; where arrays do not suit it, for tensors in their place.
+
+    If tensors do not suit it either, the verdict is the one on the arrays.
+    """
+    try:
+        return call(function, *args)
+    except Stop as stop:
+        if stop.verdict.outcome == NOT_TRIED or not isinstance(stop.__cause__, _OTHER_KIND):
+            raise
+        return _with_tensors(function, args, stop)
 
 
 def run(function: Any, *args: Any, **options: Any) -> Any:
@@ -138,6 +152,16 @@ def is_blank(function: Any) -> bool:
     constants = [step.argval for step in steps if step.opname.endswith("_CONST")]
     idle = all(step.opname in _IDLE for step in steps)
     return idle and len(constants) == 1 and (constants[0] is None or constants[0] is ...)
+
+
+def _with_tensors(function: Any, args: tuple[Any, ...], first: Stop) -> Any:
+    import torch
+
+    try:
+        tensors = [torch.from_numpy(arg.copy()) if isinstance(arg, np.ndarray) else arg for arg in args]
+        return call(function, *tensors)
+    except Stop as stop:
+        raise (stop if stop.verdict.outcome == NOT_TRIED else first) from None
 
 
 def _failed(call_text: str, error: BaseException, printed: io.StringIO) -> Verdict:
@@ -184,7 +208,7 @@ def _bits(value: Any, width: int | None) -> str:
     if isinstance(value, str):
         return "".join(value.replace("_", "").split()).removeprefix("0b")
     if isinstance(value, list | tuple) or (isinstance(value, np.ndarray) and value.ndim):
-        items = [_arguments.to_numpy(item) for item in value]
+        items = [arguments.to_numpy(item) for item in value]
         return "".join(item if isinstance(item, str) else _BITS.get(str(item), "?") for item in items)
     if width is None or isinstance(value, bool | np.bool_):
         return ""

@@ -1,14 +1,13 @@
 """Find an exercise's checker, ask it, and make sure that it answers whatever the student handed in."""
 
-import importlib
-import importlib.util
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from coursekit import _texts, claims
+from coursekit import claims
+from coursekit._core import courses, texts
 from coursekit.exercises.answers import describe, said, untried
-from coursekit.exercises.verdict import RIGHT, Stop, Verdict, not_tried, wrong
+from coursekit.exercises.verdicts import RIGHT, Stop, Verdict, not_tried, wrong
 
 Checker = Callable[[Any], Verdict]
 
@@ -28,12 +27,13 @@ def check(id: str, answer: Any) -> Verdict:
 
 def checkers(notebook: str) -> Mapping[str, Checker]:
     """Return the checkers of a notebook ("05") by exercise id. Errors: ValueError if it has none."""
-    name = f"coursekit.exercises.notebook_{notebook}"
-    if not notebook.isalnum() or importlib.util.find_spec(name) is None:
+    course = courses.notebooks().get(notebook)
+    found = {} if course is None else course.checkers(notebook)
+    if not found:
         raise ValueError(
             f"there are no exercises for notebook {notebook!r}; an id starts with its number: '05-…'"
         )
-    return importlib.import_module(name).CHECKERS
+    return found
 
 
 def _find(id: Any) -> Checker:
@@ -41,7 +41,7 @@ def _find(id: Any) -> Checker:
         raise TypeError(f"id must be text such as '01-encode'; got {id!r} ({type(id).__name__})")
     known = checkers(id.partition("-")[0])
     if id not in known:
-        raise _texts.unknown("exercise", id, known)
+        raise texts.unknown("exercise", id, known)
     return known[id]
 
 

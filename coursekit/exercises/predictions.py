@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from coursekit import _arguments, _claim, _display, claims
+from coursekit import claims
+from coursekit._core import arguments, display
+from coursekit.claims import rules
 
 GUESS_DIGITS = 10
 
@@ -25,7 +27,7 @@ class Prediction:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        return _display.card_html(str(self), [], "neutral" if self.guess else "quiet")
+        return display.card_html(str(self), [], "neutral" if self.guess else "quiet")
 
 
 def predict(id: str, guess: Any, unit: str = "", *, choices: Sequence[str] = ()) -> Prediction:
@@ -35,7 +37,7 @@ def predict(id: str, guess: Any, unit: str = "", *, choices: Sequence[str] = ())
     forgets an earlier one, so that a card never shows what its own notebook does not say.
     Errors: TypeError or ValueError that says what came and what is allowed.
     """
-    if not isinstance(id, str) or not _claim.ID.fullmatch(id):
+    if not isinstance(id, str) or not rules.ID.fullmatch(id):
         raise ValueError(f"id must be like '05-int8-size'; got {reprlib.repr(id)}")
     text = "" if guess is None or guess is ... else _text(guess, unit, choices)
     claims.keep_guess(id, text or None)
@@ -44,8 +46,8 @@ def predict(id: str, guess: Any, unit: str = "", *, choices: Sequence[str] = ())
 
 def _text(guess: Any, unit: str, choices: Sequence[str]) -> str:
     if choices:
-        return _arguments.choice("guess", guess, choices)
+        return arguments.choice("guess", guess, choices)
     if isinstance(guess, bool):
         return "yes" if guess else "no"
-    number = guess if isinstance(guess, int) else _arguments.real("guess", guess)
-    return f"{_claim.plain_number(number, GUESS_DIGITS)} {unit}".rstrip()
+    number = guess if isinstance(guess, int) else arguments.real("guess", guess)
+    return f"{rules.plain_number(number, GUESS_DIGITS)} {unit}".rstrip()

@@ -4,7 +4,7 @@ import string
 from dataclasses import dataclass
 from typing import Any
 
-from coursekit import _display, _texts
+from coursekit._core import courses, display, texts
 
 FEWEST, MOST = 3, 5  # questions of a quiz
 _LETTERS = string.ascii_lowercase
@@ -56,7 +56,7 @@ class Quiz:
     def _repr_html_(self) -> str:
         items = "".join(f'<li style="margin:.6em 0">{_question_html(q)}</li>' for q in self.questions)
         lines = ["Pick an answer: it opens and says why it is right or wrong.", f"<ol>{items}</ol>"]
-        return _display.card_html(f"Quiz {self.id}", lines)
+        return display.card_html(f"Quiz {self.id}", lines)
 
 
 def quiz(id: str) -> Quiz:
@@ -65,19 +65,18 @@ def quiz(id: str) -> Quiz:
     Errors: ValueError if there is none, or if its text breaks the rules (3 to 5 questions, every choice
     explained, exactly one right, or two and more where ``several = true``).
     """
-    known = {path.stem.removeprefix("quiz-"): path for path in _texts.files("quiz-*.toml")}
+    known = courses.files(courses.QUIZ)
     if not isinstance(id, str) or id not in known:
-        raise _texts.unknown("quiz", id, known)
-    tables = _texts.fields(known[id].name, _texts.load(known[id]), {"question": list}, {})["question"]
+        raise texts.unknown("quiz", id, known)
+    where = texts.place(known[id])
+    tables = texts.fields(where, texts.load(known[id]), {"question": list}, {})["question"]
     if not FEWEST <= len(tables) <= MOST:
-        raise ValueError(f"{known[id].name} must have {FEWEST} to {MOST} questions; got {len(tables)}")
-    return Quiz(
-        id, tuple(_question(f"{known[id].name}, question {n}", table) for n, table in enumerate(tables, 1))
-    )
+        raise ValueError(f"{where} must have {FEWEST} to {MOST} questions; got {len(tables)}")
+    return Quiz(id, tuple(_question(f"{where}, question {n}", table) for n, table in enumerate(tables, 1)))
 
 
 def _question(where: str, table: Any) -> Question:
-    _texts.fields(where, table, {"text": str, "choice": list}, {"several": bool})
+    texts.fields(where, table, {"text": str, "choice": list}, {"several": bool})
     choices = tuple(_choice(f"{where}, choice {n}", choice) for n, choice in enumerate(table["choice"], 1))
     several = table.get("several", False)
     number_right = sum(choice.right for choice in choices)
@@ -90,28 +89,28 @@ def _question(where: str, table: Any) -> Question:
 
 
 def _choice(where: str, table: Any) -> Choice:
-    _texts.fields(where, table, {"text": str, "right": bool, "why": str}, {})
+    texts.fields(where, table, {"text": str, "right": bool, "why": str}, {})
     return Choice(table["text"], table["right"], table["why"])
 
 
 def _question_html(question: Question) -> str:
     choices = "".join(
-        f'<details style="margin:.2em 0"><summary style="cursor:pointer">{_texts.rich(choice.text)}</summary>'
-        f'<div style="margin:.1em 0 .4em 1.4em">{_texts.rich(choice.outcome)}</div></details>'
+        f'<details style="margin:.2em 0"><summary style="cursor:pointer">{texts.rich(choice.text)}</summary>'
+        f'<div style="margin:.1em 0 .4em 1.4em">{texts.rich(choice.outcome)}</div></details>'
         for choice in question.choices
     )
-    return f"<div>{_texts.rich(question.title)}</div>{choices}"
+    return f"<div>{texts.rich(question.title)}</div>{choices}"
 
 
 def _asked(number: int, question: Question) -> list[str]:
     choices = [
-        f"   {letter}) {_texts.plain(c.text)}" for letter, c in zip(_LETTERS, question.choices, strict=False)
+        f"   {letter}) {texts.plain(c.text)}" for letter, c in zip(_LETTERS, question.choices, strict=False)
     ]
-    return [f"{number}. {_texts.plain(question.title)}", *choices, ""]
+    return [f"{number}. {texts.plain(question.title)}", *choices, ""]
 
 
 def _answered(number: int, question: Question) -> list[str]:
     return [
-        f"{number}{letter}) {_texts.plain(choice.outcome)}"
+        f"{number}{letter}) {texts.plain(choice.outcome)}"
         for letter, choice in zip(_LETTERS, question.choices, strict=False)
     ]

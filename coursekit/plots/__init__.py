@@ -5,7 +5,7 @@ Each topic has its module, loaded on first use; ``plots.style`` holds the colour
 
 from types import ModuleType
 
-from coursekit import _imports
+from coursekit._core import imports
 
 __all__ = [
     "batching",
@@ -13,9 +13,9 @@ __all__ = [
     "comparison",
     "crossover",
     "distillation",
-    "gains",
+    "gain_map",
     "memory",
-    "needs",
+    "need_page",
     "numbers",
     "onnx_graph",
     "pareto",
@@ -32,7 +32,7 @@ def __getattr__(name: str) -> ModuleType:
     """Load the submodule ``name`` when it is first used (PEP 562)."""
     if name not in __all__:
         raise AttributeError(f"module 'coursekit.plots' has no attribute {name!r}")
-    return _imports.whole(f"coursekit.plots.{name}")
+    return imports.whole(f"coursekit.plots.{name}")
 
 
 def __dir__() -> list[str]:

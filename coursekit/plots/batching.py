@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
 
-from coursekit import _display
+from coursekit._core import display
 from coursekit.batching import Curve, Hockney, Served
 from coursekit.plots import style
 from coursekit.plots.comparison import describe, end_labels, line_with_band
@@ -29,11 +29,11 @@ def latency(
     if line is not None:
         batches = next(iter(curves.values())).batches
         (dashed,) = ax.plot(batches, line.seconds(batches), "--", color=style.INK, linewidth=1.4, zorder=4)
-        dashed.set_label(f"{_display.seconds(line.a)} + {_display.seconds(line.b)} · B")
+        dashed.set_label(f"{display.seconds(line.a)} + {display.seconds(line.b)} · B")
         ax.legend(handles=[dashed], loc="upper left")
         made.append(dashed)
     describe(ax, "batch (examples per call)", "time per call", title)
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _tidy(_display.seconds(value))))
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _tidy(display.seconds(value))))
     return made
 
 

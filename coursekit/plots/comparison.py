@@ -10,8 +10,8 @@ from matplotlib.lines import Line2D
 from matplotlib.text import Text
 from numpy.typing import ArrayLike, NDArray
 
-from coursekit import _arguments
-from coursekit._display import significant
+from coursekit._core import arguments
+from coursekit._core.display import significant
 from coursekit.plots import style
 
 LABEL_GAP = 1.3  # lines of text between the middles of two labels
@@ -68,7 +68,7 @@ def bars(
     if (lengths < 0).any():
         raise ValueError(f"values must be at least 0, or a bar's length says nothing; got {lengths.min()}")
     for name in highlight:
-        _arguments.choice("highlight", name, names)
+        arguments.choice("highlight", name, names)
     rows = np.arange(len(names))[::-1]
     colours = [style.ORANGE if name in highlight else style.BLUE for name in names]
     drawn = ax.barh(rows, lengths, color=colours, height=0.62)
@@ -96,7 +96,7 @@ def line_with_band(
 
     ``series`` 0 to 3 chooses colour, marker and dash; for several labelled lines at once take ``lines``.
     """
-    number = _arguments.integer("series", series, 0, len(style.SERIES) - 1)
+    number = arguments.integer("series", series, 0, len(style.SERIES) - 1)
     xs = _numbers("x", x)
     centers = _numbers("center", center, len(xs))
     look = {"color": style.SERIES[number], "marker": style.MARKERS[number], "linestyle": style.DASHES[number]}
@@ -128,7 +128,7 @@ def lines(
         raise ValueError(f"centers must hold 1 to {len(style.SERIES)} lines; got {len(centers)}")
     bands = dict(bands or {})
     for name in bands:
-        _arguments.choice("bands", name, centers)
+        arguments.choice("bands", name, centers)
     made: list[Artist] = []
     for number, (name, center) in enumerate(centers.items()):
         made += line_with_band(ax, x, center, *bands.get(name, ()), series=number, label=name)
@@ -203,7 +203,7 @@ def _intervals(values: Any, lows: Any, highs: Any, count: int) -> tuple[NDArray[
 
 
 def _numbers(name: str, given: Any, count: int | None = None) -> NDArray[np.float64]:
-    numbers = _arguments.array(name, given, np.float64, ndim=1)
+    numbers = arguments.array(name, given, np.float64, ndim=1)
     if count is not None and len(numbers) != count:
         raise ValueError(f"{name} must hold {count} numbers, one for each; got {len(numbers)}")
     return numbers

@@ -14,7 +14,7 @@ from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, NullLocator
 from numpy.typing import NDArray
 
-from coursekit import _arguments, _display
+from coursekit._core import arguments, display
 from coursekit.plots import style
 from coursekit.plots.comparison import describe, end_labels
 
@@ -106,7 +106,7 @@ class CrossoverGrid:
         return self.low[:, _index("batch", batch, self.batches)] > 1
 
     def _checked(self, name: str) -> NDArray[np.float64]:
-        numbers = _arguments.array(name, getattr(self, name), np.float64, ndim=2)
+        numbers = arguments.array(name, getattr(self, name), np.float64, ndim=2)
         shape = len(self.widths), len(self.batches)
         if numbers.shape != shape:
             raise ValueError(
@@ -118,18 +118,18 @@ class CrossoverGrid:
 
     def _table(self) -> tuple[list[str], list[list[str]]]:
         rows = [
-            [str(w), *(f"{_display.significant(self.at(w, b)[0], 2)}×" for b in self.batches)]
+            [str(w), *(f"{display.significant(self.at(w, b)[0], 2)}×" for b in self.batches)]
             for w in self.widths
         ]
         return ["width", *(f"batch {b}" for b in self.batches)], rows
 
     def __str__(self) -> str:
-        return _display.table_text(*self._table())
+        return display.table_text(*self._table())
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        return _display.table_html(
+        return display.table_html(
             *self._table(), caption=f"speed-up of INT8 over FP32, {self.machine}".rstrip(", ")
         )
 
@@ -197,14 +197,14 @@ def _fit_axes(ax: Axes, grid: CrossoverGrid) -> None:
 
 
 def _ascending(name: str, given: Any) -> tuple[int, ...]:
-    numbers = tuple(_arguments.integer(f"an entry of {name}", value, 1) for value in given)
+    numbers = tuple(arguments.integer(f"an entry of {name}", value, 1) for value in given)
     if not numbers or list(numbers) != sorted(set(numbers)):
         raise ValueError(f"{name} must ascend and hold at least one number; got {numbers}")
     return numbers
 
 
 def _index(name: str, value: Any, measured: tuple[int, ...]) -> int:
-    number = _arguments.integer(name, value)
+    number = arguments.integer(name, value)
     if number not in measured:
         raise ValueError(f"{name} must be one of {', '.join(map(str, measured))}; got {number}")
     return measured.index(number)

@@ -10,11 +10,11 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, NullLocator
 from numpy.typing import ArrayLike, NDArray
 
-from coursekit import _arguments
-from coursekit._seeds import PairedDifference, paired
+from coursekit._core import arguments
+from coursekit._core.statistics import PairedDifference, paired
 from coursekit.plots import style
 from coursekit.plots.comparison import describe, lines
-from coursekit.plots.gains import GainGrid, GainMap, gain_map, sentence, signed
+from coursekit.plots.gain_map import GainGrid, GainMap, gain_map, sentence, signed
 
 if TYPE_CHECKING:
     from coursekit.distillation import GradientSizes, Grid
@@ -70,7 +70,7 @@ def paired_differences(
     rows = np.arange(len(differences))[::-1]
     made: list[Artist] = [ax.axvline(0, color=style.INK, linewidth=1.2, zorder=1)]
     for row, (name, given) in zip(rows, differences.items(), strict=True):
-        points = POINTS * _arguments.array(name, given, np.float64, ndim=1)
+        points = POINTS * arguments.array(name, given, np.float64, ndim=1)
         made += _row(ax, row, points)
     ax.set_yticks(rows, differences)
     ax.set_ylim(-0.6, len(rows) - 0.4)
@@ -134,7 +134,7 @@ def _said(found: PairedDifference) -> str:
 
 
 def _probabilities(name: str, given: Any, count: int) -> NDArray[np.float64]:
-    shares = _arguments.array(name, given, np.float64, ndim=1)
+    shares = arguments.array(name, given, np.float64, ndim=1)
     if len(shares) != count or (shares < 0).any() or abs(shares.sum() - 1) > 1e-3:
         raise ValueError(
             f"{name} must hold {count} probabilities that add up to 1; "

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from numpy.typing import ArrayLike, NDArray
 
-from coursekit import _arguments, _display
+from coursekit._core import arguments, display
 from coursekit.plots import style
 from coursekit.plots.comparison import describe
 
@@ -49,7 +49,7 @@ def on_formula(
     ax: Axes, x: ArrayLike, predicted: ArrayLike, measured: ArrayLike, *, x_label: str, title: str = ""
 ) -> list[Artist]:
     """Draw measured bytes as dots on the line that a formula predicts, both axes logarithmic."""
-    xs = _arguments.array("x", x, np.float64, ndim=1)
+    xs = arguments.array("x", x, np.float64, ndim=1)
     ax.set_xscale("log", base=2)
     ax.set_yscale("log", base=10)
     (line,) = ax.plot(xs, _sizes("predicted", predicted, len(xs)), color=style.ORANGE, label="formula")
@@ -79,7 +79,7 @@ def steps(
     look = {"textcoords": "offset points", "va": "center"}
     points = 0.8 * mpl.rcParams["font.size"]
     texts = [
-        ax.annotate(_display.size(value), (value / 1e6, row), (points, 0), **look)
+        ax.annotate(display.size(value), (value / 1e6, row), (points, 0), **look)
         for value, row in zip(np.maximum(held, worst), rows, strict=True)
     ]
     ax.set_yticks(rows, names)
@@ -92,11 +92,11 @@ def steps(
 
 def round_size(nbytes: float) -> str:
     """Return a size without the zeros behind the point: for the ticks of an axis."""
-    return re.sub(r"\.0+ ", " ", _display.size(nbytes))
+    return re.sub(r"\.0+ ", " ", display.size(nbytes))
 
 
 def _sizes(name: str, values: ArrayLike, count: int) -> NDArray[np.float64]:
-    sizes = _arguments.array(name, values, np.float64, ndim=1)
+    sizes = arguments.array(name, values, np.float64, ndim=1)
     if len(sizes) != count:
         raise ValueError(f"{name} must hold {count} sizes, one for each; got {len(sizes)}")
     return sizes

@@ -11,7 +11,8 @@ from matplotlib.lines import Line2D
 from matplotlib.text import Text
 from numpy.typing import ArrayLike, NDArray
 
-from coursekit import _arguments, floats
+from coursekit import floats
+from coursekit._core import arguments
 from coursekit.plots import style
 from coursekit.plots.comparison import describe, end_labels
 
@@ -35,10 +36,10 @@ def value_density(
     A float format's powers of two stand taller; above each stretch of equal steps that has room for it stands
     the step. Errors: ValueError for an unknown or wider format, or a span without values.
     """
-    kind = floats.FORMATS[_arguments.choice("format", format, floats.FORMATS)]
+    kind = floats.FORMATS[arguments.choice("format", format, floats.FORMATS)]
     values = np.unique(floats.all_values(kind))
-    low = kind.lowest if low is None else _arguments.real("low", low)
-    high = kind.max if high is None else _arguments.real("high", high)
+    low = kind.lowest if low is None else arguments.real("low", low)
+    high = kind.max if high is None else arguments.real("high", high)
     values = values[(values >= low) & (values <= high)]
     if len(values) < 2:
         raise ValueError(f"low and high must span at least 2 values of {format}; got {low} to {high}")
@@ -68,9 +69,9 @@ def spacing(
     """
     if not 1 <= len(formats) <= len(style.SERIES):
         raise ValueError(f"formats must be 1 to {len(style.SERIES)} names; got {len(formats)}")
-    first = _arguments.real("low", low, floats.FORMATS["fp64"].min_normal)
+    first = arguments.real("low", low, floats.FORMATS["fp64"].min_normal)
     exponents = np.arange(
-        np.floor(np.log2(first)), np.ceil(np.log2(_arguments.real("high", high, 2 * first))) + 1
+        np.floor(np.log2(first)), np.ceil(np.log2(arguments.real("high", high, 2 * first))) + 1
     )
     ax.set_xscale("log", base=2)
     ax.set_yscale("log", base=2)
@@ -93,8 +94,8 @@ def histogram(
 
     Errors: TypeError or ValueError for values that are empty or not finite.
     """
-    numbers = _arguments.array("values", values, np.float64).ravel()
-    counts, edges = np.histogram(numbers, bins=_arguments.integer("bins", bins, 1))
+    numbers = arguments.array("values", values, np.float64).ravel()
+    counts, edges = np.histogram(numbers, bins=arguments.integer("bins", bins, 1))
     filled = ax.stairs(counts, edges, fill=True, color=style.BLUE)
     marks = dict(marks or {})
     ax.set_ylim(0, counts.max() * (1.05 + HEADROOM * len(marks)))
@@ -133,7 +134,7 @@ def _mark_label(ax: Axes, label: str, place: float, height: float, left: bool) -
 
 
 def _spacing_line(ax: Axes, name: str, number: int, sizes: NDArray[np.float64]) -> Line2D:
-    kind = floats.FORMATS[_arguments.choice("formats", name, floats.FORMATS)]
+    kind = floats.FORMATS[arguments.choice("formats", name, floats.FORMATS)]
     reached = sizes[sizes <= kind.max]
     steps = [floats.spacing(size, kind) for size in reached]
     look = {"color": style.SERIES[number], "linestyle": style.DASHES[number]}

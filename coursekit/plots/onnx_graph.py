@@ -16,10 +16,10 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from matplotlib.path import Path
 from matplotlib.textpath import TextPath
 
-from coursekit import _display
+from coursekit._core import display
 from coursekit.onnx_models import Graph, Node
 from coursekit.plots import style
-from coursekit.plots._graph_layout import Layout, layout
+from coursekit.plots.graph_layout import Layout, layout
 from coursekit.plots.page import page, tint
 
 NAME, NOTE, TITLE = 11.0, 10.0, 12.1  # points at normal size
@@ -196,7 +196,7 @@ def _note(node: Node) -> str:
     most = max(len(weight.shape) for weight in node.weights)
     shapes = [weight.shape for weight in node.weights if len(weight.shape) == most]
     largest = max(shapes, key=lambda shape: int(np.prod(shape)))
-    return f"{'×'.join(map(str, largest))}, {_display.size(nbytes)}"
+    return f"{'×'.join(map(str, largest))}, {display.size(nbytes)}"
 
 
 def _end(names: Sequence[str], x: float, row: int) -> Box:

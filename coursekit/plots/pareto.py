@@ -14,10 +14,10 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from matplotlib.transforms import Bbox, IdentityTransform
 from numpy.typing import NDArray
 
-from coursekit import _display
-from coursekit._variants_rows import FITS, OUT, UNSURE, Row, Sitting
+from coursekit._core import display
 from coursekit.plots import style
 from coursekit.plots.comparison import describe
+from coursekit.variants.rows import FITS, OUT, UNSURE, Row, Sitting
 
 COLOURS = {FITS: style.BLUE, UNSURE: style.ORANGE, OUT: style.GREY}
 MARKERS = {FITS: "o", UNSURE: "D", OUT: "x"}
@@ -57,7 +57,7 @@ def tradeoff(ax: Axes, sitting: Sitting) -> Points:
     ax.set_yscale("log")
     ax.set_xlim(sizes.min() / ROOM, sizes.max() * ROOM)
     ax.set_ylim(times.min() / ROOM, times.max() * ROOM)
-    for axis, show in ((ax.xaxis, _display.size), (ax.yaxis, _display.seconds)):
+    for axis, show in ((ax.xaxis, display.size), (ax.yaxis, display.seconds)):
         low, high = axis.get_view_interval()
         axis.set_major_locator(LogLocator(subs=STEPS if high / low < WIDE else (1,)))
         axis.set_major_formatter(FuncFormatter(lambda value, _, show=show: _brief(show(value))))

@@ -8,10 +8,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection, PathCollection
 
-from coursekit import _display
-from coursekit._variants_pipelines import Pipeline, Pipelines
+from coursekit._core import display
 from coursekit.plots import style
 from coursekit.plots.comparison import describe
+from coursekit.variants.orders import Pipeline, Pipelines
 
 CHOSEN, SAME, REST = style.BLUE, style.ORANGE, style.MUTED
 THICK, THIN = 9.0, 3.0  # points
@@ -94,4 +94,4 @@ def _frame(ax: Axes, found: list[Pipeline]) -> None:
 
 
 def _kilobytes(pipeline: Pipeline) -> str:
-    return _display.significant(pipeline.size_bytes / 1000)
+    return display.significant(pipeline.size_bytes / 1000)

@@ -13,7 +13,7 @@ from matplotlib.text import Text
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from numpy.typing import ArrayLike, NDArray
 
-from coursekit import _arguments, _display
+from coursekit._core import arguments, display
 from coursekit.plots import style
 from coursekit.plots.comparison import describe, end_labels
 from coursekit.plots.page import tint
@@ -43,7 +43,7 @@ def icicle(ax: Axes, call: Call, *, deepest: int = DEEPEST, title: str = "") -> 
     """
     if not isinstance(call, Call):
         raise TypeError(f"call must be a tree of calls (profiles.tree); got {type(call).__name__}")
-    deepest = _arguments.integer("deepest", deepest, 1)
+    deepest = arguments.integer("deepest", deepest, 1)
     placed = [found for found in _places(call, 0, 0.0) if found[0] < deepest]
     boxes = [Rectangle((left, depth + GAP), one.seconds, 1 - GAP) for depth, left, one in placed]
     shades = [tint(style.BLUE, 0.12 + 0.5 * _own(one)) for _, _, one in placed]
@@ -79,7 +79,7 @@ def runs(ax: Axes, seconds: ArrayLike, *, title: str = "") -> list[Artist]:
             for (name, value), (colour, dash) in zip(middles.items(), looks.values(), strict=True)
         )
     ]
-    span = " to ".join(_display.seconds(value) for value in (times.min(), times.max()))
+    span = " to ".join(display.seconds(value) for value in (times.min(), times.max()))
     describe(ax, "run", f"time ({unit})", title or f"{len(times)} runs of the same call: {span}")
     return [dots, *lines, *end_labels(ax, lines)]
 
@@ -94,7 +94,7 @@ class AmdahlCurve(NamedTuple):
 @style.look()
 def amdahl_curve(ax: Axes, share: float) -> AmdahlCurve:
     """Draw how fast the whole gets against how fast a ``share`` of it (0 to 1) gets, on logarithmic axes."""
-    share = _arguments.real("share", share, 0, 1)
+    share = arguments.real("share", share, 0, 1)
     ax.set(xscale="log", yscale="log", xlim=(1, LARGEST_FACTOR), ylim=(0.9, LARGEST_FACTOR))
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_locator(FixedLocator([1, 10, 100, 1000]))
@@ -124,7 +124,7 @@ def time_unit(seconds: float) -> tuple[float, str]:
 
 def run_times(name: str, seconds: ArrayLike, fewest: int = 2) -> NDArray[np.float64]:
     """Return times of single runs as an array; ValueError for fewer than ``fewest`` or one not above 0."""
-    times = _arguments.array(name, seconds, np.float64, ndim=1)
+    times = arguments.array(name, seconds, np.float64, ndim=1)
     if len(times) < fewest:
         raise ValueError(f"{name} must hold at least {fewest} runs; got {len(times)}")
     if (times <= 0).any():
@@ -150,7 +150,7 @@ def _label(ax: Axes, depth: int, left: float, call: Call, whole: float) -> Text 
     characters = int(room / (CHARACTER * mpl.rcParams["font.size"] * ax.figure.dpi / 72))
     if characters < FEWEST_CHARACTERS:
         return None
-    full = f"{call.name}  {_display.seconds(call.seconds)}"
+    full = f"{call.name}  {display.seconds(call.seconds)}"
     short = call.name if len(call.name) <= characters else f"{call.name[: characters - 1]}…"
     text = full if len(full) <= characters else short
     return ax.text(

@@ -12,7 +12,7 @@ from matplotlib.image import AxesImage
 from matplotlib.ticker import FuncFormatter, NullLocator
 from numpy.typing import ArrayLike, NDArray
 
-from coursekit import _arguments
+from coursekit._core import arguments
 from coursekit.plots import style
 from coursekit.plots.comparison import describe, line_with_band, lines
 
@@ -117,7 +117,7 @@ def matrix(ax: Axes, weight: ArrayLike, mask: ArrayLike | None = None, *, title:
 
     mask: of its shape, True where a weight stays; None: zeros are pruned. Errors: as for ``histogram``.
     """
-    cells = _arguments.array("weight", weight, np.float64, ndim=2)
+    cells = arguments.array("weight", weight, np.float64, ndim=2)
     values, stays = _masked(cells, cells != 0 if mask is None else mask)
     shown = np.where(stays, np.abs(values), np.nan).reshape(cells.shape)
     image = ax.imshow(shown, cmap=kept_colours(), aspect="auto", interpolation="nearest")
@@ -193,14 +193,14 @@ def kept_colours() -> Colormap:
 
 def ascending(name: str, given: ArrayLike) -> NDArray[np.float64]:
     """Return shares as an array; ValueError unless they ascend from 0 or more to 1 or less."""
-    shares = _arguments.array(name, given, np.float64, ndim=1)
+    shares = arguments.array(name, given, np.float64, ndim=1)
     if (np.diff(shares) <= 0).any() or shares[0] < 0 or shares[-1] > 1:
         raise ValueError(f"{name} must ascend within 0 to 1; got {shares.tolist()}")
     return shares
 
 
 def _seeds(name: str, given: Any, count: int) -> NDArray[np.float64]:
-    seeds = _arguments.array(name, given, np.float64, ndim=2)
+    seeds = arguments.array(name, given, np.float64, ndim=2)
     if len(seeds) != count:
         raise ValueError(f"{name} must be [{count} sparsities, seeds]; got shape {seeds.shape}")
     if seeds.min() < 0 or seeds.max() > 1:
@@ -209,8 +209,8 @@ def _seeds(name: str, given: Any, count: int) -> NDArray[np.float64]:
 
 
 def _masked(weights: Any, mask: Any) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    values = _arguments.array("weights", weights, np.float64)
-    stays = np.asarray(_arguments.to_numpy(mask))
+    values = arguments.array("weights", weights, np.float64)
+    stays = np.asarray(arguments.to_numpy(mask))
     if stays.dtype != np.bool_:
         raise TypeError(f"mask must be bool, True where a weight stays; got {stays.dtype}")
     if stays.shape != values.shape:
@@ -221,7 +221,7 @@ def _masked(weights: Any, mask: Any) -> tuple[NDArray[np.float64], NDArray[np.bo
 def _ratios(name: str, given: Sequence[Interval], count: int) -> NDArray[np.float64]:
     """Return [sparsities, (value, low, high)]."""
     numbers = [[getattr(ratio, part) for part in ("value", "low", "high")] for ratio in given]
-    column = _arguments.array(name, numbers, np.float64, ndim=2)
+    column = arguments.array(name, numbers, np.float64, ndim=2)
     if len(column) != count:
         raise ValueError(f"{name} must hold {count} ratios, one per sparsity; got {len(column)}")
     if (column <= 0).any():

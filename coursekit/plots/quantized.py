@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.image import AxesImage
 from numpy.typing import ArrayLike
 
-from coursekit import _arguments
+from coursekit._core import arguments
 from coursekit.plots import style
 from coursekit.plots.comparison import describe, end_labels
 from coursekit.quantization import ScaleSearch
@@ -38,7 +38,7 @@ def mse_against_scale(ax: Axes, searches: Mapping[str, ScaleSearch], *, title: s
 @style.look()
 def error_map(ax: Axes, errors: ArrayLike, *, limit: float, title: str = "") -> AxesImage:
     """Draw a matrix of errors, one cell per value, dark where there is none, brightest from ``limit`` on."""
-    cells = _arguments.array("errors", errors, np.float64, ndim=2)
+    cells = arguments.array("errors", errors, np.float64, ndim=2)
     image = ax.imshow(cells, cmap=style.HEAT, vmin=0, vmax=limit, aspect="auto", interpolation="nearest")
     ax.set_xticks([])
     ax.set_yticks([])

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-from coursekit import _imports
+from coursekit._core import imports
 
 # Each panel is the function of this name in the module of this name.
 __all__ = [
@@ -51,7 +51,7 @@ def __getattr__(name: str) -> Callable[..., Any]:
     """Load the panel ``name`` when it is first used (PEP 562)."""
     if name not in __all__:
         raise AttributeError(f"module 'coursekit.widgets' has no attribute {name!r}")
-    _imports.whole(f"coursekit.widgets.{name}")
+    imports.whole(f"coursekit.widgets.{name}")
     return globals()[name]
 
 

@@ -8,8 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
-from coursekit import _arguments, profiles
-from coursekit._claim import plain_number
+from coursekit import profiles
+from coursekit._core import arguments
+from coursekit.claims.rules import plain_number
 from coursekit.plots import style
 from coursekit.plots.profiles import LARGEST_FACTOR, amdahl_curve, amdahl_points
 from coursekit.widgets.panel import Panel, View
@@ -27,8 +28,8 @@ def amdahl(share: float = 90.0, factor: float = 10.0) -> Panel:
 
     factor: 1 to 1000. Errors: TypeError or ValueError outside these ranges.
     """
-    share = _arguments.real("share", share, 0, LARGEST_SHARE)
-    factor = _arguments.real("factor", factor, 1, LARGEST_FACTOR)
+    share = arguments.real("share", share, 0, LARGEST_SHARE)
+    factor = arguments.real("factor", factor, 1, LARGEST_FACTOR)
     look = {"readout_format": ".2f", "style": {"description_width": "8em"}}
     controls = {
         "share": ipywidgets.FloatSlider(

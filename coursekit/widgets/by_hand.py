@@ -8,7 +8,7 @@ from coursekit import floats
 from coursekit.floats import FIELD_COLOURS, Fields
 from coursekit.plots import style
 from coursekit.plots.page import brief, decimal, raised, rounded
-from coursekit.widgets.typed import typed_finite
+from coursekit.widgets.text_entry import typed_finite
 
 SIGN, EXPONENT, MANTISSA = (FIELD_COLOURS[name] for name in ("sign", "exponent", "mantissa"))
 INK, QUIET = style.INK, style.GREY

@@ -7,8 +7,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike, NDArray
 
-from coursekit import _arguments
-from coursekit._display import significant
+from coursekit._core import arguments
+from coursekit._core.display import significant
 from coursekit.plots import style
 from coursekit.plots.quantized import error_map
 from coursekit.quantization import quantize, sqnr
@@ -28,11 +28,11 @@ def channel_heatmap(weights: ArrayLike | None = None, bits: int = 4) -> Panel:
     middle channel). Errors: TypeError or ValueError for weights that are no matrix, not finite or all zero,
     and for bits outside 2 to 8.
     """
-    matrix = _arguments.array("weights", _sample() if weights is None else weights, ndim=2)
+    matrix = arguments.array("weights", _sample() if weights is None else weights, ndim=2)
     if not matrix.any():
         raise ValueError("weights must not be all zero: there is no range to divide into levels")
     controls = {
-        "bits": ipywidgets.IntSlider(_arguments.integer("bits", bits, 2, 8), 2, 8, description="bits"),
+        "bits": ipywidgets.IntSlider(arguments.integer("bits", bits, 2, 8), 2, 8, description="bits"),
         "outlier": ipywidgets.FloatSlider(1.0, min=1.0, max=20.0, step=0.5, description="outlier ×"),
     }
     return Panel(ChannelHeatmapView(matrix), controls)

@@ -6,17 +6,18 @@ from typing import Any
 
 import ipywidgets
 
-from coursekit import _arguments, floats
-from coursekit._numbers import exact
+from coursekit import floats
+from coursekit._core import arguments
 from coursekit.floats import FORMATS
+from coursekit.floats.exact import exact
 from coursekit.plots import style
 from coursekit.plots.bits import ROW, BitBoxes, Neighbours
 from coursekit.plots.lettering import SANS, Lettering
 from coursekit.plots.page import brief, page
 from coursekit.widgets.bit_row import BitRow
 from coursekit.widgets.panel import InputError, Panel, View
-from coursekit.widgets.stored import Stored, facts, formula, read, stored_bits, title
-from coursekit.widgets.typed import WHOLE, as_text, typed
+from coursekit.widgets.stored_number import Stored, facts, formula, read, stored_bits, title
+from coursekit.widgets.text_entry import WHOLE, as_text, typed
 
 SHOWN = ("fp64", "fp32", "tf32", "fp16", "bf16", "fp8_e4m3", "fp8_e5m2", "fp4_e2m1", "int8", "int4")
 COLUMNS = (30.0, 194.0, 318.0, 442.0, 566.0)
@@ -28,7 +29,7 @@ def click_a_bit(format: str = "fp32", value: str | float = "6.5") -> Panel:
 
     Raises TypeError for what is no number, ValueError for a format not in SHOWN and for a NaN it cannot hold.
     """
-    _arguments.choice("format", format, SHOWN)
+    arguments.choice("format", format, SHOWN)
     text = as_text(value)
     try:
         return _ClickABit(text, format)

@@ -8,8 +8,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, NullLocator
 
-from coursekit import _arguments
-from coursekit._display import size
+from coursekit._core import arguments
+from coursekit._core.display import size
 from coursekit.memory import DEVICES, MODELS, WIDTHS, Device, Model, kv_cache, longest_context, need
 from coursekit.plots import style
 from coursekit.plots.comparison import describe
@@ -32,11 +32,11 @@ def context_growth(
     Controls: model, bits of the weights and of the cache, batch, device. Errors: ValueError for a setting
     that no control has.
     """
-    _arguments.choice("model", model, TALKING)
-    _arguments.choice("device", device, DEVICES)
+    arguments.choice("model", model, TALKING)
+    arguments.choice("device", device, DEVICES)
     numbers = (("bits", bits, WIDTHS), ("kv_bits", kv_bits, KV_WIDTHS), ("batch", batch, BATCHES))
     for name, value, offered in numbers:
-        if _arguments.integer(name, value) not in offered:
+        if arguments.integer(name, value) not in offered:
             raise ValueError(f"{name} must be one of {', '.join(map(str, offered))}; got {value}")
     controls = {
         "model": ipywidgets.Dropdown(options=list(TALKING), value=model, description="model"),

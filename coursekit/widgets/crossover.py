@@ -6,7 +6,7 @@ from typing import Any
 import ipywidgets
 import matplotlib as mpl
 
-from coursekit._display import significant
+from coursekit._core.display import significant
 from coursekit.plots import style
 from coursekit.plots.crossover import CrossoverGrid, emphasise, speedups
 from coursekit.widgets.panel import Panel, View

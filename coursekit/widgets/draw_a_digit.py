@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
 from numpy.typing import NDArray
 
-from coursekit import _arguments
+from coursekit._core import arguments
 from coursekit.data import Digits, Split
 from coursekit.plots import style
 from coursekit.widgets.paint_grid import SIDE, PaintGrid, pixels
@@ -41,7 +41,7 @@ def draw_a_digit(models: Mapping[str, Model], digits: Digits | Split, picture: i
         raise TypeError(f"digits must be Digits or a Split with pictures; got {type(digits).__name__}")
     view = DigitView(_named(models), split)
     start = view.first_disagreement() if picture is None else picture
-    start = _arguments.integer("picture", start, 0, len(split) - 1)
+    start = arguments.integer("picture", start, 0, len(split) - 1)
     controls = {
         "picture": ipywidgets.IntSlider(
             start, 0, len(split) - 1, description="test picture", continuous_update=False
@@ -222,7 +222,7 @@ def _named(models: Any) -> dict[str, Model]:
 
 def _chances(name: str, ask: Model, x: NDArray[np.float32]) -> NDArray[np.float64]:
     """Return [n, 10] probabilities, whatever the model answers with; ValueError for anything else."""
-    given = _arguments.array(f"what {name} answers", ask(x.copy()), np.float64)
+    given = arguments.array(f"what {name} answers", ask(x.copy()), np.float64)
     if given.shape == (len(x),) and np.array_equal(given, np.clip(np.rint(given), 0, CLASSES - 1)):
         return np.eye(CLASSES)[given.astype(int)]
     if given.shape != (len(x), CLASSES):

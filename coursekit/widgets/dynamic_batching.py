@@ -8,8 +8,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from coursekit import _arguments
-from coursekit._display import seconds, significant
+from coursekit._core import arguments
+from coursekit._core.display import seconds, significant
 from coursekit.batching import Curve, Served, arrivals, capacity, simulate
 from coursekit.plots import style
 from coursekit.plots.batching import HALF, MOST, share_within
@@ -36,7 +36,7 @@ def dynamic_batching(curve: Curve, rate: float | None = None) -> Panel:
     if curve.batches[0] != 1:
         raise ValueError(f"curve must begin at batch 1; got {curve.batches[0]}")
     low, high = capacity(curve, 1) / 10, 2 * capacity(curve, curve.batches[-1])
-    chosen = min(high, RESTING_RATE * 10 * low) if rate is None else _arguments.real("rate", rate, low, high)
+    chosen = min(high, RESTING_RATE * 10 * low) if rate is None else arguments.real("rate", rate, low, high)
     controls = {
         "rate": ipywidgets.FloatLogSlider(
             chosen,

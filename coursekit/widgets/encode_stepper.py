@@ -5,16 +5,16 @@ from typing import Any
 import ipywidgets
 from matplotlib.patches import Rectangle
 
-from coursekit import _arguments
-from coursekit._numbers import shown
+from coursekit._core import arguments
 from coursekit.floats import FORMATS
+from coursekit.floats.exact import shown
 from coursekit.plots import style
 from coursekit.plots.bits import FIELD_NAMES, BitBoxes
 from coursekit.plots.lettering import SANS, Lettering
 from coursekit.plots.page import page, tint
 from coursekit.widgets.by_hand import Working, lines, titles, work
 from coursekit.widgets.panel import InputError, Panel, View
-from coursekit.widgets.typed import as_text
+from coursekit.widgets.text_entry import as_text
 
 STEPS = ("sign", "binary", "normalise", "drop the 1", "add the bias", "all bits", "decode")
 KNOWN_FROM = {"sign": 1, "mantissa": 4, "exponent": 5}  # the step that fills each field's boxes
@@ -28,7 +28,7 @@ def encode_stepper(value: str | float = "6.5", format: str = "fp32") -> Panel:
 
     Raises TypeError for what is no number, ValueError for what is not finite or a format that is no float.
     """
-    _arguments.choice("format", format, FLOATS.values())
+    arguments.choice("format", format, FLOATS.values())
     text = as_text(value)
     try:
         work(text, format)

@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.patches import Rectangle
 from numpy.typing import ArrayLike, NDArray
 
-from coursekit import _arguments, _display
+from coursekit._core import arguments, display
 from coursekit.plots import style
 from coursekit.plots.comparison import describe
 from coursekit.plots.profiles import run_times, time_unit
@@ -38,7 +38,7 @@ def noise(seconds: ArrayLike | None = None, measure: Measure | None = None, runs
     a time that is not above zero; TypeError or ValueError for ``runs`` that is no whole number from 1 on.
     """
     times = run_times("seconds", _own_runs() if seconds is None else seconds, FEWEST)
-    count = min(_arguments.integer("runs", runs, 1), len(times))
+    count = min(arguments.integer("runs", runs, 1), len(times))
     view = NoiseView(times)
     controls = {
         "runs": ipywidgets.IntSlider(count, min=1, max=len(times), description="runs"),
@@ -121,7 +121,7 @@ class NoiseView(View):
             f"From run {settled} on, the median stays within ±{tolerance} % of its final value"
         )
         shown = {"median": medians[runs - 1], "mean": times[:runs].mean(), "slowest": times[:runs].max()}
-        said = ", ".join(f"{name} {_display.seconds(value)}" for name, value in shown.items())
+        said = ", ".join(f"{name} {display.seconds(value)}" for name, value in shown.items())
         self.reading.set_text(f"{runs} runs: {said}")
         return {**self.shown, **shown, "low": lows[runs - 1], "high": highs[runs - 1], "settled": settled}
 

@@ -9,8 +9,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike, NDArray
 
-from coursekit import _arguments
-from coursekit._display import significant
+from coursekit._core import arguments
+from coursekit._core.display import significant
 from coursekit.plots import style
 from coursekit.quantization import ROUNDING, quantize, sqnr
 from coursekit.widgets.panel import Panel, View
@@ -32,11 +32,11 @@ def number_line(weights: ArrayLike | None = None, bits: int = 4) -> Panel:
     bits, symmetric, clip (which part of the range keeps levels). Errors: TypeError or ValueError for weights
     that are empty, not finite or all zero, and for bits outside 2 to 8.
     """
-    values = _arguments.array("weights", _sample() if weights is None else weights).ravel()
+    values = arguments.array("weights", _sample() if weights is None else weights).ravel()
     if not values.any():
         raise ValueError("weights must not be all zero: there is no range to divide into levels")
     controls = {
-        "bits": ipywidgets.IntSlider(_arguments.integer("bits", bits, 2, 8), 2, 8, description="bits"),
+        "bits": ipywidgets.IntSlider(arguments.integer("bits", bits, 2, 8), 2, 8, description="bits"),
         "symmetric": ipywidgets.Checkbox(True, description="symmetric around zero"),
         "clip": ipywidgets.FloatSlider(1.0, min=LEAST_CLIP, max=1.0, step=0.05, description="clip at"),
     }

@@ -6,7 +6,7 @@ import ipywidgets
 import numpy as np
 import traitlets
 
-from coursekit import _arguments
+from coursekit._core import arguments
 
 SIDE = 8
 LEVELS = 16  # steps from empty to full, as in scikit-learn's digits
@@ -58,7 +58,7 @@ class PaintGrid(ipywidgets.HBox):
 
     def press(self, number: int) -> None:
         """Paint square ``number`` (row by row, from 0) as a press of its button does."""
-        number = _arguments.integer("number", number, 0, SIDE * SIDE - 1)
+        number = arguments.integer("number", number, 0, SIDE * SIDE - 1)
         pixels, strength = np.array(self.value).reshape(SIDE, SIDE), float(self.brush.value)
         row, column = divmod(number, SIDE)
         if pixels[row, column] == strength:
@@ -93,7 +93,7 @@ def pixels(name: str, value: Any) -> Pixels:
 
     Errors: TypeError for what is no array of numbers; ValueError unless 64 (or 8 × 8) finite ones, 0 to 1.
     """
-    given = _arguments.array(name, value, np.float64)
+    given = arguments.array(name, value, np.float64)
     if given.shape not in ((SIDE * SIDE,), (SIDE, SIDE)):
         raise ValueError(f"{name} must have shape ({SIDE * SIDE},) or ({SIDE}, {SIDE}); got {given.shape}")
     if given.min() < 0 or given.max() > 1:

@@ -12,10 +12,10 @@ from matplotlib.patches import Rectangle
 from matplotlib.transforms import Bbox
 from numpy.typing import NDArray
 
-from coursekit._display import significant
-from coursekit._variants_rows import BUDGETS, FITS, UNSURE, Budget, Sitting, front
+from coursekit._core.display import significant
 from coursekit.plots import pareto as drawn
 from coursekit.plots import style
+from coursekit.variants.rows import BUDGETS, FITS, UNSURE, Budget, Sitting, front
 from coursekit.widgets.panel import Panel, View
 
 OWN = "own budget"

@@ -8,7 +8,7 @@ from matplotlib.patches import Rectangle
 
 from coursekit.plots import style
 from coursekit.plots.comparison import describe
-from coursekit.plots.gains import GainGrid, gain_map, sentence, signed
+from coursekit.plots.gain_map import GainGrid, gain_map, sentence, signed
 from coursekit.widgets.panel import Panel, View
 
 FREE = 0.12  # of the range of gains, left free above and below

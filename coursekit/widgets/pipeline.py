@@ -5,11 +5,11 @@ from typing import Any
 
 import ipywidgets
 
-from coursekit._display import size
-from coursekit._variants_pipelines import Pipeline, Pipelines, checked
-from coursekit._variants_steps import STEPS
+from coursekit._core.display import size
 from coursekit.plots import pipeline as drawn
 from coursekit.plots import style
+from coursekit.variants.orders import Pipeline, Pipelines, checked
+from coursekit.variants.shrinking import STEPS
 from coursekit.widgets.panel import Panel, View
 
 NOTHING = "–"

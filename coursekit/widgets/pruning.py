@@ -11,7 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike, NDArray
 
-from coursekit import _arguments, runtime
+from coursekit import runtime
+from coursekit._core import arguments
 from coursekit.models import Ensemble
 from coursekit.plots import style
 from coursekit.plots.comparison import BAND_ALPHA, describe
@@ -38,7 +39,7 @@ def pruning(networks: Ensemble, x: ArrayLike, y: ArrayLike, *, network: int = 0)
         raise TypeError(f"networks must be a models.Ensemble; got {type(networks).__name__}")
     if len(networks.weights) < 2:
         raise ValueError(f"networks must have a hidden layer, or no neuron can go; got {networks.widths}")
-    network = _arguments.integer("network", network, 0, len(networks) - 1)
+    network = arguments.integer("network", network, 0, len(networks) - 1)
     cuts = {mode: _cuts(mode, networks, x, y, network) for mode in MODES}
     view = PruningView(networks.weights[0][network].abs().cpu().numpy(), cuts)
     labelled = [(f"{100 * share:.0f} %", share) for share in SHARES]

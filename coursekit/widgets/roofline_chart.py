@@ -7,7 +7,7 @@ from typing import Any
 import ipywidgets
 
 from coursekit import roofline
-from coursekit._display import seconds, significant
+from coursekit._core.display import seconds, significant
 from coursekit.plots import style
 from coursekit.plots.roofline import GIGA, of, show
 from coursekit.plots.roofline import roofline as draw

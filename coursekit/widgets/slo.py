@@ -7,8 +7,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter
 
-from coursekit import _arguments
-from coursekit._display import seconds
+from coursekit._core import arguments
+from coursekit._core.display import seconds
 from coursekit.batching import JUDGES, Curve
 from coursekit.plots import batching, style
 from coursekit.widgets.panel import Panel, View
@@ -28,7 +28,7 @@ def slo(curve: Curve, budget: float | None = None) -> Panel:
     if not isinstance(curve, Curve):
         raise TypeError(f"curve must be a Curve, as batching.sweep returns; got {type(curve).__name__}")
     low, high = curve.low.min() / ROOM, curve.high.max() * ROOM
-    chosen = np.sqrt(low * high) if budget is None else _arguments.real("budget", budget, low, high)
+    chosen = np.sqrt(low * high) if budget is None else arguments.real("budget", budget, low, high)
     slider = ipywidgets.FloatLogSlider(
         chosen / MILLI,
         min=np.log10(low / MILLI),

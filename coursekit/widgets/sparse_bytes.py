@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, NullLocator
 from numpy.typing import ArrayLike, NDArray
 
-from coursekit import _arguments, _display
+from coursekit._core import arguments, display
 from coursekit.plots import style
 from coursekit.plots.comparison import describe
 from coursekit.widgets.panel import Panel, View
@@ -73,7 +73,7 @@ def sparse_bytes(rows: int = 1024, columns: int = 1024) -> Panel:
     format breaks even. Errors: TypeError or ValueError unless rows and columns lie between 16 and 65,536.
     """
     shape = [
-        _arguments.integer(name, side, 16, 2**16) for name, side in (("rows", rows), ("columns", columns))
+        arguments.integer(name, side, 16, 2**16) for name, side in (("rows", rows), ("columns", columns))
     ]
     wide = {"style": {"description_width": "7em"}}
     controls = {
@@ -158,7 +158,7 @@ def _sentence(shown: dict[str, Any]) -> str:
 
 
 def _reading(shown: dict[str, Any]) -> str:
-    sizes = ", ".join(f"{name} {_display.size(shown[name])}" for name in ("dense", *NAMES))
+    sizes = ", ".join(f"{name} {display.size(shown[name])}" for name in ("dense", *NAMES))
     return f"At {shown['zeros']:g} % zeros: {sizes}"
 
 

@@ -8,8 +8,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from coursekit import _arguments
-from coursekit._display import significant
+from coursekit._core import arguments
+from coursekit._core.display import significant
 from coursekit.plots import style
 from coursekit.plots.comparison import describe
 from coursekit.quantization import Quantized, quantize, sqnr
@@ -28,8 +28,8 @@ def staircase(bits: int = 3, frequency: float = 2.0) -> Panel:
 
     Errors: TypeError or ValueError for bits or a frequency outside these ranges.
     """
-    bits = _arguments.integer("bits", bits, BITS[0], BITS[-1])
-    frequency = _arguments.real("frequency", frequency, *FREQUENCIES)
+    bits = arguments.integer("bits", bits, BITS[0], BITS[-1])
+    frequency = arguments.real("frequency", frequency, *FREQUENCIES)
     low, high = FREQUENCIES
     controls = {
         "bits": ipywidgets.IntSlider(bits, BITS[0], BITS[-1], description="bits"),

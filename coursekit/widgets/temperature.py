@@ -8,8 +8,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike, NDArray
 
-from coursekit import _arguments, data, distillation, models
-from coursekit._display import significant
+from coursekit import data, distillation, models
+from coursekit._core import arguments
+from coursekit._core.display import significant
 from coursekit.plots import style
 from coursekit.widgets.panel import Panel, View
 
@@ -165,9 +166,9 @@ def _default() -> tuple[Any, Any, Any]:
 
 
 def _checked(logits: Any, images: Any, labels: Any) -> tuple[Any, Any, Any]:
-    scores = _arguments.array("logits", logits, ndim=2)
-    pictures = _arguments.array("images", images, ndim=3)
-    classes = None if labels is None else _arguments.array("labels", labels, np.int64, ndim=1)
+    scores = arguments.array("logits", logits, ndim=2)
+    pictures = arguments.array("images", images, ndim=3)
+    classes = None if labels is None else arguments.array("labels", labels, np.int64, ndim=1)
     counts = [len(scores), len(pictures), len(scores) if classes is None else len(classes)]
     if len(set(counts)) > 1:
         raise ValueError(f"logits, images and labels must be equally long; got {counts}")

@@ -5,10 +5,10 @@ from typing import Any
 
 import ipywidgets
 
-from coursekit import _arguments
-from coursekit._display import size
+from coursekit._core import arguments
+from coursekit._core.display import size
 from coursekit.memory import DEVICES, MODELS, MODES, WIDTHS, Device, Model, fits, need
-from coursekit.plots.needs import need_page, show_need
+from coursekit.plots.need_page import need_page, show_need
 from coursekit.plots.page import page
 from coursekit.widgets.panel import Panel, View
 
@@ -37,12 +37,12 @@ def will_it_fit(
     that no control has, TypeError or ValueError for devices that are none or too many for a picture.
     """
     chosen = _devices(DEVICES.values() if devices is None else devices)
-    _arguments.choice("mode", mode, MODES)
-    _arguments.choice("model", model, [*MODELS, OWN])
+    arguments.choice("mode", mode, MODES)
+    arguments.choice("model", model, [*MODELS, OWN])
     start = {"bits": bits, "kv_bits": kv_bits, "context": context, "batch": batch}
     offered = {"bits": _widths(mode), "kv_bits": KV_WIDTHS, "context": CONTEXTS, "batch": BATCHES}
     for name, value in start.items():
-        if _arguments.integer(name, value) not in offered[name]:
+        if arguments.integer(name, value) not in offered[name]:
             raise ValueError(f"{name} must be one of {', '.join(map(str, offered[name]))}; got {value}")
     return WillItFit(FitView(chosen), _controls(model, mode, start))
 

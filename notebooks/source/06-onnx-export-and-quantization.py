@@ -54,7 +54,7 @@ from threadpoolctl import threadpool_limits
 
 from coursekit import accuracy, claims, data, exercises, memory, models, onnx_models
 from coursekit import plots, quantization, runtime, scoreboard, timing, widgets
-from coursekit.exercises.onnx_cases import colleagues_file
+from coursekit.course.nb06.onnx_cases import colleagues_file
 
 runtime.start()
 

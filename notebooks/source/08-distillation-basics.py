@@ -340,7 +340,7 @@ plots.comparison.dots_with_interval(
     unit="points gained over labels alone (mean of 20 pairs)",
     title="A teacher helps where it knows more than the labels",
     reference=0,
-    show=plots.gains.signed,
+    show=plots.gain_map.signed,
 )
 picture
 
@@ -437,7 +437,7 @@ def gains(epochs):
 
 # %% tags=["nbval-ignore-output"]
 epochs = (20, 40, 100)
-grid = plots.gains.GainGrid(epochs, temperatures, alphas, np.stack([gains(length) for length in epochs]))
+grid = plots.gain_map.GainGrid(epochs, temperatures, alphas, np.stack([gains(length) for length in epochs]))
 widgets.patience(grid)
 
 # %% [markdown]

@@ -10,7 +10,7 @@ from coursekit import models
 from coursekit import onnx_models as om
 from coursekit.onnx_models import Edge, Graph, Node, Weight
 from coursekit.plots import onnx_graph, style
-from coursekit.plots._graph_layout import MOST_NODES, layout
+from coursekit.plots.graph_layout import MOST_NODES, layout
 
 
 @pytest.fixture(scope="module")

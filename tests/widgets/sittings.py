@@ -3,8 +3,8 @@
 import numpy as np
 
 from coursekit import accuracy
-from coursekit._variants_rows import NAMES, VARIANTS, Row, Sitting
 from coursekit.timing import Ratio
+from coursekit.variants.rows import NAMES, VARIANTS, Row, Sitting
 
 SIZES = (41_000, 13_200, 42_600, 14_100, 22_300, 12_400, 9_800)
 TIMES = (21e-6, 60e-6, 6.8e-6, 11e-6, 20e-6, 19e-6, 9.7e-6)

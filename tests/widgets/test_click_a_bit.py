@@ -25,8 +25,8 @@ from coursekit.floats import FORMATS
 from coursekit.plots.bits import place_values
 from coursekit.widgets.bit_row import BitRow
 from coursekit.widgets.click_a_bit import SHOWN
-from coursekit.widgets.stored import formula, read, stored_bits, title
-from coursekit.widgets.typed import typed
+from coursekit.widgets.stored_number import formula, read, stored_bits, title
+from coursekit.widgets.text_entry import typed
 
 NUMPY = {
     "fp16": np.float16, "bf16": ml_dtypes.bfloat16, "fp8_e4m3": ml_dtypes.float8_e4m3fn,

@@ -9,9 +9,9 @@ from matplotlib.transforms import Bbox, IdentityTransform
 from sittings import RIGHT, SIZES, TIMES, row, sitting
 
 from coursekit import accuracy
-from coursekit._variants_rows import BUDGETS, NAMES, Budget, Sitting, dominates, front
 from coursekit.plots import pareto as pareto_plot
 from coursekit.plots import style
+from coursekit.variants.rows import BUDGETS, NAMES, Budget, Sitting, dominates, front
 from coursekit.widgets.pareto import OWN, pareto
 
 POSITIVE = st.floats(1e-6, 1e-3)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from helpers import assert_keeps_the_rules, move, pixels, redrawn, texts_collide
 
-from coursekit._variants_pipelines import ORDERS, Pipeline, Pipelines
 from coursekit.plots.pipeline import CHOSEN, REST, SAME, in_groups
+from coursekit.variants.orders import ORDERS, Pipeline, Pipelines
 from coursekit.widgets.pipeline import NOTHING, PLACES, pipeline
 
 STEPS = ("distil", "prune", "quantize")

@@ -6,7 +6,7 @@ from matplotlib.colors import to_rgba
 
 from coursekit.memory import DEVICES, MODELS, Device
 from coursekit.plots import style
-from coursekit.plots.needs import EDGE, EMPTY, FULL, PARTS, WIDTH
+from coursekit.plots.need_page import EDGE, EMPTY, FULL, PARTS, WIDTH
 from coursekit.widgets.will_it_fit import BATCHES, CONTEXTS, OWN, will_it_fit
 
 START = {"model": "LLaMA-13B", "mode": "inference", "bits": 4, "kv_bits": 16, "context": 8192, "batch": 1}

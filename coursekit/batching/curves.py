@@ -1,0 +1,176 @@
+"""A measured curve, the time of a call against its batch, and the straight line t(B) = a + b·B through it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from coursekit._core import arguments, display
+
+JUDGES = ("median", "upper quartile")
+Judge = Literal["median", "upper quartile"]
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Curve:
+    """Seconds per call at ascending batches: ``median`` and the quartiles ``low`` and ``high``, one each.
+
+    Errors: TypeError or ValueError for batches that do not ascend, times that are not positive, or quartiles
+    that do not enclose the median.
+    """
+
+    batches: tuple[int, ...]
+    median: NDArray[np.float64]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+    name: str = ""
+    machine: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "batches", ascending(self.batches))
+        for name in ("median", "low", "high"):
+            object.__setattr__(self, name, times(name, getattr(self, name), len(self.batches)))
+        if not ((self.low <= self.median) & (self.median <= self.high)).all():
+            raise ValueError("low and high must enclose median: low <= median <= high everywhere")
+
+    @property
+    def per_example(self) -> NDArray[np.float64]:
+        """The median seconds per example at each batch."""
+        return self.median / self.batches
+
+    @property
+    def throughput(self) -> NDArray[np.float64]:
+        """The examples per second at each batch, by the median."""
+        return self.batches / self.median
+
+    def at(self, batch: int) -> tuple[float, float, float]:
+        """Return (median, low, high) in seconds at a measured batch; ValueError for another one."""
+        number = arguments.integer("batch", batch)
+        if number not in self.batches:
+            raise ValueError(f"batch must be one of {', '.join(map(str, self.batches))}; got {number}")
+        row = self.batches.index(number)
+        return float(self.median[row]), float(self.low[row]), float(self.high[row])
+
+    def seconds(self, batch: ArrayLike) -> Any:
+        """Return the median seconds at any batch up to the largest, on straight lines between those measured.
+
+        Errors: ValueError for a batch outside what was measured.
+        """
+        numbers = arguments.array("batch", batch, np.float64)
+        first, last = self.batches[0], self.batches[-1]
+        if numbers.min() < first or numbers.max() > last:
+            raise ValueError(f"batch must be from {first} to {last}, as measured; got {batch}")
+        found = np.interp(numbers, self.batches, self.median)
+        return float(found) if found.ndim == 0 else found
+
+    def best_batch(self, budget: float, judge: Judge = "median") -> int | None:
+        """Return the batch with the highest throughput that takes at most ``budget`` seconds, or None.
+
+        judge: the ``median`` must fit, or the ``upper quartile``, so that three calls of four do.
+        """
+        limit = arguments.real("budget", budget, 0)
+        taken = self.median if arguments.choice("judge", judge, JUDGES) == "median" else self.high
+        fitting = np.flatnonzero(taken <= limit)
+        return self.batches[fitting[self.throughput[fitting].argmax()]] if len(fitting) else None
+
+    def _rows(self) -> list[tuple[str, ...]]:
+        shown = zip(self.batches, self.median, self.high - self.low, self.per_example, strict=True)
+        return [
+            (str(b), *map(display.seconds, (t, iqr, each)), f"{display.significant(1 / each)} /s")
+            for b, t, iqr, each in shown
+        ]
+
+    def __str__(self) -> str:
+        return display.table_text(_HEADERS, self._rows())
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        caption = ", ".join(filter(None, (self.name, self.machine)))
+        return display.table_html(_HEADERS, self._rows(), caption)
+
+
+_HEADERS = ("batch", "latency (median)", "IQR", "per example", "throughput")
+
+
+@dataclass(frozen=True, repr=False)
+class Hockney:
+    """Hockney's line t(B) = a + b·B: ``a`` is the overhead of a call, ``b`` the cost of an example, in s."""
+
+    a: float
+    b: float
+
+    @property
+    def half_batch(self) -> float:
+        """The half-performance batch a/b: there half of the highest throughput, 1/b, is reached."""
+        return self.a / self.b if self.b else np.inf
+
+    @property
+    def most(self) -> float:
+        """The throughput 1/b in examples per second that ever larger batches approach."""
+        return 1 / self.b if self.b else np.inf
+
+    def seconds(self, batch: ArrayLike) -> Any:
+        """Return a + b·B."""
+        return self.a + self.b * np.asarray(batch, dtype=np.float64)
+
+    def residuals(self, batches: ArrayLike, seconds: ArrayLike) -> NDArray[np.float64]:
+        """Return (measured - line) / measured at each batch: +0.2 means that it took longer than the line."""
+        measured = times("seconds", seconds)
+        return 1 - self.seconds(_batches(batches, len(measured))) / measured
+
+    def __str__(self) -> str:
+        half = display.significant(self.half_batch)
+        return f"a = {display.seconds(self.a)}, b = {display.seconds(self.b)}, a/b = {half}"
+
+    __repr__ = __str__
+
+
+def fit(batches: ArrayLike, seconds: ArrayLike) -> Hockney:
+    """Fit t(B) = a + b·B so that the sum of squared *relative* errors is smallest, with a and b at least 0.
+
+    A machine's noise grows with the time, so a relative error counts alike at every batch; without that,
+    the largest batch alone would decide. Source: Hockney and Jesshope 1981 (r∞ and n½).
+    Errors: TypeError or ValueError for fewer than two different batches or times that are not above 0.
+    """
+    measured = times("seconds", seconds)
+    sizes = _batches(batches, len(measured))
+    if len(np.unique(sizes)) < 2:
+        raise ValueError(f"batches must hold at least two different ones; got {sizes.tolist()}")
+    columns = np.column_stack([1 / measured, sizes / measured])
+    (a, b), *_ = np.linalg.lstsq(columns, np.ones(len(measured)), rcond=None)
+    if a >= 0 and b >= 0:
+        return Hockney(float(a), float(b))
+    # The least squares on the edge a = 0 or b = 0: whichever of the two errs less.
+    alone = columns.sum(axis=0) / (columns**2).sum(axis=0)
+    errors = ((1 - columns * alone) ** 2).sum(axis=0)
+    return Hockney(0.0, float(alone[1])) if errors[1] <= errors[0] else Hockney(float(alone[0]), 0.0)
+
+
+def ascending(batches: Sequence[int]) -> tuple[int, ...]:
+    """Return ``batches`` as ints; ValueError unless they ascend, TypeError unless they are whole numbers."""
+    numbers = tuple(arguments.integer("an entry of batches", batch, 1) for batch in batches)
+    if not numbers or list(numbers) != sorted(set(numbers)):
+        raise ValueError(f"batches must ascend and hold at least one number; got {numbers}")
+    return numbers
+
+
+def times(name: str, given: ArrayLike, count: int | None = None) -> NDArray[np.float64]:
+    """Return durations in seconds as an array; ValueError unless all are above 0 (and ``count`` of them)."""
+    numbers = arguments.array(name, given, np.float64, ndim=1)
+    if count is not None and len(numbers) != count:
+        raise ValueError(f"{name} must hold {count} numbers, one per batch; got {len(numbers)}")
+    if (numbers <= 0).any():
+        raise ValueError(f"{name} must be above 0 seconds; got {numbers.min()}")
+    return numbers
+
+
+def _batches(given: ArrayLike, count: int) -> NDArray[np.float64]:
+    numbers = arguments.array("batches", given, np.float64, ndim=1)
+    if len(numbers) != count:
+        raise ValueError(f"batches must hold {count} numbers, one per time; got {len(numbers)}")
+    if (numbers < 1).any():
+        raise ValueError(f"batches must be at least 1; got {numbers.min():g}")
+    return numbers

@@ -1,0 +1,239 @@
+"""The real thing: an asyncio micro-batcher in front of a function, and concurrent requests to try it with.
+
+It runs in a thread with an event loop of its own, because a notebook's loop already runs. Nothing stays
+behind, also after an interrupt: tasks are cancelled, threads joined.
+"""
+
+import asyncio
+import contextlib
+import selectors
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from coursekit._core import arguments
+from coursekit.batching.queueing import Served, _ascending_times, flush
+
+Answer = Callable[[list[Any]], Sequence[Any]]
+LOOK_AGAIN = 0.05  # seconds between looks whether an interrupt has come
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """One example that waits for its answer since ``arrival`` (the loop's clock, in seconds)."""
+
+    example: Any
+    arrival: float
+    future: asyncio.Future[Any]
+
+
+class Requests:
+    """The requests that wait, oldest first."""
+
+    def __init__(self) -> None:
+        self.waiting: deque[Request] = deque()
+        self.batches: list[int] = []
+        self._arrived = asyncio.Event()
+
+    def __len__(self) -> int:
+        return len(self.waiting)
+
+    @property
+    def age(self) -> float:
+        """How long the oldest has waited, in seconds; 0 if none waits."""
+        return _now() - self.waiting[0].arrival if self.waiting else 0.0
+
+    async def ask(self, example: Any) -> Any:
+        """Queue an example and return its answer once a batch has brought it."""
+        request = Request(example, _now(), asyncio.get_running_loop().create_future())
+        self.waiting.append(request)
+        self._arrived.set()
+        return await request.future
+
+    async def arrival(self, timeout: float | None = None) -> None:
+        """Wait until another request arrives, or for ``timeout`` seconds."""
+        self._arrived.clear()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._arrived.wait(), timeout)
+
+    def take(self, count: int) -> list[Request]:
+        """Remove and return the ``count`` oldest requests."""
+        self.batches.append(count)
+        return [self.waiting.popleft() for _ in range(count)]
+
+
+Worker = Callable[[Requests, Answer, int, float], Coroutine[Any, Any, None]]
+
+
+async def work(requests: Requests, answer: Answer, max_batch: int, max_wait: float) -> None:
+    """Answer requests in batches until cancelled; ``answer`` gets a list of examples, in a thread.
+
+    If ``answer`` fails, or does not give one answer per example, the requests of that batch get the error.
+    """
+    while True:
+        taken = flush(len(requests), requests.age, max_batch, max_wait)
+        if not taken:
+            await requests.arrival(max_wait - requests.age if len(requests) else None)
+            continue
+        batch = requests.take(taken)
+        try:
+            answers = await asyncio.to_thread(answer, [request.example for request in batch])
+            for request, result in zip(batch, answers, strict=True):
+                request.future.set_result(result)
+        except Exception as error:
+            for request in batch:
+                if not request.future.done():
+                    request.future.set_exception(error)
+
+
+def serve(
+    examples: Sequence[Any],
+    arrivals: ArrayLike,
+    answer: Answer,
+    *,
+    max_batch: int,
+    max_wait: float,
+    worker: Worker = work,
+    warm_up: int = 0,
+) -> tuple[Served, list[Any]]:
+    """Send each example at its time of ``arrivals`` (seconds) to a micro-batcher; return times and answers.
+
+    answer: from a list of examples to their answers; it runs in one thread, with as many threads of torch's
+    own as the caller has. worker: the coroutine function that batches. warm_up: so many examples are answered
+    before the first request and not counted, because a thread's first call is slow. A latency counts from the
+    planned arrival, so a request that could not even be sent in time has waited, too.
+    Errors: TypeError or ValueError for bad arguments, and whatever ``answer`` or ``worker`` raises.
+    """
+    when = _ascending_times(arrivals)
+    if len(when) != len(examples):
+        raise ValueError(f"arrivals must hold {len(examples)} times, one per example; got {len(when)}")
+    if not callable(answer):
+        raise TypeError(f"answer must be callable with a list of examples; got {type(answer).__name__}")
+    most, wait = arguments.integer("max_batch", max_batch, 1), arguments.real("max_wait", max_wait, 0)
+    # Torch's number of threads is not handed on to a new thread: some of its kernels would take all cores.
+    threads = sys.modules["torch"].get_num_threads() if "torch" in sys.modules else None
+    first = examples[: arguments.integer("warm_up", warm_up, 0)]
+    exchange = _exchange(examples, when, answer, most, wait, worker, threads, first)
+    answers, latencies, batches = in_own_loop(exchange)
+    return Served("real", np.array(when), np.array(latencies), np.array(batches)), answers
+
+
+def in_own_loop(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """Run ``coroutine`` in a thread with an event loop of its own and return its result.
+
+    An exception is raised here; on an interrupt the coroutine is cancelled and the thread joined first.
+    """
+    outcome: dict[str, Any] = {}
+    started, ended = threading.Event(), threading.Event()
+
+    async def main() -> None:
+        outcome["loop"], outcome["task"] = asyncio.get_running_loop(), asyncio.current_task()
+        started.set()
+        outcome["result"] = await coroutine
+
+    def run() -> None:
+        try:
+            with asyncio.Runner(loop_factory=_event_loop) as runner:
+                runner.run(main())
+        except BaseException as error:  # it is raised again in the caller's thread
+            outcome["error"] = error
+        finally:
+            started.set()
+            ended.set()
+
+    thread = threading.Thread(target=run, name="micro-batcher")
+    thread.start()
+    try:
+        # Not thread.join: until Python 3.12 an interrupt in it makes the thread count as dead while it runs.
+        while not ended.wait(LOOK_AGAIN):
+            pass
+    finally:
+        started.wait()
+        if not ended.is_set():
+            with contextlib.suppress(RuntimeError):  # the loop may just have closed
+                outcome["loop"].call_soon_threadsafe(outcome["task"].cancel)
+        ended.wait()
+        thread.join()
+    if "error" in outcome:
+        raise outcome["error"]
+    return outcome["result"]
+
+
+def _event_loop() -> asyncio.AbstractEventLoop:
+    """Return an event loop that counts time in microseconds; Linux's default, epoll, counts milliseconds."""
+    return asyncio.SelectorEventLoop(selectors.SelectSelector())
+
+
+async def _exchange(
+    examples: Sequence[Any],
+    when: list[float],
+    answer: Answer,
+    most: int,
+    wait: float,
+    worker: Worker,
+    threads: int | None,
+    first: Sequence[Any],
+) -> tuple[list[Any], list[float], list[int]]:
+    """Run worker and clients until every request is answered; whichever fails first ends it."""
+    requests = Requests()
+    asyncio.get_running_loop().set_default_executor(_one_thread(threads))
+    if len(first):
+        await asyncio.to_thread(answer, list(first))
+    working = asyncio.create_task(_as_coroutine(worker(requests, answer, most, wait)))
+    asking = asyncio.create_task(_clients(requests, examples, when))
+    try:
+        await asyncio.wait({working, asking}, return_when=asyncio.FIRST_COMPLETED)
+        if working.done() and not asking.done():
+            raise working.exception() or RuntimeError("the worker ended before every request was answered")
+        answers, latencies = await asking
+    except ExceptionGroup as group:  # the clients' TaskGroup wraps even a single error
+        raise group.exceptions[0] from None
+    finally:
+        for task in (working, asking):
+            task.cancel()
+        await asyncio.gather(working, asking, return_exceptions=True)
+    return answers, latencies, requests.batches
+
+
+def _one_thread(torch_threads: int | None) -> ThreadPoolExecutor:
+    """Return what ``answer`` runs in: a single thread, with so many threads of torch's own."""
+    if torch_threads is None:
+        return ThreadPoolExecutor(1)
+    return ThreadPoolExecutor(1, initializer=sys.modules["torch"].set_num_threads, initargs=(torch_threads,))
+
+
+async def _as_coroutine(awaitable: Awaitable[None]) -> None:
+    await awaitable
+
+
+async def _clients(
+    requests: Requests, examples: Sequence[Any], when: list[float]
+) -> tuple[list[Any], list[float]]:
+    """Send every example when its time has come, without waiting for the answers of those before it."""
+    begin = _now()
+
+    async def client(example: Any, planned: float) -> tuple[Any, float]:
+        result = await requests.ask(example)
+        return result, _now() - planned
+
+    async with asyncio.TaskGroup() as group:
+        sent = []
+        for example, planned in zip(examples, when, strict=True):
+            delay = begin + planned - _now()
+            if delay > 0:
+                await asyncio.sleep(delay)
+            sent.append(group.create_task(client(example, begin + planned)))
+    answers, latencies = zip(*(task.result() for task in sent), strict=True)
+    return list(answers), list(latencies)
+
+
+def _now() -> float:
+    return time.perf_counter()

@@ -1,0 +1,168 @@
+"""Requests that arrive one by one and leave in batches: the flush rule, its simulation, what both come to."""
+
+import math
+from bisect import bisect_right
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from coursekit._core import arguments, display
+from coursekit.batching.curves import Curve
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Served:
+    """When requests came and how long each took (``arrivals``, ``latencies`` in s), and the batches."""
+
+    name: str
+    arrivals: NDArray[np.float64]
+    latencies: NDArray[np.float64]
+    batches: NDArray[np.int64]
+
+    def __post_init__(self) -> None:
+        if not len(self.arrivals) == len(self.latencies) == self.batches.sum() > 0:
+            raise ValueError(
+                f"every request needs an arrival, a latency and a place in a batch; got {len(self.arrivals)} "
+                f"arrivals, {len(self.latencies)} latencies and batches of {self.batches.sum()} in all"
+            )
+
+    def quantile(self, share: float) -> float:
+        """Return the latency in seconds that ``share`` (0 to 1) of the requests do not exceed."""
+        return float(np.quantile(self.latencies, arguments.real("share", share, 0, 1)))
+
+    @property
+    def p50(self) -> float:
+        """The median latency in seconds."""
+        return self.quantile(0.50)
+
+    @property
+    def p99(self) -> float:
+        """The latency in seconds that one request of a hundred exceeds."""
+        return self.quantile(0.99)
+
+    @property
+    def throughput(self) -> float:
+        """Answers per second from the first arrival to the last answer."""
+        return len(self.arrivals) / float((self.arrivals + self.latencies).max() - self.arrivals[0])
+
+    @property
+    def mean_batch(self) -> float:
+        """The mean size of a batch."""
+        return float(self.batches.mean())
+
+    @property
+    def in_flight(self) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """The times in seconds at which requests come or go, and how many are in flight from then on."""
+        when = np.concatenate([self.arrivals, self.arrivals + self.latencies])
+        change = np.repeat([1, -1], len(self.arrivals))
+        order = np.argsort(when, kind="stable")  # who comes at the moment another goes is counted with it
+        return when[order], change[order].cumsum()
+
+    @property
+    def most_in_flight(self) -> int:
+        """The most requests that waited or were served at one moment."""
+        return int(self.in_flight[1].max())
+
+    def _row(self) -> tuple[str, ...]:
+        rate, batch = display.significant(self.throughput), display.significant(self.mean_batch)
+        times = map(display.seconds, (self.p50, self.p99))
+        return self.name, *times, f"{rate} /s", batch, str(self.most_in_flight)
+
+    def __str__(self) -> str:
+        return display.table_text(_HEADERS, [self._row()])
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return display.table_html(_HEADERS, [self._row()], f"{len(self.arrivals)} requests")
+
+
+_HEADERS = ("", "p50", "p99", "throughput", "mean batch", "most in flight")
+
+
+def side_by_side(served: Mapping[str, Served]) -> str:
+    """Return a plain-text table with one row per result, by name."""
+    return display.table_text(_HEADERS, [(name, *each._row()[1:]) for name, each in served.items()])
+
+
+def flush(waiting: int, oldest_age: float, max_batch: int, max_wait: float) -> int:
+    """Return how many requests the micro-batcher takes now; 0 means wait.
+
+    It takes up to ``max_batch`` as soon as so many wait, or the oldest has waited ``max_wait`` seconds.
+    """
+    is_due = waiting >= max_batch or (waiting > 0 and oldest_age >= max_wait)
+    return min(waiting, max_batch) if is_due else 0
+
+
+def arrivals(rate: float, count: int, seed: int = 0) -> NDArray[np.float64]:
+    """Return when ``count`` independent requests arrive, in seconds, at a mean ``rate`` per second.
+
+    A Poisson process that begins with an arrival at 0; the same seed gives the same pattern at every rate.
+    Errors: TypeError or ValueError for a rate that is not above 0 or a count below 1.
+    """
+    per_second = arguments.real("rate", rate, 0)
+    if per_second == 0:
+        raise ValueError("rate must be more than 0 per second; got 0")
+    number = arguments.integer("count", count, 1)
+    gaps = np.random.default_rng(seed).exponential(1.0, number)
+    gaps[0] = 0.0
+    return gaps.cumsum() / per_second
+
+
+def simulate(
+    arrivals: ArrayLike, seconds: Curve | Callable[[int], float], *, max_batch: int, max_wait: float
+) -> Served:
+    """Simulate one server that answers in batches as ``flush`` says, event by event.
+
+    arrivals: times in seconds, ascending. seconds: a measured Curve, or a function from a batch to seconds.
+    A batch begins once the server is free and either ``max_batch`` requests wait or the oldest has waited
+    ``max_wait`` seconds. Errors: TypeError or ValueError for bad arguments, a batch beyond the curve and one
+    that takes no time included.
+    """
+    when = _ascending_times(arrivals)
+    most, wait = arguments.integer("max_batch", max_batch, 1), arguments.real("max_wait", max_wait, 0)
+    service = _service(seconds, most)
+    finished, sizes, first, free = [], [], 0, -math.inf
+    while first < len(when):
+        full = when[first + most - 1] if first + most <= len(when) else math.inf
+        start = max(free, min(when[first] + wait, full))
+        taken = bisect_right(when, start, first, min(first + most, len(when))) - first
+        free = start + service[taken - 1]
+        finished.append(free)
+        sizes.append(taken)
+        first += taken
+    batches = np.array(sizes)
+    return Served("simulated", np.array(when), np.repeat(finished, batches) - when, batches)
+
+
+def capacity(seconds: Curve | Callable[[int], float], max_batch: int) -> float:
+    """Return the most requests per second that can be answered in batches of up to ``max_batch``.
+
+    seconds and errors: as ``simulate``.
+    """
+    most = arguments.integer("max_batch", max_batch, 1)
+    return max(size / took for size, took in enumerate(_service(seconds, most), 1))
+
+
+def _service(seconds: Any, most: int) -> list[float]:
+    """Return the seconds of batches of 1, 2, … ``most``."""
+    sizes = range(1, most + 1)
+    if isinstance(seconds, Curve):
+        return seconds.seconds(list(sizes)).tolist()
+    if not callable(seconds):
+        raise TypeError(f"seconds must be a Curve or a function of the batch; got {type(seconds).__name__}")
+    taken = [arguments.real(f"seconds({size})", seconds(size)) for size in sizes]
+    for size, took in zip(sizes, taken, strict=True):
+        if took <= 0:
+            raise ValueError(f"seconds({size}) must be more than 0 seconds; got {took:g}")
+    return taken
+
+
+def _ascending_times(given: ArrayLike) -> list[float]:
+    when = arguments.array("arrivals", given, np.float64, ndim=1)
+    if (np.diff(when) < 0).any():
+        raise ValueError("arrivals must be in ascending order")
+    return when.tolist()

@@ -1,0 +1,109 @@
+"""Measured curves: the time of a call against its batch, directly and through the micro-batcher."""
+
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from coursekit import runtime, timing
+from coursekit._core import arguments
+from coursekit.batching.curves import Curve, ascending
+from coursekit.batching.micro_batcher import serve
+
+# Small batches one by one: kernels work in groups of rows, so 7 may take longer than 8.
+SERVED_BATCHES = (*range(1, 9), 10, 12, 16, 24, 32, 48, 64)
+QUARTILES = (0.25, 0.5, 0.75)
+MIN_SAMPLES = 6
+TURNS = 2
+BATCHES = {"cpu": tuple(2**k for k in range(13)), "cuda": tuple(2**k for k in range(17))}
+
+
+def sweep(
+    fn: Callable[[Any], Any],
+    examples: Any,
+    batches: Sequence[int] | None = None,
+    *,
+    name: str = "",
+    min_time: float = 0.1,
+    threads: int | None = None,
+    device: Any = None,
+) -> Curve:
+    """Time ``fn(examples[:batch])`` at each batch, ``min_time`` seconds and at least six samples each.
+
+    batches: ascending; default 1, 2, 4, … 4,096, on CUDA to 65,536. examples: anything that can be sliced
+    and holds as many as the largest batch. threads, device: as ``timing.measure``.
+    Errors: TypeError or ValueError for bad arguments, RuntimeError for "cuda" where there is none, and
+    whatever ``fn`` raises.
+    """
+    if not callable(fn):
+        raise TypeError(f"fn must be callable with a batch of examples; got {type(fn).__name__}")
+    kind = runtime.device(device if device is None else str(device).partition(":")[0]).type
+    sizes = _enough(examples, BATCHES[kind] if batches is None else batches)
+    quartiles = [
+        np.quantile(_samples(fn, examples[:size], min_time, threads, device), QUARTILES) for size in sizes
+    ]
+    low, median, high = np.array(quartiles).T
+    return Curve(sizes, median, low, high, name, _place(kind, threads))
+
+
+def sweep_served(
+    answer: Callable[[list[Any]], Sequence[Any]],
+    examples: Sequence[Any],
+    batches: Sequence[int] = SERVED_BATCHES,
+    *,
+    name: str = "",
+    min_time: float = 0.1,
+    threads: int = 1,
+) -> Curve:
+    """Measure the time per batch of a micro-batcher in front of ``answer`` under full load.
+
+    All requests come at once, so every batch is full and begins when the one before ends. What a batch takes
+    then includes all that it costs: computing, handing over between threads, Python's work per request.
+    The batches take turns, so that a slow moment of the machine hits all alike.
+    batches, examples: as ``sweep``; ``min_time`` seconds each, at least six batches. Errors: as ``sweep``.
+    """
+    sizes = _enough(examples, batches)
+    taken: dict[int, list[float]] = {size: [] for size in sizes}
+    with runtime.threads(threads):
+        _times_per_batch(answer, examples, sizes[0], MIN_SAMPLES)  # a warm-up
+        while hungry := [n for n in sizes if len(taken[n]) < MIN_SAMPLES or sum(taken[n]) < min_time]:
+            for size in hungry:
+                count = _count_for(taken[size], min_time / TURNS)
+                taken[size] += _times_per_batch(answer, examples, size, count)
+    low, median, high = np.array([np.quantile(taken[size], QUARTILES) for size in sizes]).T
+    return Curve(sizes, median, low, high, name, _place("cpu", threads))
+
+
+def _count_for(taken: Sequence[float], seconds: float) -> int:
+    """Return how many batches to send next: a few, or as many as fit into ``seconds``."""
+    return math.ceil(max(MIN_SAMPLES / TURNS, seconds / np.median(taken) if taken else 0))
+
+
+def _times_per_batch(answer: Any, examples: Sequence[Any], size: int, count: int) -> list[float]:
+    """Return the seconds between the ends of full batches, without the first, which meets the rush."""
+    wanted = list(itertools.islice(itertools.cycle(examples), (count + 1) * size))
+    served, _ = serve(wanted, np.zeros(len(wanted)), answer, max_batch=size, max_wait=0)
+    return np.diff(served.latencies.reshape(-1, size).max(axis=1)).tolist()
+
+
+def _enough(examples: Any, batches: Sequence[int]) -> tuple[int, ...]:
+    """Return the batches, ascending; ValueError unless there are examples for the largest."""
+    sizes = ascending(batches)
+    if len(examples) < sizes[-1]:
+        raise ValueError(f"examples must hold at least {sizes[-1]}, the largest batch; got {len(examples)}")
+    return sizes
+
+
+def _samples(fn: Callable[[Any], Any], batch: Any, min_time: float, threads: Any, device: Any) -> Any:
+    return timing.measure(lambda: fn(batch), min_time=min_time, threads=threads, device=device).samples
+
+
+def _place(kind: str, threads: int | None) -> str:
+    import torch
+
+    if kind == "cuda":
+        return torch.cuda.get_device_name(0)
+    count = torch.get_num_threads() if threads is None else arguments.integer("threads", threads, 1)
+    return f"{runtime.describe().cpu}, {count} thread{'s' * (count != 1)}"

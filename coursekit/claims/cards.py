@@ -1,0 +1,207 @@
+"""The card of a claim, and the report over all of them."""
+
+import os
+import textwrap
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from coursekit import runtime
+from coursekit._core import arguments, display, log, texts
+from coursekit.claims import rules
+
+HOLDS, FAILS, CORRECTED = "holds", "does not hold here", "corrected"
+STRICT = ("0", "1", "claims")
+REPORT_HEADERS = ("claim", "kind", "the course says", "this machine says", "verdict")
+LEFT = 5  # every column holds words, so all are left-aligned
+TERMINAL_COLUMN = 60  # characters of a claim's text in a terminal's table
+_TONES = {HOLDS: "good", FAILS: "bad", CORRECTED: "neutral"}
+_MARKS = {HOLDS: "✓", FAILS: "✗", CORRECTED: "✎"}
+_NOT_YET = "not measured yet"
+
+
+@dataclass(frozen=True, repr=False)
+class Card:
+    """A claim and what was measured for it; ``measured`` and ``guess`` are text with their units."""
+
+    id: str
+    kind: str
+    source: str
+    says: str
+    corrected: str
+    measured: str
+    guess: str
+    verdict: str
+    note: str
+    why: str
+
+    def lines(self) -> list[tuple[str, str]]:
+        """Return (label, text) pairs in the order they are read; the verdict comes last but one."""
+        lines = [
+            (f"The {self.source} says", self.says),
+            ("It should say", self.corrected),
+            ("You guessed", self.guess),
+            ("This machine says", self.measured),
+            ("Verdict", " ".join(filter(None, (f"{_MARKS[self.verdict]} {self.verdict}.", self.note)))),
+            ("Why", self.why),
+        ]
+        return [(label, text) for label, text in lines if text]
+
+    def __str__(self) -> str:
+        lines = [f"{label + ':':18} {texts.plain(text)}" for label, text in self.lines()]
+        return "\n".join([f"Claim {self.id} ({self.kind})", *lines])
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        lines = [f"<em>{label}:</em> {texts.rich(text)}" for label, text in self.lines()]
+        return display.card_html(f"Claim {self.id} ({self.kind})", lines, _TONES[self.verdict])
+
+
+@dataclass(frozen=True, repr=False)
+class Report:
+    """Claims with their last results here, in rows as REPORT_HEADERS says; ``hidden`` ones are left out."""
+
+    rows: tuple[tuple[str, str, str, str, str], ...]
+    machine: str
+    hidden: int = 0
+
+    @property
+    def measured(self) -> "Report":
+        """The same report without the claims that were not measured yet; the title still counts them."""
+        rows = tuple(row for row in self.rows if not row[-1].startswith(_NOT_YET))
+        return Report(rows, self.machine, self.hidden + len(self.rows) - len(rows))
+
+    @property
+    def title(self) -> str:
+        """How many claims were measured on this machine, and how many of them did not hold."""
+        verdicts = [row[-1] for row in self.rows if not row[-1].startswith(_NOT_YET)]
+        failed = sum(FAILS in verdict for verdict in verdicts)
+        counts = f"{len(verdicts)} of {len(self.rows) + self.hidden} measured, {failed} of them did not hold"
+        return f"Claims on {self.machine}: {counts}"
+
+    def __str__(self) -> str:
+        rows = [
+            (*row[:2], textwrap.shorten(row[2], TERMINAL_COLUMN, placeholder=" …"), *row[3:])
+            for row in self.rows
+        ]
+        return f"{self.title}\n{display.table_text(REPORT_HEADERS, rows, left=LEFT)}"
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return display.table_html(REPORT_HEADERS, self.rows, self.title, left=LEFT)
+
+
+def show(id: str, *, measured: Any) -> Card:
+    """Judge claim ``id`` by what was ``measured``, keep the result, and return the card.
+
+    ``measured`` is a number in the claim's unit, a bool, a verdict, or a result of ``timing`` or ``accuracy``
+    with its interval. A hardware claim that fails is a finding; an arithmetic or statistical one is a mistake
+    somewhere, and raises AssertionError under COURSEKIT_STRICT=1 or =claims. Other errors: ValueError for an
+    unknown id, TypeError or ValueError for a measurement that the claim cannot be judged by.
+    """
+    claim = _find(id)
+    reading = rules.read(measured, claim)
+    card = _card(claim, reading)
+    machine = runtime.describe()
+    RESULTS.append(
+        {
+            "id": id,
+            "fingerprint": machine.fingerprint,
+            "machine": machine.label,
+            "time": log.now(),
+            "measured": card.measured,
+            "verdict": card.verdict,
+        }
+    )
+    if card.verdict == FAILS and claim.must_hold and strict() in ("1", "claims"):
+        raise AssertionError(
+            f"the {claim.kind} claim {id} does not hold: expected {claim.expected}, "
+            f"measured {card.measured}. It says: {claim.corrected or claim.says}"
+        )
+    return card
+
+
+def report() -> Report:
+    """Return all claims of the course with their last results on this machine."""
+    machine = runtime.describe()
+    results = {r["id"]: r for r in RESULTS.read() if r["fingerprint"] == machine.fingerprint}
+    return Report(tuple(_row(claim, results.get(claim.id)) for claim in rules.load().values()), machine.label)
+
+
+def strict() -> str:
+    """Return COURSEKIT_STRICT: "1" (claims and exercises raise), "claims" (claims do) or "0" (nothing does).
+
+    Errors: ValueError for anything else, so that a typing error cannot switch the checks off.
+    """
+    return arguments.choice("COURSEKIT_STRICT", os.environ.get("COURSEKIT_STRICT") or "0", STRICT)
+
+
+def keep_guess(id: str, guess: str | None) -> None:
+    """Keep the student's guess (text with its unit) for the claim's card; None forgets an earlier one."""
+    GUESSES.remove(lambda record: record["id"] == id) if guess is None else GUESSES.append(
+        {"id": id, "guess": guess}
+    )
+
+
+def guess(id: str) -> str | None:
+    """Return the guess kept under ``id``, or None."""
+    return next((record["guess"] for record in GUESSES.read() if record["id"] == id), None)
+
+
+def _find(id: str) -> rules.Claim:
+    claims = rules.load()
+    if not isinstance(id, str) or id not in claims:
+        raise texts.unknown("claim", id, claims)
+    return claims[id]
+
+
+def _card(claim: rules.Claim, reading: rules.Reading) -> Card:
+    met = claim.holds.met(reading)
+    return Card(
+        id=claim.id,
+        kind=claim.kind,
+        source=claim.source,
+        says=claim.says,
+        corrected=claim.corrected,
+        measured=claim.show(reading),
+        guess=guess(claim.guess or claim.id) or "",
+        verdict=(CORRECTED if claim.corrected else HOLDS) if met else FAILS,
+        note=_note(claim, reading),
+        why=claim.why,
+    )
+
+
+def _note(claim: rules.Claim, reading: rules.Reading) -> str:
+    if claim.holds.crossed(reading):
+        return f"The interval reaches across the limit ({claim.expected}), so another run may say otherwise."
+    return "" if claim.holds.met(reading) else f"Expected: {claim.expected}."
+
+
+def _row(claim: rules.Claim, result: Mapping[str, Any] | None) -> tuple[str, str, str, str, str]:
+    says = texts.plain(claim.says)
+    if result is None:
+        return claim.id, claim.kind, says, "–", f"{_NOT_YET}: run notebook {claim.notebook}"
+    verdict = result["verdict"]
+    return claim.id, claim.kind, says, result["measured"], f"{_MARKS[verdict]} {verdict}"
+
+
+def _check_result(record: Mapping[str, Any]) -> None:
+    _check_text(record, ("id", "fingerprint", "machine", "time", "measured"))
+    if record["verdict"] not in _MARKS:
+        raise ValueError(f"unknown verdict {record['verdict']!r}")
+
+
+def _check_guess(record: Mapping[str, Any]) -> None:
+    _check_text(record, ("id", "guess"))
+
+
+def _check_text(record: Mapping[str, Any], names: tuple[str, ...]) -> None:
+    for name in names:
+        if not isinstance(record[name], str):
+            raise TypeError(f"{name} must be text; got {record[name]!r}")
+
+
+RESULTS = log.Log("claims", runtime.home, check=_check_result, key=("id", "fingerprint"))
+GUESSES = log.Log("guesses", runtime.home, check=_check_guess, key=("id",))

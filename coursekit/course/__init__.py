@@ -1,0 +1,1 @@
+"""Our own course, one folder per notebook: ``checks.py``, ``claims.toml`` and ``quiz.toml``."""

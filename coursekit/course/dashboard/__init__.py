@@ -1,0 +1,1 @@
+"""What belongs to the dashboard: its checks and claims."""

@@ -1,0 +1,1 @@
+"""What belongs to notebook 02: its checks, claims and quiz."""

@@ -1,0 +1,1 @@
+"""What belongs to notebook 07: its checks, claims and quiz."""

@@ -1,0 +1,41 @@
+"""Distillation: soft labels, the loss, students trained many at once, and when it helps, measured over seeds.
+
+A teacher helps where it knows something that the student's labels do not say; ``SETUPS`` holds the cases.
+``benchmarks/distillation.py`` measures how surely each of them helps, harms or does nothing.
+"""
+
+from coursekit.distillation.experiments import CONTROLS, Experiment, Grid, control, experiment, grid
+from coursekit.distillation.losses import (
+    GradientSizes,
+    gradient_sizes,
+    label_smoothing,
+    loss,
+    noisy_labels,
+    soften,
+)
+from coursekit.distillation.tasks import SETUPS, STUDENT, TEACHER, Setup
+from coursekit.distillation.training import Matched, distil, distil_many, hidden, match_hidden
+
+__all__ = [
+    "CONTROLS",
+    "SETUPS",
+    "STUDENT",
+    "TEACHER",
+    "Experiment",
+    "GradientSizes",
+    "Grid",
+    "Matched",
+    "Setup",
+    "control",
+    "distil",
+    "distil_many",
+    "experiment",
+    "gradient_sizes",
+    "grid",
+    "hidden",
+    "label_smoothing",
+    "loss",
+    "match_hidden",
+    "noisy_labels",
+    "soften",
+]

@@ -1,0 +1,181 @@
+"""Soft labels and the loss of distillation, with what is wrong with labels on purpose."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from coursekit._core import arguments
+
+TEMPERATURE, ALPHA = 4.0, 0.5
+# T² times a divergence that shrinks with T²: beyond this a double has too few digits left.
+LARGEST_TEMPERATURE = 1e4
+# Stands for the logarithm of 0: its exponential is 0, yet 0 times it is 0 and not NaN.
+NEVER = -1e30
+
+
+@dataclass(frozen=True, repr=False)
+class GradientSizes:
+    """Mean length of the soft loss's gradient per example, at every temperature, without and with T²."""
+
+    temperatures: tuple[float, ...]
+    plain: NDArray[np.float64]
+    scaled: NDArray[np.float64]
+
+    def __repr__(self) -> str:
+        rows = zip(self.temperatures, self.plain, self.scaled, strict=True)
+        return "\n".join(f"T = {t:g}: {plain:.2e}, with T² {scaled:.2e}" for t, plain, scaled in rows)
+
+
+def soften(logits: Any, temperature: float = 1.0) -> Tensor:
+    """Return softmax(logits / temperature) over the last axis: soft labels, of the same shape and type.
+
+    Logits may be huge: their largest is taken off first. Errors: TypeError or ValueError for a temperature
+    that is not above 0, and for logits that are empty, NaN or infinite.
+    Source: Hinton, Vinyals and Dean, "Distilling the knowledge in a neural network" (2015).
+    """
+    values = _logits("logits", logits)
+    return log_soften(values, positive("temperature", temperature)).exp().to(values.dtype)
+
+
+def loss(
+    student_logits: Any,
+    teacher_logits: Any,
+    labels: Any,
+    *,
+    temperature: float = TEMPERATURE,
+    alpha: float = ALPHA,
+) -> Tensor:
+    """Return alpha * T² * KL(teacher ‖ student, both softened) + (1 - alpha) * cross-entropy, one number.
+
+    Logits: [n, classes] each; labels: class numbers [n], or None where alpha is 1. The mean is over examples
+    (PyTorch's batchmean). Gradients flow to the student's logits only. Errors: TypeError or ValueError for a
+    temperature outside 0 (excluded) to 10,000, alpha outside 0 to 1, NaN, other shapes, impossible labels.
+    Source: Hinton, Vinyals and Dean (2015), section 2.
+    """
+    student = _logits("student_logits", student_logits, 2)
+    teacher = _logits("teacher_logits", teacher_logits, 2).detach().to(student.device)
+    if teacher.shape != student.shape:
+        raise ValueError(
+            f"teacher_logits must have the student's shape {tuple(student.shape)}; got {tuple(teacher.shape)}"
+        )
+    temperature = positive("temperature", temperature, LARGEST_TEMPERATURE)
+    alpha = arguments.real("alpha", alpha, 0, 1)
+    wide = _single(student)
+    total = wide.new_zeros(())
+    if alpha > 0:
+        total = total + alpha * _soft(wide, teacher, temperature)
+    if alpha < 1:
+        total = total + (1 - alpha) * functional.cross_entropy(wide, class_numbers(labels, student))
+    return total.to(student.dtype)
+
+
+def gradient_sizes(student_logits: Any, teacher_logits: Any, temperatures: Any) -> GradientSizes:
+    """Return how long the soft loss's gradient is at each temperature, without and with the factor T².
+
+    Logits: [n, classes] each. The gradient is that by the student's logits; the length is the mean over the n
+    examples. Errors as in ``loss``.
+    """
+    student = _logits("student_logits", student_logits, 2).detach().double()
+    chosen = tuple(arguments.array("temperatures", temperatures, np.float64, ndim=1).tolist())
+    scaled = []
+    for temperature in chosen:
+        leaf = student.clone().requires_grad_()
+        loss(leaf, teacher_logits, None, temperature=temperature, alpha=1.0).backward()
+        scaled.append(float(leaf.grad.norm(dim=1).mean()) * len(leaf))
+    with_square = np.array(scaled)
+    return GradientSizes(chosen, with_square / np.square(chosen), with_square)
+
+
+def noisy_labels(y: Any, share: float, seed: int = 0, classes: int = 10) -> NDArray[np.int64]:
+    """Return the labels ``y`` [n] with exactly round(share * n) of them replaced by a wrong class.
+
+    Which ones, and by which of the other classes, is drawn at random with ``seed``. Errors: TypeError or
+    ValueError for a share outside 0 to 1, fewer than 2 classes, or labels that are no class numbers.
+    """
+    classes = arguments.integer("classes", classes, 2)
+    labels = _whole_classes("y", y, classes)
+    rng = np.random.default_rng(arguments.integer("seed", seed, 0))
+    count = round(arguments.real("share", share, 0, 1) * len(labels))
+    wrong = rng.choice(len(labels), count, replace=False)
+    labels[wrong] = (labels[wrong] + rng.integers(1, classes, count)) % classes
+    return labels
+
+
+def label_smoothing(y: Any, share: float = 0.1, classes: int = 10) -> Tensor:
+    """Return logits [n, classes] of a teacher that knows nothing but the labels ``y`` [n].
+
+    Softened at temperature 1 they are 1 - share on the label, plus share spread evenly over all classes.
+    Errors: TypeError or ValueError for a share that is not above 0 and below 1, or impossible labels.
+    Source: Szegedy et al., "Rethinking the Inception architecture" (2016), section 7.
+    """
+    classes = arguments.integer("classes", classes, 2)
+    share = arguments.real("share", share, 0, 1)
+    if share in (0, 1):
+        raise ValueError(f"share must lie between 0 and 1, both excluded; got {share}")
+    one_hot = np.eye(classes, dtype=np.float32)[_whole_classes("y", y, classes)]
+    return torch.from_numpy(one_hot * np.float32(1 - share) + np.float32(share / classes)).log()
+
+
+def positive(name: str, value: Any, high: float | None = None) -> float:
+    """Return ``value`` if it is above 0 and at most ``high``; raise ValueError or TypeError otherwise."""
+    number = arguments.real(name, value, high=high)
+    if number <= 0:
+        raise ValueError(f"{name} must be above 0; got {number:g}")
+    return number
+
+
+def log_soften(logits: Tensor, temperature: float | Tensor) -> Tensor:
+    """Return the logarithm of softmax(logits / temperature), finite for every finite logit.
+
+    Worked out and returned in float32 at least: half precision ends at 65,504, and at three digits.
+    """
+    logits = _single(logits)
+    least = torch.finfo(logits.dtype).tiny
+    bounded = temperature.clamp(min=least) if isinstance(temperature, Tensor) else max(temperature, least)
+    from_top = logits - logits.detach().amax(-1, keepdim=True)
+    return (from_top / bounded).log_softmax(-1).clamp(min=NEVER)
+
+
+def class_numbers(labels: Any, logits: Tensor) -> Tensor:
+    """Return ``labels`` as int64 [n] for logits [n, classes]."""
+    values = _whole_classes("labels", labels, logits.shape[1])
+    if len(values) != len(logits):
+        raise ValueError(f"labels must hold one class per row of logits, {len(logits)}; got {len(values)}")
+    return torch.as_tensor(values, device=logits.device)
+
+
+def _soft(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
+    """Return T² * KL(teacher ‖ student), worked out in doubles, because T² enlarges rounding errors."""
+    aim, guess = (log_soften(part.double(), temperature) for part in (teacher, student))
+    divergence = functional.kl_div(guess, aim, reduction="batchmean", log_target=True)
+    return (temperature**2 * divergence).to(student.dtype)
+
+
+def _single(values: Tensor) -> Tensor:
+    """Return ``values`` in float32 where they have fewer bits, else as they are."""
+    return values.float() if torch.finfo(values.dtype).bits < 32 else values
+
+
+def _logits(name: str, value: Any, ndim: int | None = None) -> Tensor:
+    """Return ``value`` as a tensor of floats; a tensor keeps its gradient."""
+    checked = arguments.array(name, value, np.float64, ndim)
+    if checked.ndim == 0:
+        raise ValueError(f"{name} must hold one number per class; got a single number")
+    if isinstance(value, Tensor):
+        return value if value.is_floating_point() else value.float()
+    return torch.from_numpy(checked.astype(np.float32) if np.abs(checked).max() < 1e38 else checked)
+
+
+def _whole_classes(name: str, labels: Any, classes: int) -> NDArray[np.int64]:
+    values = arguments.array(name, labels, np.float64, ndim=1)
+    if (values != np.rint(values)).any() or values.min() < 0 or values.max() >= classes:
+        raise ValueError(
+            f"{name} must hold class numbers from 0 to {classes - 1}; "
+            f"got {values.min():g} to {values.max():g}"
+        )
+    return values.astype(np.int64)

@@ -1,0 +1,66 @@
+"""What a check says to the student: not tried yet, right, or wrong with a reason and a hint."""
+
+from dataclasses import dataclass
+
+from coursekit._core import display, texts
+
+RIGHT, WRONG, NOT_TRIED = "right", "wrong", "not tried yet"
+SOLUTIONS = "notebooks/solutions"
+_MARKS = {RIGHT: "✓", WRONG: "✗", NOT_TRIED: "○"}
+_TONES = {RIGHT: "good", WRONG: "bad", NOT_TRIED: "quiet"}
+_POINTER = f"Still stuck? The worked solutions are in {SOLUTIONS}."
+
+
+@dataclass(frozen=True, repr=False)
+class Verdict:
+    """The answer to an answer; ``outcome`` is RIGHT, WRONG or NOT_TRIED, texts may hold `code`."""
+
+    outcome: str
+    message: str = ""
+    hint: str = ""
+    id: str = ""
+
+    @property
+    def head(self) -> str:
+        """The mark and the outcome, e.g. "✓ right"."""
+        return f"{_MARKS[self.outcome]} {self.outcome}"
+
+    def __str__(self) -> str:
+        lines = [f"{self.head}{': ' * bool(self.message)}{self.message}"]
+        if self.outcome == WRONG:
+            lines += [f"  Hint: {self.hint}"] * bool(self.hint) + [f"  {_POINTER}"]
+        return texts.plain("\n".join(lines))
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        lines = [texts.rich(self.message)] if self.message else []
+        if self.outcome == WRONG:
+            hint = f"<p>{texts.rich(self.hint)}</p>" if self.hint else ""
+            summary = "Hint" if self.hint else "Help"
+            lines.append(f"<details><summary>{summary}</summary>{hint}<p>{_POINTER}</p></details>")
+        title = f"{self.head}{': ' * bool(self.id)}{self.id}"
+        return display.card_html(title, lines, _TONES[self.outcome])
+
+
+class Stop(Exception):  # noqa: N818 - it ends a check with its verdict, it is no error
+    """Ends a checker early; ``verdict`` is what the student sees."""
+
+    def __init__(self, verdict: Verdict) -> None:
+        super().__init__(str(verdict))
+        self.verdict = verdict
+
+
+def right(message: str = "") -> Verdict:
+    """Return ✓, with what the answer shows."""
+    return Verdict(RIGHT, message)
+
+
+def wrong(message: str, hint: str = "") -> Verdict:
+    """Return ✗, with what is wrong and a hint that does not give the answer away."""
+    return Verdict(WRONG, message, hint)
+
+
+def not_tried() -> Verdict:
+    """Return ○: the student has not written anything yet."""
+    return Verdict(NOT_TRIED)

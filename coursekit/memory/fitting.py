@@ -1,0 +1,85 @@
+"""What a model needs in one setting, part by part, and whether a device has it."""
+
+from dataclasses import dataclass
+
+from coursekit._core import display
+from coursekit.memory.architectures import Device, Model
+
+WORK = {"inference": "inference", "lora": "LoRA training", "full": "full training"}
+
+
+@dataclass(frozen=True, repr=False)
+class Need:
+    """What a model needs in one setting, in bytes; ``activations`` are working values when nothing trains."""
+
+    model: Model
+    bits: int
+    kv_bits: int
+    context: int
+    batch: int
+    mode: str
+    weights: int
+    kv_cache: int
+    activations: int
+    gradients: int
+    optimizer: int
+
+    @property
+    def parts(self) -> tuple[tuple[str, int], ...]:
+        """The five parts as (name, bytes): what grows with the model, then what grows with the input."""
+        named = ("weights", "gradients", "optimizer", "kv_cache", "activations")
+        return tuple((name.replace("kv_cache", "KV cache"), getattr(self, name)) for name in named)
+
+    @property
+    def total(self) -> int:
+        """All of it."""
+        return sum(nbytes for _, nbytes in self.parts)
+
+    @property
+    def title(self) -> str:
+        """The setting in words."""
+        kv = f", KV cache at {self.kv_bits} bits" if self.kv_cache else ""
+        tokens = f"{self.batch} × {self.context:,} tokens"
+        return f"{self.model.name} at {self.bits} bits, {WORK[self.mode]}{kv}, {tokens}"
+
+    def _rows(self) -> list[tuple[str, str]]:
+        parts = [(name, display.size(nbytes)) for name, nbytes in self.parts if nbytes]
+        return [*parts, ("total", display.size(self.total))]
+
+    def __str__(self) -> str:
+        return f"{self.title}\n{display.table_text(('memory', 'size'), self._rows())}"
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return display.table_html(("memory", "size"), self._rows(), self.title)
+
+
+@dataclass(frozen=True, repr=False)
+class Fit:
+    """Whether a need fits into a device; ``room`` is what is left over in bytes, negative if it lacks."""
+
+    need: Need
+    device: Device
+
+    @property
+    def room(self) -> int:
+        """The bytes left over; below zero, the bytes missing."""
+        return self.device.memory - self.need.total
+
+    @property
+    def verdict(self) -> str:
+        """Either "fits" or "does not fit"."""
+        return "fits" if self.room >= 0 else "does not fit"
+
+    @property
+    def share(self) -> float:
+        """The need as a multiple of the device's memory."""
+        return self.need.total / self.device.memory
+
+    def __str__(self) -> str:
+        rest = f"{display.size(abs(self.room))} {'left' if self.room >= 0 else 'missing'}"
+        mark = "✓" if self.room >= 0 else "✗"
+        return f"{mark} {self.device}: {self.verdict}, needs {display.size(self.need.total)}, {rest}"
+
+    __repr__ = __str__

@@ -1,0 +1,235 @@
+"""ONNX files on the disk: read with care, weighed with all that belongs to them, written in one step."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from coursekit._core import display
+from coursekit.onnx_models.packages import need
+
+if TYPE_CHECKING:
+    import onnx
+
+Value = tuple[str, str, tuple[int | str, ...]]  # name, type, sizes (a name where any size goes)
+AGAIN = "Export the model again, or copy the file again"
+FLOATS = {"float": "float32", "double": "float64"}  # ONNX's names, in numpy's words
+MOST_OPERATORS = 12  # that are listed before an ellipsis
+MOST_IN_ONE_FILE = 2_000_000_000  # bytes; a protobuf message ends at 2 GiB
+LEVELS_OF_SUBGRAPHS = 64
+
+
+@dataclass(frozen=True, repr=False)
+class OnnxFile:
+    """What an ONNX file holds; ``size_bytes`` includes ``external``, the weights that lie in other files."""
+
+    path: Path
+    size_bytes: int
+    operators: tuple[str, ...]
+    inputs: tuple[Value, ...]
+    outputs: tuple[Value, ...]
+    external: int = 0
+
+    def _rows(self) -> list[tuple[str, str]]:
+        shown = self.operators[:MOST_OPERATORS]
+        more = f" and {len(self.operators) - len(shown)} more" if len(self.operators) > len(shown) else ""
+        beside = f", of which {display.size(self.external)} outside the .onnx" if self.external else ""
+        return [
+            ("file", self.path.name),
+            ("size", f"{display.size(self.size_bytes)}{beside}"),
+            ("operators", f"{len(self.operators)}: {', '.join(shown)}{more}"),
+            ("inputs", "; ".join(map(_value_text, self.inputs))),
+            ("outputs", "; ".join(map(_value_text, self.outputs))),
+        ]
+
+    def __str__(self) -> str:
+        return "\n".join(f"{name:10} {text}" for name, text in self._rows())
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return display.table_html(("ONNX file", ""), self._rows(), left=2)
+
+
+def checked_path(name: str, path: Any) -> Path:
+    """Return ``path`` as a Path; TypeError unless it is text or a path."""
+    if not isinstance(path, str | os.PathLike):
+        raise TypeError(f"{name} must be a path; got {path!r} ({type(path).__name__})")
+    return Path(path)
+
+
+def target_path(name: str, path: Any) -> Path:
+    """Return ``path`` as a Path that a file can be written to; ValueError for a folder or a missing one."""
+    target = checked_path(name, path)
+    if target.is_dir():
+        raise ValueError(f"{name} must be a file's name; {target} is a folder")
+    if not target.parent.is_dir():
+        raise ValueError(f"{name} lies in the folder {target.parent}, which does not exist: make it first")
+    return target
+
+
+def read(path: Any, *, weights: bool = False) -> "onnx.ModelProto":
+    """Return the model in the file after looking it over; with ``weights`` also what lies in other files.
+
+    Errors: FileNotFoundError; ValueError for a folder, a damaged file, missing or unsafe external data.
+    """
+    onnx = need("onnx")
+    where = checked_path("path", path)
+    if where.is_dir():
+        raise ValueError(f"path must be an ONNX file; {where} is a folder: name a file in it")
+    if not where.exists():
+        raise FileNotFoundError(f"there is no file {where}; export the model first")
+    model = _parsed(where)
+    external_files(model, where)
+    try:
+        onnx.checker.check_model(str(where) if _outside(model) else model)
+        if weights:
+            onnx.load_external_data_for_model(model, str(where.parent))
+    except (onnx.checker.ValidationError, ValueError, RuntimeError, OSError) as error:
+        raise damaged(where, _first_line(error)) from None
+    return model
+
+
+def damaged(path: Path, why: str) -> ValueError:
+    """Return the error that says why the file cannot be used and what to do."""
+    return ValueError(f"{path} is no usable ONNX file ({why}). {AGAIN}; the file was left as it is.")
+
+
+def describe(path: Any) -> OnnxFile:
+    """Return what the ONNX file holds, with its true size; errors as ``read``."""
+    model = read(path)
+    where = Path(path)
+    external = sum(file.stat().st_size for file in external_files(model, where))
+    return OnnxFile(
+        where,
+        where.stat().st_size + external,
+        tuple(node.op_type for node in model.graph.node),
+        tuple(_value(info) for info in real_inputs(model)),
+        tuple(_value(info) for info in model.graph.output),
+        external,
+    )
+
+
+def real_inputs(model: "onnx.ModelProto") -> list[Any]:
+    """Return the inputs that a caller has to give: old files list their weights among the inputs, too."""
+    stored = {tensor.name for tensor in model.graph.initializer}
+    return [info for info in model.graph.input if info.name not in stored]
+
+
+def external_files(model: "onnx.ModelProto", path: Path) -> set[Path]:
+    """Return the other files that hold this model's weights.
+
+    Errors: ValueError where one is missing, too short, or outside the model's folder: a hostile file could
+    name any file of yours.
+    """
+    found: dict[Path, int] = {}
+    folder = path.resolve().parent
+    for tensor in _outside(model):
+        entries = {entry.key: entry.value for entry in tensor.external_data}
+        name = entries.get("location", "")
+        file = (folder / name).resolve()
+        if not name or Path(name).is_absolute() or not file.is_relative_to(folder):
+            raise damaged(path, f"its weights {tensor.name!r} point outside its folder, to {name!r}")
+        if not file.is_file():
+            raise damaged(path, f"its weights are in {name!r}, which is missing: the two travel together")
+        found[file] = max(found.get(file, 0), _end(entries, path))
+    for file, end in found.items():
+        if file.stat().st_size < end:
+            raise damaged(path, f"{file.name!r}, which holds its weights, is cut short")
+    return set(found)
+
+
+def save(model: "onnx.ModelProto", target: Path) -> None:
+    """Write ``model`` as one file, in one step: the old file or the new one, never half of one."""
+    size = model.ByteSize()
+    if size > MOST_IN_ONE_FILE:
+        raise ValueError(f"one ONNX file holds 2 GB at most; this model needs {display.size(size)}")
+    with replacing(target) as temporary:
+        temporary.write_bytes(model.SerializeToString())
+
+
+@contextmanager
+def replacing(target: Path) -> Iterator[Path]:
+    """Give a temporary name in the target's folder; what stands there at the end takes the target's place."""
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".coursekit-") as folder:
+        temporary = Path(folder) / target.name
+        yield temporary
+        os.replace(temporary, target)
+
+
+def graphs(graph: "onnx.GraphProto", depth: int = 0) -> Iterator["onnx.GraphProto"]:
+    """Yield the graph and those inside it (branches, loops)."""
+    if depth > LEVELS_OF_SUBGRAPHS:
+        raise ValueError(f"graphs are nested more than {LEVELS_OF_SUBGRAPHS} deep")
+    yield graph
+    for node in graph.node:
+        for attribute in node.attribute:
+            for inner in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
+                yield from graphs(inner, depth + 1)
+
+
+def _parsed(path: Path) -> "onnx.ModelProto":
+    onnx = need("onnx")
+    from google.protobuf.message import DecodeError
+
+    try:
+        model = onnx.load(str(path), load_external_data=False)
+    except (DecodeError, ValueError, RuntimeError) as error:
+        raise damaged(path, _unreadable(path, error)) from None
+    if not model.HasField("graph"):
+        raise damaged(path, "it is empty" if not path.stat().st_size else "it holds no graph")
+    return model
+
+
+def _unreadable(path: Path, error: Exception) -> str:
+    start = path.read_bytes()[:512]
+    if start and all(byte in b"\t\n\r" or 32 <= byte < 127 for byte in start):
+        return "it is a text file"
+    return "it is cut short or no ONNX at all" if "pars" in str(error).lower() else _first_line(error)
+
+
+def _outside(model: "onnx.ModelProto") -> list[Any]:
+    """Return all tensors whose numbers lie in another file."""
+    outside = 1  # TensorProto.EXTERNAL
+    found = []
+    for graph in graphs(model.graph):
+        found += graph.initializer
+        for sparse in graph.sparse_initializer:
+            found += [sparse.values, sparse.indices]
+        for node in graph.node:
+            for attribute in node.attribute:
+                found += [attribute.t, *attribute.tensors]
+    return [tensor for tensor in found if tensor.data_location == outside]
+
+
+def _end(entries: dict[str, str], path: Path) -> int:
+    try:
+        offset, length = int(entries.get("offset") or 0), int(entries.get("length") or 0)
+    except ValueError:
+        raise damaged(path, "its external data have no readable offset") from None
+    if offset < 0 or length < 0:
+        raise damaged(path, "its external data have a negative offset")
+    return offset + length
+
+
+def _value(info: Any) -> Value:
+    onnx = need("onnx")
+    if not info.type.HasField("tensor_type"):
+        return info.name, info.type.WhichOneof("value") or "unknown", ()
+    kind = info.type.tensor_type
+    name = onnx.TensorProto.DataType.Name(kind.elem_type).lower()
+    dims = kind.shape.dim
+    sizes = tuple(dim.dim_value if dim.HasField("dim_value") else dim.dim_param or "any" for dim in dims)
+    return info.name, FLOATS.get(name, name), sizes
+
+
+def _value_text(value: Value) -> str:
+    name, kind, shape = value
+    return f"{name} {kind} [{', '.join(map(str, shape))}]"
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0] or type(error).__name__

@@ -1,0 +1,202 @@
+"""A process of its own that runs a model: what it takes to answer once, with PyTorch and without."""
+
+import json
+import pickle
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coursekit._core import arguments, display
+from coursekit.onnx_models.exporting import fitting
+from coursekit.onnx_models.files import read, real_inputs
+from coursekit.onnx_models.packages import need
+from coursekit.onnx_models.running import feeds, input_of
+
+if TYPE_CHECKING:
+    from torch import nn
+
+TIMEOUT = 120.0  # seconds
+MOST_OF_A_MESSAGE = 300  # characters
+
+# What both children do around the part that differs. The peak of memory is the kernel's own count for this
+# process: getrusage would count the parent's, too, because a child starts as its copy.
+FRAME = """
+import sys
+from time import perf_counter as clock
+
+def peak():
+    if sys.platform == "linux":
+        with open("/proc/self/status") as file:
+            return next(int(line.split()[1]) * 1024 for line in file if line.startswith("VmHWM"))
+    if sys.platform == "win32":
+        import psutil
+        return psutil.Process().memory_info().peak_wset
+    import resource
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+path, folder, bare = sys.argv[1], sys.argv[2], peak()
+marks = [clock()]
+{imports}
+marks.append(clock())
+{load}
+marks.append(clock())
+with np.load(folder + "/in.npz") as file:
+    given = [file[name] for name in file.files]
+started = clock()
+{run}
+marks.append(marks[-1] + clock() - started)
+most = peak()
+np.savez(folder + "/out.npz", *outputs)
+{check}
+import json
+parts = [later - earlier for earlier, later in zip(marks, marks[1:])]
+print(json.dumps({{"parts": parts, "memory": most, "bare": bare, "version": version}}))
+"""
+# None in sys.modules makes every "import torch" fail, whoever tries.
+WITHOUT_TORCH = FRAME.format(
+    imports='sys.modules["torch"] = None\nimport numpy as np\nimport onnxruntime',
+    load="""
+options = onnxruntime.SessionOptions()
+options.intra_op_num_threads, options.log_severity_level = 1, 4
+session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+""",
+    run="outputs = session.run(None, dict(zip([each.name for each in session.get_inputs()], given)))",
+    check="""
+try:
+    import torch
+except ImportError:
+    pass
+else:
+    raise SystemExit("torch could be imported after all")
+there = [name for name, module in sys.modules.items() if name.split(".")[0] == "torch" and module]
+if there:
+    raise SystemExit("parts of torch were loaded: " + ", ".join(there))
+version = "onnxruntime " + onnxruntime.__version__
+""",
+)
+WITH_TORCH = FRAME.format(
+    imports="import numpy as np\nimport torch\ntorch.set_num_threads(1)",
+    load="model = torch.load(path, map_location='cpu', weights_only=False)",
+    run="""
+with torch.inference_mode():
+    outputs = model(*map(torch.from_numpy, given))
+    outputs = [each.numpy() for each in (outputs if isinstance(outputs, tuple) else (outputs,))]
+""",
+    check='version = "torch " + torch.__version__',
+)
+
+
+@dataclass(frozen=True, repr=False)
+class Alone:
+    """One answer by a fresh process: its outputs, the seconds of three steps, its peak of memory in bytes.
+
+    ``bare_bytes`` is the peak of the same Python before it imported anything; ``runtime`` names what ran.
+    """
+
+    outputs: tuple[NDArray[Any], ...]
+    import_seconds: float
+    load_seconds: float
+    run_seconds: float
+    memory_bytes: int
+    bare_bytes: int
+    runtime: str
+
+    @property
+    def seconds(self) -> float:
+        """The seconds from the first import to the first answer."""
+        return self.import_seconds + self.load_seconds + self.run_seconds
+
+    def _rows(self) -> list[tuple[str, str]]:
+        memory = (
+            f"{display.size(self.memory_bytes)} at most, {display.size(self.bare_bytes)} before any import"
+        )
+        return [
+            ("runs on", self.runtime),
+            ("import", display.seconds(self.import_seconds)),
+            ("load", display.seconds(self.load_seconds)),
+            ("first answer", display.seconds(self.run_seconds)),
+            ("in all", display.seconds(self.seconds)),
+            ("memory", memory),
+        ]
+
+    def __str__(self) -> str:
+        return "\n".join(f"{name:13} {text}" for name, text in self._rows())
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return display.table_html(("a process of its own", ""), self._rows(), left=2)
+
+
+def run_without_torch(path: Any, x: Any, *, timeout: float = TIMEOUT) -> Alone:
+    """Run an ONNX file once in a fresh Python where torch cannot be imported, and tell what that took.
+
+    ``x``: an array, or a tuple or dict of arrays for several inputs. One thread, on the CPU.
+    Errors: as ``load`` for the file and its input; RuntimeError with the child's own words where it fails;
+    TimeoutError after ``timeout`` seconds.
+    """
+    need("onnxruntime")
+    inputs = [input_of(info) for info in real_inputs(read(path))]
+    given = feeds(inputs, x, "x")
+    with tempfile.TemporaryDirectory(prefix="coursekit-") as folder:
+        arrays = [given[name] for name, _, _ in inputs]
+        return _answer(WITHOUT_TORCH, Path(path), Path(folder), arrays, timeout)
+
+
+def run_with_torch(model: "nn.Module", x: Any, *, timeout: float = TIMEOUT) -> Alone:
+    """Run a PyTorch model once in a fresh Python, from a file that holds all of it: what ONNX compares with.
+
+    ``x``: an array, or a tuple of arrays for several inputs, in the types that ``export`` gives its example.
+    One thread, on the CPU. Errors: TypeError unless a module; ValueError where it cannot be pickled or its
+    parameters are of a type that ``export`` refuses; else as ``run_without_torch``.
+    """
+    import torch
+
+    if not isinstance(model, torch.nn.Module):
+        raise TypeError(f"model must be an nn.Module; got {type(model).__name__}")
+    values = x if isinstance(x, tuple) else (x,)
+    arrays = [fitting("x", value, model) for value in values]
+    with tempfile.TemporaryDirectory(prefix="coursekit-") as folder:
+        path = Path(folder) / "model.pt"
+        try:
+            torch.save(model, path)
+        except (pickle.PicklingError, AttributeError, TypeError) as error:
+            raise ValueError(f"{type(model).__name__} cannot be saved as a whole: {error}") from error
+        return _answer(WITH_TORCH, path, Path(folder), arrays, timeout)
+
+
+def _answer(code: str, path: Path, folder: Path, arrays: list[NDArray[Any]], timeout: float) -> Alone:
+    np.savez(folder / "in.npz", *arrays)
+    told = _child(code, path, folder, arguments.real("timeout", timeout, 0))
+    with np.load(folder / "out.npz", allow_pickle=False) as file:
+        outputs = tuple(file[name] for name in file.files)
+    return Alone(outputs, *told["parts"], told["memory"], told["bare"], told["version"])
+
+
+def _child(code: str, path: Path, folder: Path, timeout: float) -> dict[str, Any]:
+    """Run ``code`` in a fresh Python and return what it tells."""
+    # -P: a file named numpy.py in the reader's folder must not be taken for the library
+    command = [sys.executable, "-P", "-W", "ignore", "-c", code, str(path.resolve()), str(folder)]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=timeout, check=False, stdin=subprocess.DEVNULL
+        )
+    except subprocess.TimeoutExpired:
+        raise TimeoutError(f"the process that runs {path.name} gave no answer within {timeout:g} s") from None
+    if done.returncode:
+        why = _said(done.stderr) or f"it ended with code {done.returncode}"
+        raise RuntimeError(f"the process that runs {path.name} failed: {why}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def _said(stderr: str) -> str:
+    """Return the message of the last exception without its traceback, on one line."""
+    lines = stderr.rpartition("Traceback (most recent call last):")[2].splitlines()
+    start = next((number for number, line in enumerate(lines) if line and not line.startswith(" ")), 0)
+    return " ".join(" ".join(lines[start:]).split())[:MOST_OF_A_MESSAGE]

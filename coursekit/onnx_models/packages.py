@@ -1,0 +1,45 @@
+"""Get ONNX's packages, and keep their chatter away: a notebook's stderr stays empty."""
+
+import contextlib
+import io
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+from types import ModuleType
+
+from coursekit._core import imports
+
+INSTALL = '"onnx<1.23" onnxruntime onnxscript skl2onnx'
+
+
+def need(name: str) -> ModuleType:
+    """Return the module ``name``; ImportError that names the command to install it where it is missing."""
+    # From version 1.29 on, ONNX Runtime reports its use over the network unless this is set before that.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    try:
+        return imports.whole(name)
+    except ModuleNotFoundError as error:
+        missing = (error.name or name).partition(".")[0]
+        raise ImportError(
+            f"{missing} is not installed, and this needs it: pip install {INSTALL} (in Colab: %pip …)"
+        ) from error
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Silence log messages, warnings and progress lines inside the block; errors still come through.
+
+    The exporter and the quantizer say in passing what they skip, and advise steps that we take anyway; the
+    root logger, which they may furnish with a handler to stderr, is left as it was.
+    """
+    handlers, level = list(logging.root.handlers), logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        sink = io.StringIO()
+        with warnings.catch_warnings(), contextlib.redirect_stdout(sink), contextlib.redirect_stderr(sink):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(level)
+        logging.root.handlers[:] = handlers

@@ -1,0 +1,166 @@
+"""A model's need on a page (see ``page``): one bar for its parts, then a row per device with a verdict."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import PolyCollection
+from matplotlib.lines import Line2D
+from numpy.typing import ArrayLike, NDArray
+
+from coursekit._core.display import significant, size
+from coursekit.memory import Device, Need, fits
+from coursekit.plots import style
+from coursekit.plots.lettering import CAPITAL, PIXELS_PER_POINT, SANS, Lettering, Phrase
+from coursekit.plots.page import brief, tint
+
+# Blue grows with the model, orange with what it is given; in grey, those shown together are steps apart.
+PARTS = {
+    "weights": style.BLUE,
+    "gradients": tint(style.BLUE, 0.7),
+    "optimizer": tint(style.BLUE, 0.42),
+    "KV cache": style.ORANGE,
+    "activations": tint(style.ORANGE, 0.4),
+}
+TITLE, WORDS, TICKS = 12.1, 10.4, 10.0  # points
+WIDTH, EDGE = 700.0, 6.0
+WHOLE_TOP, WHOLE_BOTTOM, NAMES = 28.0, 52.0, 70.0  # the bar of the whole need, and its parts' names
+SLOTS, SQUARE = 4, 10.0  # parts that one setting has at most; the side of the square before a name
+FIRST, LAST = 90.0, 352.0  # where the rows of the devices begin and end
+EMPTY, FULL, END = 166.0, 428.0, 559.0  # 0, 100 and 150 percent of a device's memory; the rest is not drawn
+THICK = 0.6  # of a row
+CROWDED = 100  # times too big, from which on there is no room for words
+
+
+@dataclass(frozen=True)
+class NeedPage:
+    """The artists of ``need_page`` that move; ``names`` are the parts', ``verdicts`` the devices'."""
+
+    devices: Sequence[Device]
+    bars: dict[str, PolyCollection]
+    squares: PolyCollection
+    limit: Line2D
+    beyond: Line2D
+    letters: Lettering
+    title: Phrase
+    names: list[Phrase]
+    verdicts: list[Phrase]
+
+    @property
+    def artists(self) -> list[PolyCollection | Line2D]:
+        """All of them."""
+        return [*self.bars.values(), self.squares, self.limit, self.beyond, self.letters]
+
+
+def need_page(ax: Axes, devices: Sequence[Device]) -> NeedPage:
+    """Write the devices' names and the scale on the page ``ax``; what ``show_need`` fills in is empty."""
+    rows = _middles(len(devices))
+    _scale(ax, devices, rows)
+    bars = {name: PolyCollection([], facecolor=colour, **_OUTLINE) for name, colour in PARTS.items()}
+    squares = PolyCollection([], linewidth=0, zorder=3)
+    for collection in (*bars.values(), squares):
+        ax.add_collection(collection, autolim=False)
+    (limit,) = ax.plot([FULL, FULL], [FIRST, LAST], color=style.INK, linewidth=1.6, zorder=4)
+    (beyond,) = ax.plot([], [], ">", color=style.VERMILLION, markersize=8, zorder=5)
+    letters = Lettering(ax, zorder=6)
+    places = EDGE + np.arange(SLOTS) * WIDTH / SLOTS
+    return NeedPage(
+        devices,
+        bars,
+        squares,
+        limit,
+        beyond,
+        letters,
+        letters.phrase(EDGE, 17, TITLE, font=SANS),
+        [_level(letters, place + 1.6 * SQUARE, NAMES) for place in places],
+        [_level(letters, END + 13, row) for row in rows],
+    )
+
+
+def show_need(page: NeedPage, need: Need, title: str) -> None:
+    """Move the bars and write the sizes and verdicts of this ``need``."""
+    page.title.show(title, weight="bold")
+    _show_whole(page, need)
+    _show_names(page, [(name, nbytes) for name, nbytes in need.parts if nbytes])
+    _show_shares(page, need)
+    for phrase, device in zip(page.verdicts, page.devices, strict=True):
+        fit = fits(need, device)
+        if fit.verdict == "fits":
+            phrase.show(f"✓ {size(fit.room)} left", style.legible(style.GREEN))
+        else:
+            phrase.show(f"✗ {_excess(fit.share)}", style.legible(style.VERMILLION), "bold")
+
+
+def boxes(left: ArrayLike, right: ArrayLike, low: ArrayLike, high: ArrayLike) -> NDArray[np.float64]:
+    """Return rectangles as polygons, [n, 4, 2]; empty ones stay, as lines without width."""
+    ends = np.broadcast_arrays(*map(np.atleast_1d, (left, right, low, high)))
+    left, right, low, high = (end.astype(float) for end in ends)
+    corners = [(left, low), (right, low), (right, high), (left, high)]
+    return np.stack([np.stack(corner, axis=-1) for corner in corners], axis=1)
+
+
+_OUTLINE = {"edgecolor": "white", "linewidth": 0.6, "zorder": 3}
+
+
+def _scale(ax: Axes, devices: Sequence[Device], rows: NDArray[np.float64]) -> None:
+    letters = Lettering(ax, zorder=2)
+    for device, row in zip(devices, rows, strict=True):
+        name = _level(letters, EMPTY - 8, row, TICKS, align="right")
+        for length in range(len(str(device)), 5, -1):
+            name.show(brief(str(device), length))
+            if name.left >= EDGE / 2:
+                break
+    for percent in range(0, 101, 25):
+        x = EMPTY + (FULL - EMPTY) * percent / 100
+        ax.plot([x, x], [LAST, LAST + 4], color=style.INK, linewidth=0.8, zorder=2)
+        letters.phrase(x, LAST + 19, TICKS, align="center", font=SANS).show(str(percent))
+    label = letters.phrase((EMPTY + FULL) / 2, LAST + 39, WORDS, align="center", font=SANS)
+    label.show("share of the device's memory (%)")
+    too_much = PolyCollection(boxes(FULL, END, FIRST, LAST), facecolor=style.PALE, alpha=0.5, zorder=0)
+    ax.add_collection(too_much, autolim=False)
+
+
+def _show_whole(page: NeedPage, need: Need) -> None:
+    reached = EDGE
+    for name, nbytes in need.parts:
+        end = reached + nbytes / need.total * (WIDTH - 2 * EDGE)
+        page.bars[name].set_verts(boxes(reached, end, WHOLE_TOP, WHOLE_BOTTOM))
+        reached = end
+
+
+def _show_names(page: NeedPage, parts: list[tuple[str, int]]) -> None:
+    for number, phrase in enumerate(page.names):
+        phrase.show(f"{parts[number][0]} {size(parts[number][1])}" if number < len(parts) else "")
+    lefts = EDGE + np.arange(len(parts)) * WIDTH / SLOTS
+    page.squares.set_verts(boxes(lefts, lefts + SQUARE, NAMES - SQUARE / 2, NAMES + SQUARE / 2))
+    page.squares.set_facecolor([PARTS[name] for name, _ in parts])
+
+
+def _show_shares(page: NeedPage, need: Need) -> None:
+    """Add a bar per device to what ``_show_whole`` drew: the need as a share of its memory."""
+    rows, high = _middles(len(page.devices)), THICK * (LAST - FIRST) / len(page.devices)
+    capacity = np.array([device.memory for device in page.devices], float)
+    reached = np.zeros(len(rows))
+    for name, nbytes in need.parts:
+        ends = reached + nbytes / capacity
+        left, right = (np.minimum(EMPTY + (FULL - EMPTY) * share, END) for share in (reached, ends))
+        whole = [path.vertices[:4] for path in page.bars[name].get_paths()]
+        page.bars[name].set_verts([*whole, *boxes(left, right, rows - high / 2, rows + high / 2)])
+        reached = ends
+    out = rows[EMPTY + (FULL - EMPTY) * reached > END]
+    page.beyond.set_data(np.full(out.size, END), out)
+
+
+def _middles(count: int) -> NDArray[np.float64]:
+    return FIRST + (LAST - FIRST) * (np.arange(count) + 0.5) / count
+
+
+def _level(letters: Lettering, x: float, y: float, points: float = WORDS, *, align: str = "left") -> Phrase:
+    """Return a phrase whose capitals stand around the height ``y``."""
+    baseline = y + CAPITAL * points * PIXELS_PER_POINT / 2
+    return letters.phrase(x, baseline, points, align=align, font=SANS)
+
+
+def _excess(share: float) -> str:
+    return f"{share:,.0f}×" if share >= CROWDED else f"{significant(share, 2)}× too big"

@@ -1,0 +1,88 @@
+"""Pruning many seeds at once: every network by its own threshold, all in the same products."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from coursekit import models
+from coursekit._core import arguments
+from coursekit.models import Ensemble
+from coursekit.pruning.weights import check_masks, magnitudes, of_layers, smallest, tensors
+
+
+def masks_many(
+    networks: Ensemble, sparsity: float, *, scope: str = "global", layers: Sequence[int] | None = None
+) -> tuple[Tensor, ...]:
+    """Return the masks that ``masks`` gives each network alone: one per layer, [networks, out, in].
+
+    Errors: as for ``masks``.
+    """
+    weights = _weights(networks)
+    share = arguments.real("sparsity", sparsity, 0, 1)
+    chosen = of_layers(layers, len(weights))
+    made = [torch.ones_like(weight, dtype=torch.bool) for weight in weights]
+    gone = smallest([magnitudes(weights[number]) for number in chosen], share, scope, batched=True)
+    for number, mask in zip(chosen, gone, strict=True):
+        made[number] = ~mask
+    return tuple(made)
+
+
+def prune_many(
+    networks: Ensemble, sparsity: float, *, scope: str = "global", layers: Sequence[int] | None = None
+) -> Ensemble:
+    """Return the networks with the ``sparsity`` share of each one's weights set to 0, the smallest ones.
+
+    Errors: as for ``masks``.
+    """
+    return hold_many(networks, masks_many(networks, sparsity, scope=scope, layers=layers))
+
+
+def structured_many(networks: Ensemble, share: float) -> Ensemble:
+    """Return the networks with the rows of the ``share`` weakest neurons of every hidden layer set to 0.
+
+    Errors: as for ``structured``.
+    """
+    weights = _weights(networks)
+    part = arguments.real("share", share, 0, 1)
+    norms = [weight.norm(dim=2) for weight in weights[:-1]]
+    gone = smallest(norms, part, "layer", batched=True) if norms else []
+    kept = [~rows.unsqueeze(2).expand_as(weight) for rows, weight in zip(gone, weights, strict=False)]
+    return hold_many(networks, [*kept, torch.ones_like(weights[-1], dtype=torch.bool)])
+
+
+def finetune_many(
+    networks: Ensemble,
+    masks: Sequence[Any],
+    x: Any,
+    y: Any,
+    *,
+    seeds: Sequence[int],
+    epochs: int = 10,
+    lr: float = 1e-3,
+    batch_size: int = 64,
+) -> Ensemble:
+    """Return the networks trained on with cross-entropy, their masks [networks, out, in] held.
+
+    Untrained networks and the masks of trained ones make a rewind (the lottery ticket). x: [n, features];
+    y: class numbers [n]; seeds: one per network, for the order of its batches.
+    Errors: as for ``apply`` and ``models.tune_many``.
+    """
+    held = check_masks(masks, _weights(networks))
+    tuned = models.tune_many(
+        networks, x, y, seeds=seeds, epochs=epochs, lr=lr, batch_size=batch_size, masks=held
+    )
+    return hold_many(tuned, held)
+
+
+def hold_many(networks: Ensemble, masks: Sequence[Tensor]) -> Ensemble:
+    """Return the networks with the weights that the masks leave out set to 0."""
+    pairs = zip(networks.weights, masks, strict=True)
+    return networks.replace([weight.masked_fill(~mask, 0) for weight, mask in pairs])
+
+
+def _weights(networks: Any) -> list[Tensor]:
+    if not isinstance(networks, Ensemble):
+        raise TypeError(f"networks must be a models.Ensemble; got {type(networks).__name__}")
+    return tensors(list(networks.weights), name="networks")

@@ -1,0 +1,131 @@
+"""What all of pruning needs: the weights of a model, checked, and the smallest share of them."""
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from coursekit._core import arguments
+
+SCOPES = ("global", "layer")
+PRUNABLE = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+
+
+def weighted(model: Any) -> list[nn.Module]:
+    """Return the layers of ``model`` whose weights can be pruned; errors for a model without any."""
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model must be an nn.Module; got {type(model).__name__}")
+    found = [module for module in model.modules() if isinstance(module, PRUNABLE)]
+    if not found:
+        raise ValueError(f"model has no nn.Linear and no convolution to prune; got {type(model).__name__}")
+    for layer in found:
+        if "weight" not in dict(layer.named_parameters(recurse=False)):
+            raise ValueError(
+                f"model computes the weight of {layer} anew at every call; make it permanent first, "
+                'e.g. torch.nn.utils.prune.remove(layer, "weight")'
+            )
+    return found
+
+
+def copied(model: nn.Module) -> nn.Module:
+    """Return a deep copy of a model that can be pruned."""
+    tensors(model)
+    return copy.deepcopy(model)
+
+
+def tensors(weights: Any, name: str = "weights") -> list[Tensor]:
+    """Return the weights of a model, or the tensors in a list, or the one given; finite and not empty."""
+    if isinstance(weights, nn.Module):
+        found = [layer.weight for layer in weighted(weights)]
+    elif isinstance(weights, list | tuple) and any(
+        hasattr(entry, "ndim") and entry.ndim for entry in weights
+    ):
+        found = list(weights)
+    else:
+        found = [weights]
+    return [_tensor(name, each) for each in found]
+
+
+def matrix(weight: Any) -> Tensor:
+    """Return ``weight`` as a single finite matrix [out, in]; errors for anything else."""
+    found = tensors(weight, name="weight")
+    if len(found) > 1:
+        raise ValueError(
+            "weight must be a single matrix [out, in], such as model[0].weight; "
+            f"got {len(found)} weights ({type(weight).__name__})"
+        )
+    if found[0].ndim != 2:
+        raise ValueError(f"weight must be a matrix [out, in]; got shape {tuple(found[0].shape)}")
+    return found[0]
+
+
+def magnitudes(weight: Tensor) -> Tensor:
+    """Return the magnitudes to rank by, of integers as float64: -128 has no magnitude in int8."""
+    return (weight if weight.is_floating_point() else weight.double()).abs()
+
+
+def check_masks(masks: Sequence[Any], weights: Sequence[Tensor], name: str = "masks") -> list[Tensor]:
+    """Return ``masks`` as bool tensors beside their weights; errors unless one fits each weight."""
+    given = [masks] if isinstance(masks, Tensor) or hasattr(masks, "dtype") else list(masks)
+    if len(given) != len(weights):
+        raise ValueError(f"{name} must hold {len(weights)} masks, one per layer; got {len(given)}")
+    return [
+        _mask(f"{name}[{number}]", mask, weight)
+        for number, (mask, weight) in enumerate(zip(given, weights, strict=True))
+    ]
+
+
+def of_layers(layers: Sequence[int] | None, count: int) -> list[int]:
+    """Return the numbers of the layers to prune, in order and each once."""
+    if layers is None:
+        return list(range(count))
+    chosen = sorted({arguments.integer("an entry of layers", each, 0, count - 1) for each in layers})
+    if not chosen:
+        raise ValueError("layers is empty: at least one layer must be pruned")
+    return chosen
+
+
+def smallest(parts: Sequence[Tensor], share: float, scope: str, batched: bool = False) -> list[Tensor]:
+    """Return where the round(share · n) smallest numbers of ``parts`` stand, as bool tensors.
+
+    batched: the first axis of all parts counts networks, and each is ranked alone.
+    """
+    grouped = [parts] if arguments.choice("scope", scope, SCOPES) == "global" else [[part] for part in parts]
+    return [where for group in grouped for where in _smallest(group, share, batched)]
+
+
+def _smallest(parts: Sequence[Tensor], share: float, batched: bool) -> list[Tensor]:
+    rows = [part.reshape(len(part) if batched else 1, -1) for part in parts]
+    joined = torch.cat(rows, dim=1)
+    # Not a threshold: magnitudes that equal it would all go, or all stay.
+    order = joined.argsort(dim=1, stable=True)[:, : round(share * joined.shape[1])]
+    where = torch.zeros_like(joined, dtype=torch.bool).scatter_(1, order, True)
+    split = where.split([row.shape[1] for row in rows], dim=1)
+    return [piece.reshape(part.shape) for piece, part in zip(split, parts, strict=True)]
+
+
+def _tensor(name: str, value: Any) -> Tensor:
+    if not isinstance(value, Tensor):
+        return torch.as_tensor(arguments.array(name, value))
+    if value.is_complex() or value.dtype == torch.bool:
+        raise TypeError(f"{name} must hold real numbers; got {value.dtype}")
+    if not value.numel():
+        raise ValueError(f"{name} is empty (shape {tuple(value.shape)}): at least one number is needed")
+    bad = int((~torch.isfinite(value)).sum())
+    if bad:
+        raise ValueError(f"{name} must be finite; {bad} of {value.numel()} values are NaN or infinite")
+    return value.detach()
+
+
+def _mask(name: str, value: Any, weight: Tensor) -> Tensor:
+    try:
+        mask = torch.as_tensor(value, device=weight.device)
+    except (TypeError, ValueError, RuntimeError):
+        raise TypeError(f"{name} must be an array of True and False; got {type(value).__name__}") from None
+    if mask.dtype != torch.bool:
+        raise TypeError(f"{name} must be bool, True where a weight stays; got {mask.dtype}")
+    if mask.shape != weight.shape:
+        raise ValueError(f"{name} must have the shape {tuple(weight.shape)}; got {tuple(mask.shape)}")
+    return mask

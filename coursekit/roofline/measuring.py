@@ -1,0 +1,269 @@
+"""Roofs, points below them, and how both are measured."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple
+
+from coursekit import runtime
+from coursekit._core import arguments, display
+from coursekit.roofline import kernels
+
+MEMORY, CACHE = "memory", "cache"
+SOURCES = (MEMORY, CACHE)
+BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+ROUNDS = 3  # everything has its turn so many times, because a machine may be disturbed for seconds
+# Bytes of a weight or an input, and of an output: INT8 products are added up in INT32.
+BYTES: Mapping[str, tuple[int, int]] = MappingProxyType(
+    {"fp32": (4, 4), "tf32": (4, 4), "fp16": (2, 2), "bf16": (2, 2), "int8": (1, 4)}
+)
+_SCALES = ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""))
+
+Verdict = Literal["memory-bound", "compute-bound"]
+
+
+@dataclass(frozen=True, repr=False)
+class Work:
+    """Arithmetic and traffic: ``flop`` operations on ``nbytes`` bytes that have to move."""
+
+    flop: float
+    nbytes: float
+
+    @property
+    def intensity(self) -> float:
+        """The arithmetic intensity in FLOP per byte."""
+        return self.flop / self.nbytes
+
+    def __str__(self) -> str:
+        moved = display.size(self.nbytes)
+        return f"{rate(self.flop, 'FLOP')}, {moved}, {display.significant(self.intensity)} FLOP/byte"
+
+    __repr__ = __str__
+
+
+@dataclass(frozen=True, repr=False)
+class Roof:
+    """What a machine can do at most: ``bandwidth`` in bytes/s, ``peaks`` in FLOP/s by precision.
+
+    ``cache_bandwidth`` holds for data that stays in a cache (None: unknown); ``patterns`` are the bandwidths
+    of which ``bandwidth`` is the largest, ``threads`` how many it was measured on (None: unknown).
+    Errors: TypeError or ValueError for a bandwidth or peak that is not above 0.
+    """
+
+    bandwidth: float
+    peaks: Mapping[str, float]
+    cache_bandwidth: float | None = None
+    patterns: Mapping[str, float] = field(default_factory=dict)
+    machine: str = ""
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "bandwidth", _positive("bandwidth", self.bandwidth))
+        if self.cache_bandwidth is not None:
+            object.__setattr__(self, "cache_bandwidth", _positive("cache_bandwidth", self.cache_bandwidth))
+        if not isinstance(self.peaks, Mapping) or not self.peaks:
+            raise ValueError(f"peaks must map at least one precision to FLOP/s; got {self.peaks!r}")
+        peaks = {_precision(name): _positive(f"peaks[{name!r}]", peak) for name, peak in self.peaks.items()}
+        object.__setattr__(self, "peaks", MappingProxyType(peaks))
+
+    def bound(self, intensity: float, precision: str = "fp32", source: str = MEMORY) -> float:
+        """Return the most FLOP/s that are attainable at ``intensity`` FLOP/byte.
+
+        source: "memory", or "cache" where the data stays in it. Errors: ValueError for a precision or a
+        source without a roof, TypeError or ValueError for an intensity that is not above 0.
+        """
+        slope = _positive("intensity", intensity) * self.bandwidth_from(source)
+        return min(self.peaks[self._measured(precision)], slope)
+
+    def ridge(self, precision: str = "fp32", source: str = MEMORY) -> float:
+        """Return the intensity in FLOP/byte from which on arithmetic is the limit."""
+        return self.peaks[self._measured(precision)] / self.bandwidth_from(source)
+
+    def verdict(self, intensity: float, precision: str = "fp32", source: str = MEMORY) -> Verdict:
+        """Return "memory-bound" left of the ridge, "compute-bound" from there on."""
+        below = _positive("intensity", intensity) < self.ridge(precision, source)
+        return "memory-bound" if below else "compute-bound"
+
+    def _measured(self, precision: str) -> str:
+        return arguments.choice("precision", precision, self.peaks)
+
+    def bandwidth_from(self, source: str = MEMORY) -> float:
+        """Return the bandwidth in bytes/s; ValueError for "cache" where it is unknown."""
+        if arguments.choice("source", source, SOURCES) == MEMORY:
+            return self.bandwidth
+        if self.cache_bandwidth is None:
+            raise ValueError("source must be 'memory': this roof has no cache_bandwidth")
+        return self.cache_bandwidth
+
+    def _table(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+        sources = [MEMORY] if self.cache_bandwidth is None else list(SOURCES)
+        headers = ("precision", "peak", *(f"ridge from {source} (FLOP/byte)" for source in sources))
+        rows = [
+            (name, rate(peak, "FLOP/s"), *(display.significant(self.ridge(name, s)) for s in sources))
+            for name, peak in self.peaks.items()
+        ]
+        return headers, rows
+
+    def _caption(self) -> str:
+        kinds = ", ".join(f"{name} {rate(value, 'B/s')}" for name, value in self.patterns.items())
+        memory = f"memory {rate(self.bandwidth, 'B/s')}{f' ({kinds})' if kinds else ''}"
+        cache = f"; cache {rate(self.cache_bandwidth, 'B/s')}" if self.cache_bandwidth else ""
+        return f"{memory}{cache}{f'; {self.machine}' if self.machine else ''}"
+
+    def __str__(self) -> str:
+        return f"{self._caption()}\n{display.table_text(*self._table())}"
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return display.table_html(*self._table(), self._caption())
+
+
+@dataclass(frozen=True, repr=False)
+class Point:
+    """A Linear layer as measured: ``seconds`` of a quick call at a batch and precision."""
+
+    batch: int
+    precision: str
+    source: str
+    work: Work
+    seconds: float
+
+    @property
+    def rate(self) -> float:
+        """The arithmetic done, in FLOP per second."""
+        return self.work.flop / self.seconds
+
+    def share(self, roof: Roof) -> float:
+        """Return which part of its bound the layer reaches; above 1 it would lie above the roof."""
+        return self.rate / roof.bound(self.work.intensity, self.precision, self.source)
+
+    def __str__(self) -> str:
+        what = f"batch {self.batch}, {self.precision}, weights from {self.source}"
+        return f"{what}: {rate(self.rate, 'FLOP/s')} at {display.significant(self.work.intensity)} FLOP/byte"
+
+    __repr__ = __str__
+
+
+def linear(inputs: int, outputs: int, batch: int, precision: str = "fp32") -> Work:
+    """Return the work of a Linear layer for a batch: 2·B·n·m FLOP; weights and inputs read, outputs written.
+
+    Everything is counted once, as if the caches kept it for as long as it is needed; the bias is left out.
+    Errors: TypeError or ValueError for sizes below 1 or an unknown precision.
+    """
+    n, m = arguments.integer("inputs", inputs, 1), arguments.integer("outputs", outputs, 1)
+    b = arguments.integer("batch", batch, 1)
+    read, written = BYTES[_precision(precision)]
+    return Work(flop=2 * b * n * m, nbytes=read * (n * m + b * n) + written * b * m)
+
+
+def measure(precisions: Sequence[str] | None = None, *, device: Any = None, max_time: float = 2.0) -> Roof:
+    """Measure this machine's roofs in about ``max_time`` seconds, with all of torch's threads.
+
+    Where others keep the machine busy and one thread is quicker than all, with that one (see ``threads``).
+    precisions: default all in which torch multiplies on the device. Roofs are maxima: quick runs of the best
+    pattern or size count. Errors: ValueError for a precision that is not there, RuntimeError for "cuda"
+    where there is none.
+    """
+    kind = runtime.device(device if device is None else str(device)).type
+    there = kernels.available(kind)
+    chosen = there if precisions is None else [arguments.choice("precisions", p, there) for p in precisions]
+    share = _positive("max_time", max_time) / ROUNDS / (4 + len(chosen))
+    pieces = kernels.stream(kind)
+    rounds = [_round(chosen, pieces, kind, share) for _ in range(ROUNDS)]
+    patterns, threads = _highest([each.patterns for each in rounds]), max(each.threads for each in rounds)
+    return Roof(
+        bandwidth=max(patterns.values()),
+        peaks=_highest([each.peaks for each in rounds]),
+        cache_bandwidth=max(each.cached for each in rounds),
+        patterns=patterns,
+        machine=_place(kind, threads),
+        threads=threads,
+    )
+
+
+class _Round(NamedTuple):
+    threads: int
+    patterns: dict[str, float]
+    cached: float
+    peaks: dict[str, float]
+
+
+def _round(precisions: Sequence[str], pieces: Sequence[Any], kind: str, seconds: float) -> _Round:
+    """Measure everything once, ``seconds`` each, on as many threads as are free now."""
+    threads = kernels.free_threads(kind)
+    return _Round(
+        threads,
+        kernels.patterns(pieces, kind, threads, seconds),
+        kernels.cached(kind, threads, seconds),
+        {name: kernels.peak(name, kind, threads, seconds) for name in precisions},
+    )
+
+
+def _highest(readings: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    return {name: max(each[name] for each in readings) for name in readings[0]}
+
+
+def measure_layer(
+    inputs: int = 1024,
+    outputs: int = 1024,
+    batches: Sequence[int] = BATCHES,
+    *,
+    precisions: Sequence[str] = ("fp32",),
+    sources: Sequence[str] = SOURCES,
+    device: Any = None,
+    threads: int | None = None,
+    min_time: float = 0.02,
+) -> tuple[Point, ...]:
+    """Measure a Linear layer at several batches, precisions and sources, ``min_time`` seconds each.
+
+    From "memory" every call takes other weights, so that no cache holds them; from "cache" always the same.
+    Quick calls count, as for the roofs. threads: how many to use at most, such as the roof's; default all;
+    fewer where others keep the machine busy. Errors: as ``measure`` and ``linear``.
+    """
+    kind = runtime.device(device if device is None else str(device)).type
+    there = kernels.available(kind)
+    most = math.inf if threads is None else arguments.integer("threads", threads, 1)
+    options = {
+        "threads": min(most, kernels.free_threads(kind)),
+        "seconds": _positive("min_time", min_time),
+    }
+    shape = arguments.integer("inputs", inputs, 1), arguments.integer("outputs", outputs, 1)
+    buffer, points = kernels.weights(shape, kind), []
+    for precision in [arguments.choice("precisions", name, there) for name in precisions]:
+        work = [linear(inputs, outputs, batch, precision) for batch in batches]
+        for source in [arguments.choice("sources", name, SOURCES) for name in sources]:
+            warm = source == CACHE
+            times = kernels.layer_times(buffer, shape, batches, precision, kind, warm=warm, **options)
+            points += [
+                Point(batch, precision, source, each, took)
+                for batch, each, took in zip(batches, work, times, strict=True)
+            ]
+    return tuple(points)
+
+
+def rate(value: float, unit: str) -> str:
+    """Return an amount or a rate with a decimal unit, e.g. "195 GFLOP/s"."""
+    factor, letter = next((s for s in _SCALES if abs(float(f"{value:.2e}")) >= s[0]), _SCALES[-1])
+    return f"{display.significant(value / factor)} {letter}{unit}"
+
+
+def _place(kind: str, threads: int) -> str:
+    import torch
+
+    machine = runtime.describe()
+    if kind == "cuda":
+        return torch.cuda.get_device_name(0)
+    return f"{machine.cpu}, {threads} of {torch.get_num_threads()} threads"
+
+
+def _precision(name: Any) -> str:
+    return arguments.choice("precision", name, BYTES)
+
+
+def _positive(name: str, value: Any) -> float:
+    number = arguments.real(name, value, 0)
+    if number == 0:
+        raise ValueError(f"{name} must be more than 0; got {value}")
+    return number

@@ -1,0 +1,35 @@
+"""How long does it take, and is the other one faster: warm, synchronised, interleaved, honest about noise.
+
+A sample is a short run of calls between looks at the clock. ``measure`` takes many samples of one function;
+``compare`` takes them in rounds, every candidate once per round in shuffled order: drift hits all alike.
+"""
+
+from coursekit.timing.measuring import (
+    DRIFT,
+    MIN_EFFECT,
+    MIN_ROUNDS,
+    NOISY,
+    TOO_NOISY,
+    WIDE,
+    Comparison,
+    Measurement,
+    Ratio,
+    Verdict,
+    compare,
+    measure,
+)
+
+__all__ = [
+    "DRIFT",
+    "MIN_EFFECT",
+    "MIN_ROUNDS",
+    "NOISY",
+    "TOO_NOISY",
+    "WIDE",
+    "Comparison",
+    "Measurement",
+    "Ratio",
+    "Verdict",
+    "compare",
+    "measure",
+]

@@ -1,0 +1,136 @@
+"""CUDA's asynchronous trap in numbers: when a call returns, and when its result is there.
+
+``python -m coursekit.timing.launches`` measures it on this GPU and prints the file for ``recorded``.
+"""
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from statistics import median
+
+from coursekit import runtime
+from coursekit._core import arguments, display, texts
+
+RECORDED = "recorded-launches.toml"
+SIZE = 4096
+RUNS, WARM_UP = 20, 5
+_REQUIRED = {"machine": str, "day": str, "size": int, "launched": list, "finished": list}
+
+
+@dataclass(frozen=True, repr=False)
+class Launches:
+    """Products of two ``size`` x ``size`` matrices on a GPU, in seconds per run.
+
+    ``launched``: until the call returned; ``finished``: until the product was there. ``day`` is when it was
+    recorded, empty if just now.
+    """
+
+    machine: str
+    size: int
+    launched: tuple[float, ...]
+    finished: tuple[float, ...]
+    day: str = ""
+
+    @classmethod
+    def of(
+        cls, times: Iterable[tuple[float, float]], *, size: int, machine: str, day: str = ""
+    ) -> "Launches":
+        """Return pairs of (launched, finished) seconds as one result.
+
+        Errors: ValueError if there are none, a time is not above zero, or a product is finished too early.
+        """
+        pairs = [(_seconds("launched", one), _seconds("finished", two)) for one, two in times]
+        if not pairs:
+            raise ValueError("times must hold at least one pair of seconds; got none")
+        if any(one > two for one, two in pairs):
+            raise ValueError("times must be pairs (launched, finished) with launched <= finished")
+        launched, finished = zip(*pairs, strict=True)
+        return cls(machine, arguments.integer("size", size, 1), launched, finished, day)
+
+    @property
+    def ratio(self) -> float:
+        """How many times as long the work takes as a stopwatch says that does not wait for it."""
+        return median(self.finished) / median(self.launched)
+
+    @property
+    def caption(self) -> str:
+        """What was measured, where, and when."""
+        when = f", recorded on {self.day}" if self.day else ""
+        what = f"{len(self.launched)} products of {self.size} x {self.size} matrices"
+        return f"{what} on {self.machine}{when}"
+
+    def _table(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+        rows = {"the call returns": self.launched, "the result is there": self.finished}
+        headers = ("stopped when", "median", "quickest", "slowest")
+        return headers, [
+            (name, *(display.seconds(pick(times)) for pick in (median, min, max)))
+            for name, times in rows.items()
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.caption}\n{display.table_text(*self._table())}"
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return display.table_html(*self._table(), self.caption)
+
+    def toml(self) -> str:
+        """Return the file that ``recorded`` reads."""
+        columns = {"launched": self.launched, "finished": self.finished}
+        head = f'machine = "{self.machine}"\nday = "{self.day}"\nsize = {self.size}\n'
+        return head + "".join(f"{name} = {[float(f'{t:.4g}') for t in ts]}\n" for name, ts in columns.items())
+
+
+def recorded() -> Launches | None:
+    """Return what was measured on a GPU and stored with the course, or None if nothing was.
+
+    Errors: ValueError that names the file and what is wrong with it.
+    """
+    path = Path(__file__).with_name(RECORDED)
+    if not path.exists():
+        return None
+    table = texts.fields(RECORDED, texts.load(path), _REQUIRED, {})
+    if len(table["launched"]) != len(table["finished"]):
+        raise ValueError(f"{RECORDED}: launched and finished must hold equally many seconds")
+    times = zip(table["launched"], table["finished"], strict=True)
+    return Launches.of(times, size=table["size"], machine=table["machine"], day=table["day"])
+
+
+def measure(size: int = SIZE, runs: int = RUNS) -> Launches:
+    """Multiply two matrices on the GPU and note when the call returns and when the product is there.
+
+    Errors: RuntimeError where there is no CUDA.
+    """
+    import torch
+
+    device = runtime.device("cuda")
+    a, b = (torch.rand(size, size, device=device) for _ in range(2))
+    times = []
+    for _ in range(runs + WARM_UP):
+        torch.cuda.synchronize()
+        start = time.perf_counter()
+        torch.mm(a, b)
+        launched = time.perf_counter() - start
+        torch.cuda.synchronize()
+        times.append((launched, time.perf_counter() - start))
+    return Launches.of(times[WARM_UP:], size=size, machine=_machine(), day=date.today().isoformat())
+
+
+def _machine() -> str:
+    import torch
+
+    return f"{runtime.describe().gpu}, torch {torch.__version__}"
+
+
+def _seconds(name: str, value: float) -> float:
+    number = arguments.real(name, value, 0)
+    if number == 0:
+        raise ValueError(f"{name} must be above 0 seconds; got {value}")
+    return number
+
+
+if __name__ == "__main__":
+    print(measure().toml(), end="")

@@ -1,0 +1,228 @@
+"""Every order of distil, prune and quantize, and what it gives: measured once, kept beside the scoreboard."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import permutations
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from coursekit import data, runtime
+from coursekit._core import arguments, display, log
+from coursekit._core.progress import Bar
+from coursekit.variants import shrinking
+from coursekit.variants.shrinking import STEPS, Stage
+
+SEEDS = tuple(range(10))
+ORDERS = tuple(order for length in range(len(STEPS) + 1) for order in permutations(STEPS, length))
+RECIPE = 1  # one more whenever a step changes, so that kept results are measured again
+HEADERS = ("pipeline", "size", "smaller", "accuracy, mean", "worst to best seed")
+Progress = Callable[[float], object]
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Pipeline:
+    """What an order of steps gives: bytes of the file, and the share of right answers per seed."""
+
+    steps: tuple[str, ...]
+    size_bytes: int
+    accuracies: NDArray[np.float64]
+
+    @property
+    def name(self) -> str:
+        """The steps in their order."""
+        return name_of(self.steps)
+
+    @property
+    def mean(self) -> float:
+        """The mean accuracy over the seeds."""
+        return float(self.accuracies.mean())
+
+    @property
+    def low(self) -> float:
+        """The worst seed."""
+        return float(self.accuracies.min())
+
+    @property
+    def high(self) -> float:
+        """The best seed."""
+        return float(self.accuracies.max())
+
+    def __str__(self) -> str:
+        spread = f"{100 * self.low:.1f} to {100 * self.high:.1f} over {len(self.accuracies)} seeds"
+        return f"{self.name}: {display.size(self.size_bytes)}, {100 * self.mean:.1f} % ({spread})"
+
+    __repr__ = __str__
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Pipelines:
+    """The results of every order of steps, on the same seeds and one machine."""
+
+    results: Mapping[tuple[str, ...], Pipeline]
+    machine: str = ""
+
+    def __post_init__(self) -> None:
+        missing = [name_of(order) for order in ORDERS if order not in self.results]
+        if missing:
+            raise ValueError(f"results must hold every order of steps; missing: {', '.join(missing)}")
+        if len({len(result.accuracies) for result in self.results.values()}) != 1:
+            raise ValueError("results must hold the same seeds in every order")
+
+    def __getitem__(self, steps: Sequence[str]) -> Pipeline:
+        """Return the result of these steps in this order; errors as ``checked``."""
+        return self.results[checked(steps)]
+
+    def __iter__(self) -> Iterator[Pipeline]:
+        return iter(self.results[order] for order in ORDERS)
+
+    def __len__(self) -> int:
+        return len(ORDERS)
+
+    @property
+    def seeds(self) -> int:
+        """How many networks each order was measured on."""
+        return len(self[()].accuracies)
+
+    def same_steps(self, steps: Sequence[str]) -> tuple[Pipeline, ...]:
+        """Return all orders of the same steps, this one first."""
+        chosen = checked(steps)
+        others = [order for order in permutations(chosen) if order != chosen]
+        return tuple(self.results[order] for order in (chosen, *others))
+
+    def _rows(self) -> list[tuple[str, ...]]:
+        whole = self[()].size_bytes
+        return [
+            (
+                pipeline.name,
+                display.size(pipeline.size_bytes),
+                f"{whole / pipeline.size_bytes:.1f}×",
+                f"{100 * pipeline.mean:.1f} %",
+                f"{100 * pipeline.low:.1f} to {100 * pipeline.high:.1f} %",
+            )
+            for pipeline in self
+        ]
+
+    def __str__(self) -> str:
+        return display.table_text(HEADERS, self._rows())
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        title = f"{self.seeds} seeds each, {self.machine}".rstrip(", ")
+        return display.table_html(HEADERS, self._rows(), title)
+
+
+def pipeline(steps: Sequence[str], *, seeds: Sequence[int] = SEEDS) -> Pipeline:
+    """Measure these steps in this order, from training on: "distil", "prune", "quantize", each at most once.
+
+    Errors: TypeError or ValueError for other steps, a step that comes twice, or no seeds.
+    """
+    chosen, stage = checked(steps), shrinking.baseline(_seeds(seeds))
+    for step in chosen:
+        stage = STEPS[step](stage)
+    return _measured(chosen, stage)
+
+
+def pipelines(
+    progress: Progress | None = None, *, seeds: Sequence[int] = SEEDS, again: bool = False
+) -> Pipelines:
+    """Return every order of the three steps, measured on test pictures with the same networks to start from.
+
+    Results are kept in ``runtime.home()``; this machine's with the same seeds, steps and torch are not
+    measured anew unless ``again``. ``progress`` is called with the part done (0 to 1); None shows a bar in a
+    notebook and nothing elsewhere.
+    """
+    bar, chosen, machine = Bar("Measuring every order"), _seeds(seeds), runtime.describe()
+    kept = None if again else _kept(chosen, machine.fingerprint)
+    if kept is None:
+        with runtime.threads(
+            1
+        ):  # small products: sharing them between threads would cost more than it brings
+            kept = _all(chosen, progress or bar)
+        LOG.append(_record(chosen, machine, kept))
+    (progress or bar)(1.0)
+    if progress is None:
+        bar.end(f"{len(kept)} orders, {len(chosen)} seeds each.")
+    return Pipelines(kept, machine.label)
+
+
+def checked(steps: Any) -> tuple[str, ...]:
+    """Return the steps as a tuple; TypeError or ValueError for unknown ones or one that comes twice."""
+    if isinstance(steps, str):
+        raise TypeError(f"steps must be a list such as ['distil', 'prune']; got the text {steps!r}")
+    chosen = tuple(arguments.choice("a step", step, STEPS) for step in steps)
+    if len(set(chosen)) < len(chosen):
+        raise ValueError(f"steps must come at most once each; got {name_of(chosen)}")
+    return chosen
+
+
+def name_of(steps: Sequence[str]) -> str:
+    """Return the steps as one text."""
+    return " → ".join(steps) or "nothing"
+
+
+def _all(seeds: tuple[int, ...], progress: Progress) -> dict[tuple[str, ...], Pipeline]:
+    """Measure every order; orders that begin alike share what they have in common."""
+    stages: dict[tuple[str, ...], Stage] = {}
+    results = {}
+    for done, order in enumerate(ORDERS):
+        stage = STEPS[order[-1]](stages[order[:-1]]) if order else shrinking.baseline(seeds)
+        stages[order], results[order] = stage, _measured(order, stage)
+        progress((done + 1) / len(ORDERS))
+    return results
+
+
+def _measured(steps: tuple[str, ...], stage: Stage) -> Pipeline:
+    return Pipeline(steps, stage.size(), stage.accuracies(data.digits().test))
+
+
+def _seeds(seeds: Sequence[int]) -> tuple[int, ...]:
+    chosen = tuple(arguments.integer("a seed", seed, 0) for seed in seeds)
+    if not chosen:
+        raise ValueError("seeds is empty: at least one seed is needed")
+    return chosen
+
+
+def _record(
+    seeds: tuple[int, ...], machine: runtime.Machine, results: Mapping[Any, Pipeline]
+) -> dict[str, Any]:
+    return {
+        **_label(seeds, machine.fingerprint),
+        "machine": machine.label,
+        "time": log.now(),
+        "results": [
+            {"steps": list(p.steps), "size_bytes": p.size_bytes, "accuracies": p.accuracies.tolist()}
+            for p in results.values()
+        ],
+    }
+
+
+def _label(seeds: tuple[int, ...], fingerprint: str) -> dict[str, Any]:
+    """Return what must agree for kept results to stand for new ones."""
+    return {"recipe": RECIPE, "seeds": list(seeds), "fingerprint": fingerprint, "torch": torch.__version__}
+
+
+def _kept(seeds: tuple[int, ...], fingerprint: str) -> Mapping[tuple[str, ...], Pipeline] | None:
+    label = _label(seeds, fingerprint)
+    fitting = [record for record in LOG.read() if all(record.get(key) == label[key] for key in label)]
+    return _results(fitting[-1]) if fitting else None
+
+
+def _results(record: Mapping[str, Any]) -> dict[tuple[str, ...], Pipeline]:
+    """Return what a line of the file holds; KeyError, TypeError or ValueError if it is none of ours."""
+    found = {}
+    for result in record["results"]:
+        steps = checked(result["steps"])
+        size = arguments.integer("size_bytes", result["size_bytes"], 1)
+        right = arguments.array("accuracies", result["accuracies"], np.float64, ndim=1)
+        if right.min() < 0 or right.max() > 1 or len(right) != len(record["seeds"]):
+            raise ValueError(f"accuracies must be one fraction per seed; got {right}")
+        found[steps] = Pipeline(steps, size, right)
+    Pipelines(found)
+    return found
+
+
+LOG = log.Log("pipelines", runtime.home, check=_results, key=("fingerprint", "seeds", "recipe", "torch"))

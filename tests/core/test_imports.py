@@ -1,0 +1,75 @@
+"""An interrupt waits until an import is done."""
+
+import contextlib
+import importlib
+import signal
+import sys
+import threading
+
+import pytest
+
+from coursekit._core import imports
+
+SLOW = """
+import signal
+signal.raise_signal(signal.SIGINT)
+done = True
+"""
+
+
+@pytest.fixture
+def slow(tmp_path, monkeypatch):
+    """Return the name of a module that the reader interrupts half-way."""
+    (tmp_path / "interrupted_module.py").write_text(SLOW)
+    monkeypatch.syspath_prepend(tmp_path)
+    yield "interrupted_module"
+    sys.modules.pop("interrupted_module", None)
+
+
+def test_the_interrupt_comes_after_the_import(slow):
+    with pytest.raises(KeyboardInterrupt):
+        imports.whole(slow)
+    assert sys.modules[slow].done
+    assert imports.whole(slow).done
+
+
+def test_the_readers_own_handler_gets_it_and_stays(slow):
+    heard = []
+
+    def mine(number, _):
+        heard.append((number, sys.modules[slow].done))
+
+    before = signal.signal(signal.SIGINT, mine)
+    try:
+        assert imports.whole(slow).done
+        assert signal.getsignal(signal.SIGINT) is mine
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert heard == [(signal.SIGINT, True)]
+
+
+def test_a_module_that_fails_gives_the_handler_back():
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(ModuleNotFoundError):
+        imports.whole("no_such_module_anywhere")
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_another_thread_imports_as_ever():
+    found = []
+    thread = threading.Thread(target=lambda: found.append(imports.whole("math")))
+    thread.start()
+    thread.join()
+    assert found == [sys.modules["math"]]
+
+
+@pytest.mark.parametrize("package", ["coursekit", "coursekit.plots", "coursekit.widgets"])
+def test_what_loads_on_first_use_loads_whole(package, monkeypatch):
+    module, wanted = importlib.import_module(package), []
+    name = module.__all__[0]
+    monkeypatch.setattr(imports, "whole", wanted.append)
+    monkeypatch.setitem(vars(module), name, None)  # remembered, to be put back
+    del vars(module)[name]
+    with contextlib.suppress(KeyError):  # nothing was loaded
+        getattr(module, name)
+    assert wanted == [f"{package}.{name}"]
