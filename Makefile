@@ -58,5 +58,5 @@ lint: $(READY)  ## ruff over package, tools, tests and masters
 bench: $(READY)  ## print the benchmark tables of docs/benchmarks.md
 	$(BIN)/python -m benchmarks
 
-links: $(READY)  ## write the repository's address everywhere (REPO=owner/name, default: git's origin)
-	$(BIN)/python tools/links.py $(REPO)
+links: $(READY)  ## write the repository's address and tag everywhere (REPO=owner/name REF=v0.2.0)
+	$(BIN)/python tools/links.py $(REPO) $(if $(REF),--ref $(REF))

@@ -7,7 +7,7 @@ from types import ModuleType
 
 from coursekit._core import imports
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "accuracy",

@@ -112,7 +112,7 @@ def test_a_paragraph_that_reads_solution_is_no_marker():
 def test_the_stray_pass_goes_and_the_magic_stays(course):
     setup = course.expected(toy.NAME)[0].cells[1].source
     assert (
-        '    %pip install -q "onnx<1.23" "coursekit @ git+https://github.com/ada/engine"\n\nimport os'
+        '    %pip install -q "onnx<1.23" "coursekit @ git+https://github.com/ada/engine@v0.2.0"\n\nimport os'
         in setup
     )
     assert "pass" not in setup
@@ -128,9 +128,9 @@ def test_generated_text_names_the_repository_once_and_everywhere(course):
         (solution, "notebooks/solutions/01-toy.ipynb"),
     ):
         title = notebook.cells[0].source
-        assert f"(https://colab.research.google.com/github/ada/engine/blob/main/{path})" in title
-        assert f"(https://mybinder.org/v2/gh/ada/engine/main?urlpath=lab/tree/{path})" in title
-        assert f"(https://github.com/ada/engine/blob/main/{path})" in title
+        assert f"(https://colab.research.google.com/github/ada/engine/blob/v0.2.0/{path})" in title
+        assert f"(https://mybinder.org/v2/gh/ada/engine/v0.2.0?urlpath=lab/tree/{path})" in title
+        assert f"(https://github.com/ada/engine/blob/v0.2.0/{path})" in title
         assert "{{" not in sources(notebook)
     assert "(solutions/01-toy.ipynb)" in student.cells[0].source
     assert "(../01-toy.ipynb)" in solution.cells[0].source

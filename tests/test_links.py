@@ -96,7 +96,8 @@ def test_what_is_no_repository_is_refused_with_the_forms_that_are_understood(tex
 def test_nobody_can_own_the_placeholder_of_this_project():
     text = (toy.ROOT / "pyproject.toml").read_text(encoding="utf-8")
     url = tomllib.loads(text)["project"]["urls"]["Repository"]
-    repo = generated.parse_address(url)
+    repo = generated.repository(toy.ROOT)
+    assert repo.url == url
     assert repo.name == "coursekit" or "_" not in repo.owner
     assert generated.with_repository(text, repo) == text
 
@@ -105,12 +106,12 @@ def test_links_rewrites_everything_and_runs_nothing(built, capsys):
     assert links.main(["ada/engine"], built) == 0
     text = everything(built)
     assert "YOUR_NAME" not in text
-    # pyproject; the table's row: Colab, Binder; in each copy Colab, Binder, source, the other copy, install
-    assert text.count("ada/engine") == 1 + 2 + 2 * 5
+    # pyproject, twice; the table's row: Colab, Binder; in each copy Colab, Binder, source, the other, install
+    assert text.count("ada/engine") == 2 + 2 + 2 * 5
     student = nbformat.read(built.paths(toy.NAME)[0], as_version=4)
     kept = [(cell.execution_count, cell.outputs[0].text) for cell in build_notebooks.code_cells(student)]
     assert kept == [(1, "kept 1\n"), (2, "kept 2\n"), (3, "kept 3\n")]
-    assert '"coursekit @ git+https://github.com/ada/engine"' in student.cells[1].source
+    assert '"coursekit @ git+https://github.com/ada/engine@v0.2.0"' in student.cells[1].source
     assert build_notebooks.check(built, [toy.NAME]) == []
     out = capsys.readouterr().out
     assert "links lead to https://github.com/ada/engine" in out
@@ -132,7 +133,28 @@ def test_the_readme_gets_a_row_per_notebook_and_keeps_the_rest(built):
     assert "old" not in readme
     (row,) = [line for line in readme.splitlines() if "01-toy" in line]
     assert row.startswith("| 01 | [Toy](notebooks/01-toy.ipynb) | 5 | [![Open in Colab](")
-    assert "(https://mybinder.org/v2/gh/ada/engine/main?urlpath=lab/tree/notebooks/01-toy.ipynb)" in row
+    assert "(https://mybinder.org/v2/gh/ada/engine/v0.2.0?urlpath=lab/tree/notebooks/01-toy.ipynb)" in row
+
+
+def test_a_tag_or_commit_goes_wherever_the_address_does_and_stays(built, capsys):
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    assert links.main(["ada/engine", "--ref", commit], built) == 0
+    text = everything(built)
+    assert "v0.2.0" not in text.replace("REF=v0.2.0", "")
+    # ref and changelog; the table's row; in each copy Colab, Binder, source, the other copy, install
+    assert text.count(commit) == 2 + 2 + 2 * 5
+    assert links.main(["grace/compiler"], built) == 0
+    assert everything(built) == text.replace("ada/engine", "grace/compiler")
+    assert build_notebooks.check(built, [toy.NAME]) == []
+    assert links.main(["ada/engine", "--ref", "a tag"], built) == 1
+    assert "tag or commit" in capsys.readouterr().err
+
+
+def test_pictures_of_the_readme_get_their_whole_address_once():
+    repo = Repository("ada", "engine", "v1")
+    made = generated.with_images("![a](docs/panel.png) [b](docs/guide.md)", repo)
+    assert made == "![a](https://raw.githubusercontent.com/ada/engine/v1/docs/panel.png) [b](docs/guide.md)"
+    assert generated.with_images(made, repo) == made
 
 
 def test_a_second_time_changes_nothing(built, capsys):
@@ -159,7 +181,9 @@ def test_a_notebook_whose_master_changed_is_left_for_the_build(built, capsys):
 def test_without_an_argument_gits_origin_decides(built, url):
     set_origin(built.root, url)
     assert links.main([], built) == 0
-    assert generated.repository(built.root) == Repository("grace", "compiler")
+    assert generated.repository(built.root) == Repository(
+        "grace", "compiler", generated.repository(toy.ROOT).ref
+    )
 
 
 def test_without_an_origin_the_message_says_what_to_do_and_nothing_changes(built, capsys):

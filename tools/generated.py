@@ -6,16 +6,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-BRANCH = "main"
 # GitHub's rule for owners allows no underscore, so nobody can ever own the placeholder YOUR_NAME.
 OWNER = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,38})"
 NAME = r"[A-Za-z0-9._-]+?"
 ADDRESS = re.compile(
     rf"(?:https?://(?:[^@/\s]+@)?github\.com/|ssh://git@github\.com/|git@github\.com:)?(YOUR_NAME|{OWNER})/({NAME})(?:\.git)?/?"
 )
-INSTALLED = re.compile(r"coursekit @ git\+https://github\.com/[\w.-]+/[\w.-]+")
+# Names of tags, branches and commits that need no quoting in an address or in a shell.
+REF = re.compile(r"[A-Za-z0-9][\w.-]*")
+INSTALLED = re.compile(r"coursekit @ git\+https://github\.com/[\w.-]+/[\w.-]+(@[\w.-]+)?")
 BADGES, INSTALL = "{{badges}}", "{{install}}"
-SETTING = re.compile(r'^(Repository\s*=\s*")([^"]*)(")', re.MULTILINE)
+SETTINGS = {
+    name: re.compile(rf'^({name}\s*=\s*")([^"]*)(")', re.MULTILINE)
+    for name in ("Repository", "Changelog", "ref")
+}
+IMAGE = re.compile(r"(!\[[^\]]*\]\()[^)]*?(docs/[\w.-]+\.png\))")
 TABLE = re.compile(r"(<!-- notebooks -->\n).*?(<!-- /notebooks -->)", re.DOTALL)
 
 
@@ -25,10 +30,11 @@ class AddressError(ValueError):
 
 @dataclass(frozen=True)
 class Repository:
-    """Where the course lives on GitHub, and the links that follow from it."""
+    """Where the course lives on GitHub, and the links that follow from it; ``ref`` is a tag or a commit."""
 
     owner: str
     name: str
+    ref: str = "main"
 
     @property
     def slug(self) -> str:
@@ -43,52 +49,63 @@ class Repository:
     @property
     def install(self) -> str:
         """The requirement that pip installs the package from."""
-        return f"coursekit @ git+{self.url}"
+        return f"coursekit @ git+{self.url}@{self.ref}"
 
     def colab(self, path: str) -> str:
         """Return the link that opens the file ``path`` in Colab."""
-        return f"https://colab.research.google.com/github/{self.slug}/blob/{BRANCH}/{path}"
+        return f"https://colab.research.google.com/github/{self.slug}/blob/{self.ref}/{path}"
 
     def binder(self, path: str) -> str:
         """Return the link that opens the file ``path`` in JupyterLab on Binder."""
-        return f"https://mybinder.org/v2/gh/{self.slug}/{BRANCH}?urlpath=lab/tree/{path}"
+        return f"https://mybinder.org/v2/gh/{self.slug}/{self.ref}?urlpath=lab/tree/{path}"
 
     def source(self, path: str) -> str:
         """Return the link to the file ``path`` on GitHub."""
-        return f"{self.url}/blob/{BRANCH}/{path}"
+        return f"{self.url}/blob/{self.ref}/{path}"
 
 
-def parse_address(text: str) -> Repository:
-    """Return the repository that ``owner/name``, an https or an ssh address of GitHub means.
+def parse_address(text: str, ref: str = "main") -> Repository:
+    """Return the repository that ``owner/name``, an https or an ssh address of GitHub means, at ``ref``.
 
     Errors: AddressError, with the forms that are understood.
     """
+    if not REF.fullmatch(ref):
+        raise AddressError(f"{ref!r} is not a tag or commit: letters, digits, '.', '_' and '-' are allowed")
     match = ADDRESS.fullmatch(text.strip())
     if match is None or match[2] in (".", "..") or match[1].endswith("-"):
         raise AddressError(
             f"{text!r} is not a GitHub repository; give owner/name, https://github.com/owner/name "
             "or git@github.com:owner/name.git"
         )
-    return Repository(match[1], match[2])
+    return Repository(match[1], match[2], ref)
 
 
 def repository(root: Path = ROOT) -> Repository:
-    """Return the repository that pyproject.toml names under [project.urls]."""
+    """Return the repository that pyproject.toml names under [project.urls], at [tool.coursekit]'s ref."""
     settings = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
     try:
-        return parse_address(settings["project"]["urls"]["Repository"])
+        address, ref = settings["project"]["urls"]["Repository"], settings["tool"]["coursekit"]["ref"]
     except KeyError:
-        raise AddressError("pyproject.toml has no Repository under [project.urls]") from None
+        raise AddressError(
+            "pyproject.toml must have a Repository under [project.urls] and a ref under [tool.coursekit]"
+        ) from None
+    return parse_address(address, ref)
 
 
 def with_repository(pyproject: str, repo: Repository) -> str:
-    """Return the text of pyproject.toml with the address changed to ``repo``."""
-    changed, count = SETTING.subn(rf"\g<1>{repo.url}\g<3>", pyproject)
-    if count != 1:
-        raise AddressError(
-            f"pyproject.toml must have one line 'Repository = \"…\"' under [project.urls]; it has {count}"
-        )
-    return changed
+    """Return the text of pyproject.toml with the address and the ref changed to those of ``repo``."""
+    values = {"Repository": repo.url, "Changelog": repo.source("CHANGELOG.md"), "ref": repo.ref}
+    for name, value in values.items():
+        pyproject, count = SETTINGS[name].subn(rf"\g<1>{value}\g<3>", pyproject)
+        if count != 1:
+            raise AddressError(f"pyproject.toml must have one line '{name} = \"…\"'; it has {count}")
+    return pyproject
+
+
+def with_images(readme: str, repo: Repository) -> str:
+    """Return the README with the addresses of its pictures written out: PyPI shows no relative ones."""
+    base = f"https://raw.githubusercontent.com/{repo.slug}/{repo.ref}/"
+    return IMAGE.sub(rf"\g<1>{base}\g<2>", readme)
 
 
 def colab_badge(repo: Repository, path: str) -> str:
@@ -132,5 +149,6 @@ def table(repo: Repository, summaries: dict[str, tuple[str, str]]) -> str:
 
 
 def with_table(readme: str, repo: Repository, summaries: dict[str, tuple[str, str]]) -> str:
-    """Return the README with the table between its markers written anew, if it has them."""
-    return TABLE.sub(lambda match: match[1] + table(repo, summaries) + match[2], readme)
+    """Return the README with the table between its markers and its pictures' addresses written anew."""
+    tabled = TABLE.sub(lambda match: match[1] + table(repo, summaries) + match[2], readme)
+    return with_images(tabled, repo)

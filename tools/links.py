@@ -15,8 +15,8 @@ from build_notebooks import Course, difference, keep_outputs, load, replace_text
 from generated import AddressError, Repository
 
 
-def origin(root: Path) -> Repository:
-    """Return the repository that git's ``origin`` names.
+def origin(root: Path, ref: str) -> Repository:
+    """Return the repository that git's ``origin`` names, at ``ref``.
 
     Errors: AddressError if there is no origin, or if it is not on GitHub.
     """
@@ -28,7 +28,7 @@ def origin(root: Path) -> Repository:
     if result.returncode:
         raise AddressError("git knows no 'origin' here; give the address: make links REPO=owner/name")
     try:
-        return generated.parse_address(result.stdout)
+        return generated.parse_address(result.stdout, ref)
     except AddressError as error:
         raise AddressError(f"git's origin: {error}; or use make links REPO=owner/name") from None
 
@@ -50,16 +50,22 @@ def main(arguments: list[str] | None = None, course: Course | None = None) -> in
     """Rewrite the links as the command line asks; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("repository", nargs="?", help="owner/name or its address (default: git's origin)")
-    wanted = parser.parse_args(arguments).repository
+    parser.add_argument(
+        "--ref", help="the tag or commit that badges and install lines open (default: as now)"
+    )
+    given = parser.parse_args(arguments)
     course = course or Course()
     try:
-        repo = generated.parse_address(wanted) if wanted else origin(course.root)
+        ref = given.ref or generated.repository(course.root).ref
+        repo = (
+            generated.parse_address(given.repository, ref) if given.repository else origin(course.root, ref)
+        )
         done = write_address(course, repo)
     except (AddressError, masters.BuildError) as error:
         print(error, file=sys.stderr)
         return 1
     print("\n".join(done or ["nothing to change"]))
-    print(f"links lead to {repo.url}")
+    print(f"links lead to {repo.url} at {repo.ref}")
     return 0
 
 

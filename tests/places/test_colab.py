@@ -36,6 +36,7 @@ def settings(tmp_path_factory):
     output("git", "init", "--quiet", copy)
     output("git", "-C", copy, "add", "--all")
     output("git", "-C", copy, *author, "commit", "--quiet", "--message", "the checkout")
+    output("git", "-C", copy, "tag", generated.repository().ref)
     return settings_but("COURSEKIT_", "GIT_") | {
         "GIT_CONFIG_COUNT": "1",
         "GIT_CONFIG_KEY_0": f"url.{copy.as_uri()}.insteadOf",
