@@ -8,7 +8,8 @@ import matplotlib as mpl
 
 from coursekit._core.display import significant
 from coursekit.plots import style
-from coursekit.plots.crossover import CrossoverGrid, emphasise, speedups
+from coursekit.plots.crossover import emphasise, speedups
+from coursekit.timing import CrossoverGrid
 from coursekit.widgets.panel import Panel, View
 
 Measure = Callable[[Callable[[float], None]], CrossoverGrid]
