@@ -22,6 +22,8 @@ from numpy.typing import ArrayLike
 from coursekit._core import arguments
 from coursekit.batching.queueing import Served, ascending_times, flush
 
+__all__ = ["Answer", "Request", "Requests", "Worker", "in_own_loop", "serve", "work"]
+
 Answer = Callable[[list[Any]], Sequence[Any]]
 LOOK_AGAIN = 0.05  # seconds between looks whether an interrupt has come
 

@@ -12,6 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 from coursekit._core import arguments, display
 from coursekit.batching.curves import Curve
 
+__all__ = ["Served", "arrivals", "ascending_times", "capacity", "flush", "side_by_side", "simulate"]
+
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Served:

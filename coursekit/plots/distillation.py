@@ -17,6 +17,8 @@ from coursekit.plots import style
 from coursekit.plots.comparison import describe, lines
 from coursekit.plots.gain_map import GainMap, gain_map
 
+__all__ = ["gradients", "heatmap", "paired_differences", "soft_labels"]
+
 if TYPE_CHECKING:
     from coursekit.distillation import GradientSizes, Grid
 

@@ -18,6 +18,19 @@ from coursekit.plots.comparison import describe, line_with_band, lines
 from coursekit.pruning.sweeps import BAND
 from coursekit.timing.crossover import Interval
 
+__all__ = [
+    "PERCENT",
+    "accuracy",
+    "ascending",
+    "break_even",
+    "fall",
+    "histogram",
+    "kept_colours",
+    "matrix",
+    "pays",
+    "sensitivity",
+]
+
 POINT = 0.01  # of accuracy: less than that nobody misses
 DARKEST_KEPT = 0.35  # of the colour scale: what was pruned is darker than the smallest weight that stays
 BINS = 60

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from coursekit.timing.medians import sign_test_rank
 
+__all__ = ["MIN_VALUES", "log_ratios", "median_interval", "orders", "relative_iqr"]
+
 SEED = 20260511
 CONFIDENCE = 0.95
 RESAMPLES = 500

@@ -12,6 +12,8 @@ from coursekit.plots.crossover import emphasise, speedups
 from coursekit.timing import CrossoverGrid
 from coursekit.widgets.panel import Panel, View
 
+__all__ = ["CrossoverView", "Measure", "crossover"]
+
 Measure = Callable[[Callable[[float], None]], CrossoverGrid]
 SAID = {"faster": "INT8 is faster", "slower": "INT8 is slower", "same": "no difference shown"}
 

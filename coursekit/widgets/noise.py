@@ -18,6 +18,8 @@ from coursekit.plots.profiles import run_times, time_unit
 from coursekit.timing.medians import RunningMedians, running_medians, settled
 from coursekit.widgets.panel import Panel, View
 
+__all__ = ["Measure", "NoiseView", "noise", "shuffled"]
+
 Measure = Callable[[Callable[[float], None]], ArrayLike]
 FEWEST = 10  # runs
 OWN_RUNS = 200

@@ -12,6 +12,8 @@ from coursekit.plots.comparison import describe
 from coursekit.plots.gain_map import gain_map
 from coursekit.widgets.panel import Panel, View
 
+__all__ = ["PatienceView", "patience"]
+
 FREE = 0.12  # of the range of gains, left free above and below
 
 

@@ -16,6 +16,8 @@ from coursekit.plots.pruning import PERCENT, matrix
 from coursekit.pruning.sweeps import MODES, Cut, last_steady, sweep
 from coursekit.widgets.panel import Panel, View
 
+__all__ = ["SHARES", "PruningView", "pruning"]
+
 SHARES = (*(step / 20 for step in range(20)), 0.97, 0.99)
 THINGS = dict(zip(MODES, ("weights", "neurons"), strict=True))
 BINS = 40

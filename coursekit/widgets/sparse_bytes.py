@@ -15,6 +15,8 @@ from coursekit.plots.comparison import describe
 from coursekit.pruning.layouts import Layout
 from coursekit.widgets.panel import Panel, View
 
+__all__ = ["INDICES", "NUMBERS", "SparseBytesView", "sparse_bytes"]
+
 NUMBERS = MappingProxyType({"FP32": 4, "FP16": 2, "INT8": 1})
 INDICES = MappingProxyType({"16 bits": 2, "32 bits": 4, "64 bits": 8})
 MOST_ZEROS = 99.5  # per cent

@@ -14,6 +14,8 @@ from coursekit._core.display import significant
 from coursekit.plots import style
 from coursekit.widgets.panel import Panel, View
 
+__all__ = ["VISIBLE", "TemperatureView", "temperature"]
+
 COLDEST, HOTTEST, RESTING = 0.5, 20.0, 4.0
 VISIBLE = 0.025  # a smaller share would round to less than the 3 % of the lecture's example
 LEVEL = 0.95  # of the highest possible entropy: the bars look alike
