@@ -84,7 +84,7 @@ def _models() -> tuple[Any, ...]:
 
 
 def _grid() -> tuple[Any, ...]:
-    from coursekit.plots.crossover import CrossoverGrid
+    from coursekit.timing import CrossoverGrid
 
     ratio = np.geomspace(0.3, 16, 12).reshape(4, 3)
     return (CrossoverGrid((128, 512, 1024, 2048), (1, 32, 256), ratio, ratio * 0.9, ratio * 1.1, "made up"),)
@@ -115,7 +115,7 @@ def _networks() -> tuple[Any, ...]:
 
 
 def _gains() -> tuple[Any, ...]:
-    from coursekit.plots.gain_map import GainGrid
+    from coursekit.distillation import GainGrid
 
     gain = np.random.default_rng(0).normal(size=(3, 4, 3, 5))
     return (GainGrid((20, 40, 100), (1, 2, 4, 8), (0.25, 0.5, 1.0), gain),)

@@ -4,8 +4,36 @@ Submodules load on first use, so that ``import coursekit`` costs next to nothing
 """
 
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from coursekit._core import imports
+
+if TYPE_CHECKING:
+    from coursekit import (
+        accuracy,
+        batching,
+        claims,
+        data,
+        distillation,
+        dynamic,
+        exercises,
+        floats,
+        memory,
+        models,
+        onnx_models,
+        plots,
+        profiles,
+        pruning,
+        quantization,
+        roofline,
+        runtime,
+        scoreboard,
+        serving,
+        timing,
+        variants,
+        widgets,
+    )
+    from coursekit.timing import launches
 
 __version__ = "0.2.0"
 

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from coursekit import runtime
 from coursekit._core import arguments, display, imports, scratch
 
+__all__ = ["ARCHIVE_MESSAGES", "Archive", "Digits", "Messages", "Split", "archive", "digits", "messages"]
+
 if TYPE_CHECKING:
     import torch
 

@@ -15,6 +15,15 @@ from torch import Tensor, nn
 
 from coursekit._core import arguments
 
+__all__ = [
+    "DynamicLinear",
+    "activation_qparams",
+    "quantize_activation",
+    "quantize_dynamic",
+    "quantize_weight",
+    "state_dict_size",
+]
+
 # What PyTorch 2.13 says whenever it quantizes. Anything else it says is still heard.
 KNOWN_WARNINGS: tuple[tuple[type[Warning], str], ...] = (
     (DeprecationWarning, r"torch\.ao\.quantization is deprecated"),

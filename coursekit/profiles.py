@@ -18,6 +18,19 @@ from typing import Any
 
 from coursekit._core import arguments, display
 
+__all__ = [
+    "Call",
+    "Line",
+    "LineTimes",
+    "Operator",
+    "Operators",
+    "Profile",
+    "amdahl",
+    "lines",
+    "operators",
+    "tree",
+]
+
 SMALLEST = 0.01  # parts of the whole below this are left out of a tree
 DEEPEST = 40
 MICRO = 1e-6

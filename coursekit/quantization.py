@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from coursekit._core import arguments, display
 
+__all__ = ["ROUNDING", "FloatArray", "Quantized", "ScaleSearch", "best_scale", "quantize", "sqnr"]
+
 FloatArray = NDArray[np.float32]
 
 # Every value comes back within scale / 2 + ROUNDING * max|x| (the largest of its tensor, channel or group):

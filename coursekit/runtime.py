@@ -23,6 +23,20 @@ import psutil
 
 from coursekit._core import arguments, display, imports
 
+__all__ = [
+    "DEVICES",
+    "Machine",
+    "Session",
+    "describe",
+    "device",
+    "home",
+    "host",
+    "presenting",
+    "set_seed",
+    "start",
+    "threads",
+]
+
 if TYPE_CHECKING:
     import torch
 

@@ -11,6 +11,8 @@ import numpy as np
 from coursekit import runtime
 from coursekit._core import arguments, display, log
 
+__all__ = ["Cleared", "Entry", "Group", "Scoreboard", "clear", "record", "table"]
+
 HEADERS = ("variant", "device", "size", "latency", "accuracy", "notebook")
 LEFT = 2  # columns of words, left-aligned
 LONGEST_NAME = 60  # characters

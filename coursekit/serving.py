@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+__all__ = ["HOST", "Server", "serve"]
+
 if TYPE_CHECKING:
     import httpx
 

@@ -24,6 +24,8 @@ class Scratch:
     Errors: OSError if no folder can be made.
     """
 
+    __module__ = "coursekit.memory"  # where it is imported from
+
     def __init__(self) -> None:
         # A session of its own: what interrupts or stops a group of processes must not reach the keeper.
         self._keeper = subprocess.Popen(

@@ -9,6 +9,7 @@ import numpy as np
 from coursekit._core import arguments, display
 
 CONFIDENCE = 0.95
+PUBLIC = "coursekit.accuracy"  # where these names are imported from
 HALVINGS = 80  # of the angle's range: beyond a double's resolution
 
 Verdict = Literal["same", "a better", "b better"]
@@ -17,6 +18,8 @@ Verdict = Literal["same", "a better", "b better"]
 @dataclass(frozen=True, repr=False)
 class PairedDifference(display.Text):
     """Mean of a - b over pairs (seeds) and its interval; ``wins`` counts the pairs with a > b."""
+
+    __module__ = PUBLIC
 
     mean: float
     low: float
@@ -50,6 +53,9 @@ def paired(a: Any, b: Any, confidence: float = CONFIDENCE) -> PairedDifference:
     verdict: Verdict = "a better" if low > 0 else "b better" if high < 0 else "same"
     counts = (int((gaps > 0).sum()), int((gaps < 0).sum()), int((gaps == 0).sum()))
     return PairedDifference(mean, low, high, *counts, verdict, confidence)
+
+
+paired.__module__ = PUBLIC
 
 
 def t_quantile(confidence: float, freedom: int) -> float:

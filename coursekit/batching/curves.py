@@ -9,6 +9,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from coursekit._core import arguments, display
 
+__all__ = ["JUDGES", "Curve", "Hockney", "Judge", "ascending", "fit", "times"]
+
 JUDGES = ("median", "upper quartile")
 Judge = Literal["median", "upper quartile"]
 

@@ -20,7 +20,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from coursekit._core import arguments
-from coursekit.batching.queueing import Served, _ascending_times, flush
+from coursekit.batching.queueing import Served, ascending_times, flush
+
+__all__ = ["Answer", "Request", "Requests", "Worker", "in_own_loop", "serve", "work"]
 
 Answer = Callable[[list[Any]], Sequence[Any]]
 LOOK_AGAIN = 0.05  # seconds between looks whether an interrupt has come
@@ -112,7 +114,7 @@ def serve(
     planned arrival, so a request that could not even be sent in time has waited, too.
     Errors: TypeError or ValueError for bad arguments, and whatever ``answer`` or ``worker`` raises.
     """
-    when = _ascending_times(arrivals)
+    when = ascending_times(arrivals)
     if len(when) != len(examples):
         raise ValueError(f"arrivals must hold {len(examples)} times, one per example; got {len(when)}")
     if not callable(answer):

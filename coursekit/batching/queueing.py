@@ -12,6 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 from coursekit._core import arguments, display
 from coursekit.batching.curves import Curve
 
+__all__ = ["Served", "arrivals", "ascending_times", "capacity", "flush", "side_by_side", "simulate"]
+
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Served:
@@ -122,7 +124,7 @@ def simulate(
     ``max_wait`` seconds. Errors: TypeError or ValueError for bad arguments, a batch beyond the curve and one
     that takes no time included.
     """
-    when = _ascending_times(arrivals)
+    when = ascending_times(arrivals)
     most, wait = arguments.integer("max_batch", max_batch, 1), arguments.real("max_wait", max_wait, 0)
     service = _service(seconds, most)
     finished, sizes, first, free = [], [], 0, -math.inf
@@ -161,7 +163,8 @@ def _service(seconds: Any, most: int) -> list[float]:
     return taken
 
 
-def _ascending_times(given: ArrayLike) -> list[float]:
+def ascending_times(given: ArrayLike) -> list[float]:
+    """Return arrival times [n] as floats; ValueError unless they ascend."""
     when = arguments.array("arrivals", given, np.float64, ndim=1)
     if (np.diff(when) < 0).any():
         raise ValueError("arrivals must be in ascending order")

@@ -12,6 +12,8 @@ from coursekit._core import arguments
 from coursekit.batching.curves import Curve, ascending
 from coursekit.batching.micro_batcher import serve
 
+__all__ = ["BATCHES", "SERVED_BATCHES", "sweep", "sweep_served"]
+
 # Small batches one by one: kernels work in groups of rows, so 7 may take longer than 8.
 SERVED_BATCHES = (*range(1, 9), 10, 12, 16, 24, 32, 48, 64)
 QUARTILES = (0.25, 0.5, 0.75)

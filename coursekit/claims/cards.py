@@ -10,6 +10,20 @@ from coursekit import runtime
 from coursekit._core import arguments, display, log, texts
 from coursekit.claims import rules
 
+__all__ = [
+    "CORRECTED",
+    "FAILS",
+    "HOLDS",
+    "REPORT_HEADERS",
+    "Card",
+    "Report",
+    "guess",
+    "keep_guess",
+    "report",
+    "show",
+    "strict",
+]
+
 HOLDS, FAILS, CORRECTED = "holds", "does not hold here", "corrected"
 STRICT = ("0", "1", "claims")
 REPORT_HEADERS = ("claim", "kind", "the course says", "this machine says", "verdict")

@@ -10,6 +10,8 @@ import numpy as np
 
 from coursekit._core import arguments, courses, display, texts
 
+__all__ = ["ID", "Claim", "Reading", "Rule", "load", "plain_number", "read"]
+
 KINDS = ("arithmetic", "statistical", "hardware")
 ID = re.compile(r"[A-Za-z0-9]+(-[a-z0-9]+)+")
 DIGITS = {"arithmetic": 6, "statistical": 3, "hardware": 3}

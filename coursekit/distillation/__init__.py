@@ -5,6 +5,7 @@ A teacher helps where it knows something that the student's labels do not say; `
 """
 
 from coursekit.distillation.experiments import CONTROLS, Experiment, Grid, control, experiment, grid
+from coursekit.distillation.gain_grid import GainGrid
 from coursekit.distillation.losses import (
     GradientSizes,
     gradient_sizes,
@@ -13,6 +14,7 @@ from coursekit.distillation.losses import (
     noisy_labels,
     soften,
 )
+from coursekit.distillation.softness import entropy
 from coursekit.distillation.tasks import SETUPS, STUDENT, TEACHER, Setup
 from coursekit.distillation.training import Matched, distil, distil_many, hidden, match_hidden
 
@@ -22,6 +24,7 @@ __all__ = [
     "STUDENT",
     "TEACHER",
     "Experiment",
+    "GainGrid",
     "GradientSizes",
     "Grid",
     "Matched",
@@ -29,6 +32,7 @@ __all__ = [
     "control",
     "distil",
     "distil_many",
+    "entropy",
     "experiment",
     "gradient_sizes",
     "grid",

@@ -12,6 +12,8 @@ from coursekit._core import arguments, display
 from coursekit._core.statistics import PairedDifference, paired
 from coursekit.distillation.tasks import OTHER_SEEDS, SETUPS, TEACHER_SEEDS, Setup, Task
 
+__all__ = ["CONTROLS", "Experiment", "Grid", "control", "experiment", "grid"]
+
 CONTROLS = {"start": "another start, no teacher", "smoothing": "smoothed labels, no teacher"}
 
 

@@ -11,6 +11,21 @@ from torch.nn import functional
 
 from coursekit._core import arguments
 
+__all__ = [
+    "ALPHA",
+    "LARGEST_TEMPERATURE",
+    "TEMPERATURE",
+    "GradientSizes",
+    "class_numbers",
+    "gradient_sizes",
+    "label_smoothing",
+    "log_soften",
+    "loss",
+    "noisy_labels",
+    "positive",
+    "soften",
+]
+
 TEMPERATURE, ALPHA = 4.0, 0.5
 # T² times a divergence that shrinks with T²: beyond this a double has too few digits left.
 LARGEST_TEMPERATURE = 1e4

@@ -14,6 +14,8 @@ from coursekit._core import arguments
 from coursekit.distillation.losses import label_smoothing, noisy_labels
 from coursekit.distillation.training import distil_many
 
+__all__ = ["OTHER_SEEDS", "SETUPS", "STUDENT", "TEACHER", "TEACHER_SEEDS", "Setup", "Task"]
+
 STUDENT, TEACHER = (64, 16, 10), (64, 256, 10)
 # Teachers and other starts draw from seeds that no student uses.
 TEACHER_SEEDS, OTHER_SEEDS = 100_000, 200_000

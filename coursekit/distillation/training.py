@@ -23,6 +23,8 @@ from coursekit.distillation.losses import (
 from coursekit.models import networks
 from coursekit.models.training import training
 
+__all__ = ["Matched", "distil", "distil_many", "hidden", "match_hidden"]
+
 EPOCHS, LR, BATCH = 100, 1e-2, 64
 
 

@@ -17,6 +17,20 @@ from numpy.typing import NDArray
 from coursekit._core import arguments
 from coursekit.exercises.verdicts import NOT_TRIED, Stop, Verdict, not_tried, wrong
 
+__all__ = [
+    "as_array",
+    "as_bits",
+    "as_integer",
+    "as_number",
+    "call",
+    "call_either",
+    "describe",
+    "is_blank",
+    "run",
+    "said",
+    "untried",
+]
+
 DEEPEST = 3  # levels of nesting that are searched for a blank
 _BITS = {"0": "0", "0.0": "0", "False": "0", "1": "1", "1.0": "1", "True": "1"}
 _IDLE = {"RESUME", "NOP", "LOAD_CONST", "RETURN_CONST", "RETURN_VALUE"}

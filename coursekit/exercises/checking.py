@@ -9,6 +9,8 @@ from coursekit._core import courses, texts
 from coursekit.exercises.answers import describe, said, untried
 from coursekit.exercises.verdicts import RIGHT, Stop, Verdict, not_tried, wrong
 
+__all__ = ["Checker", "check", "checkers"]
+
 Checker = Callable[[Any], Verdict]
 
 

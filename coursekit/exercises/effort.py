@@ -8,6 +8,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+__all__ = ["Comparisons", "Counted", "steps"]
+
 # Code that nobody has to make faster here: Python's own, installed packages, ours.
 _OURS = str(Path(__file__).parents[1])
 _LIBRARY = (sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"), _OURS, "<frozen", "<__array")

@@ -9,6 +9,8 @@ from coursekit import claims
 from coursekit._core import arguments, display
 from coursekit.claims import rules
 
+__all__ = ["Prediction", "predict"]
+
 GUESS_DIGITS = 10
 
 

@@ -6,6 +6,8 @@ from typing import Any
 
 from coursekit._core import courses, display, texts
 
+__all__ = ["Choice", "Question", "Quiz", "quiz"]
+
 FEWEST, MOST = 3, 5  # questions of a quiz
 _LETTERS = string.ascii_lowercase
 

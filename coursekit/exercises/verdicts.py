@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from coursekit._core import display, texts
 
+__all__ = ["NOT_TRIED", "RIGHT", "WRONG", "Stop", "Verdict", "not_tried", "right", "wrong"]
+
 RIGHT, WRONG, NOT_TRIED = "right", "wrong", "not tried yet"
 SOLUTIONS = "notebooks/solutions"
 _MARKS = {RIGHT: "✓", WRONG: "✗", NOT_TRIED: "○"}

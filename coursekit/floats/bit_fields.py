@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from coursekit._core.display import card_html, significant
 from coursekit.floats.exact import LONGEST_SHOWN, exact, is_finite, shown, to_float
 
+__all__ = ["FIELD_COLOURS", "Fields"]
+
 if TYPE_CHECKING:
     from coursekit.floats import Format
 

@@ -7,6 +7,8 @@ from typing import Any
 
 from coursekit._core.arguments import integer
 
+__all__ = ["LONGEST_SHOWN", "binary", "exact", "is_finite", "plain", "shown", "to_float"]
+
 LONGEST_SHOWN = 60  # characters that still read well in one line
 MOST_PLACES = 1100  # the last bit of the smallest float64 is at place 1074
 FAR_OUT = 400  # decimal exponents beyond which every format overflows, or rounds to zero

@@ -15,6 +15,18 @@ from coursekit._core.arguments import choice, integer
 from coursekit.floats.bit_fields import Fields
 from coursekit.floats.exact import exact, is_finite, plain, shown
 
+__all__ = [
+    "FORMATS",
+    "Format",
+    "all_values",
+    "decode",
+    "encode",
+    "fields",
+    "fields_of",
+    "neighbours",
+    "spacing",
+]
+
 LARGEST_TABLE = 16  # bits: 65,536 values make a picture, 2**32 of them would fill 34 GB
 
 

@@ -8,6 +8,8 @@ from typing import Any
 from coursekit import runtime
 from coursekit._core import arguments, display
 
+__all__ = ["DEVICES", "MODELS", "SMALL", "Device", "Model", "found_device", "found_model", "this_machine"]
+
 GB = 10**9
 HEAD_DIM = 128  # what the heads of LLaMA, Mistral and GPT-3 measure
 GATED_RATIO = 8 / 3  # a gated block has three matrices; at this width they hold as much as two of four times

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from coursekit._core import display
 from coursekit.memory.architectures import Device, Model
 
+__all__ = ["Fit", "Need"]
+
 WORK = {"inference": "inference", "lora": "LoRA training", "full": "full training"}
 
 

@@ -8,6 +8,31 @@ from coursekit.floats import FORMATS
 from coursekit.memory.architectures import Device, Model, found_device, found_model
 from coursekit.memory.fitting import Fit, Need
 
+__all__ = [
+    "CHUNK",
+    "GROUP",
+    "MODES",
+    "MOST_CONTEXT",
+    "RANK",
+    "WIDTHS",
+    "activations",
+    "attention",
+    "build",
+    "conv2d",
+    "embedding",
+    "fits",
+    "kv_cache",
+    "layer_activations",
+    "layer_norm",
+    "linear",
+    "longest_context",
+    "lora_parameters",
+    "mlp_activations",
+    "need",
+    "weight_bytes",
+    "working_bytes",
+]
+
 if TYPE_CHECKING:
     import torch
 

@@ -10,6 +10,8 @@ import psutil
 
 from coursekit._core import arguments, display
 
+__all__ = ["Peak", "peak"]
+
 SAMPLING = 0.001  # seconds between two looks at the process
 SEES = {
     "python": "Python's and numpy's memory, to the byte; not torch's",

@@ -11,6 +11,8 @@ import numpy as np
 
 from coursekit._core import display
 
+__all__ = ["Layer", "Layers", "by_layer", "saved_bytes", "tensor_bytes"]
+
 if TYPE_CHECKING:
     import torch
 

@@ -11,6 +11,8 @@ from torch.nn import functional
 
 from coursekit.memory.architectures import Model
 
+__all__ = ["Cache", "Decoder", "Layer"]
+
 Cache = tuple[Tensor, Tensor]
 
 

@@ -13,6 +13,25 @@ from torch.nn import functional
 from coursekit._core import arguments
 from coursekit.models.training import training
 
+__all__ = [
+    "DIGITS_WIDTHS",
+    "Ensemble",
+    "History",
+    "Loss",
+    "as_examples",
+    "as_features",
+    "as_labels",
+    "batch_orders",
+    "fit",
+    "fit_many",
+    "layer_outputs",
+    "mlp",
+    "predict",
+    "start_many",
+    "train_many",
+    "tune_many",
+]
+
 DIGITS_WIDTHS = (64, 128, 10)
 # From the outputs of every layer and the examples' numbers to the sum of all networks' mean losses.
 Loss = Callable[[list[Tensor], Tensor], Tensor]

@@ -8,6 +8,8 @@ import torch._dynamo  # optimizers import it late, in a cell, where an interrupt
 
 from coursekit import runtime
 
+__all__ = ["training"]
+
 
 @contextmanager
 def training() -> Iterator[None]:

@@ -12,6 +12,8 @@ from coursekit._core import arguments
 from coursekit.onnx_models.files import OnnxFile, describe, replacing, save, target_path
 from coursekit.onnx_models.packages import need, quiet
 
+__all__ = ["export", "export_sklearn", "fitting", "tidy"]
+
 if TYPE_CHECKING:
     import onnx
     from torch import nn

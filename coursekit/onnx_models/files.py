@@ -11,6 +11,21 @@ from typing import TYPE_CHECKING, Any
 from coursekit._core import display
 from coursekit.onnx_models.packages import need
 
+__all__ = [
+    "OnnxFile",
+    "Value",
+    "checked_path",
+    "damaged",
+    "describe",
+    "external_files",
+    "graphs",
+    "read",
+    "real_inputs",
+    "replacing",
+    "save",
+    "target_path",
+]
+
 if TYPE_CHECKING:
     import onnx
 

@@ -18,6 +18,8 @@ from coursekit.onnx_models.files import read, real_inputs
 from coursekit.onnx_models.packages import need
 from coursekit.onnx_models.running import feeds, input_of
 
+__all__ = ["WITHOUT_TORCH", "Alone", "run_with_torch", "run_without_torch"]
+
 if TYPE_CHECKING:
     from torch import nn
 

@@ -12,6 +12,8 @@ from coursekit._core import display
 from coursekit.onnx_models.files import read, real_inputs
 from coursekit.onnx_models.packages import need
 
+__all__ = ["Edge", "Fusion", "Graph", "Node", "Weight", "graph"]
+
 if TYPE_CHECKING:
     import onnx
 

@@ -10,6 +10,8 @@ from types import ModuleType
 
 from coursekit._core import imports
 
+__all__ = ["need", "quiet"]
+
 INSTALL = '"onnx<1.23" onnxruntime onnxscript skl2onnx'
 
 

@@ -13,6 +13,8 @@ from coursekit.onnx_models.files import OnnxFile, describe, graphs, read, real_i
 from coursekit.onnx_models.packages import need, quiet
 from coursekit.onnx_models.running import feeds, input_of
 
+__all__ = ["quantize_dynamic", "quantize_static"]
+
 if TYPE_CHECKING:
     import onnx
 

@@ -20,6 +20,8 @@ from coursekit.onnx_models.files import (
 )
 from coursekit.onnx_models.packages import need
 
+__all__ = ["CPU", "CUDA", "Input", "Runner", "feeds", "input_of", "load", "optimized"]
+
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 LEVELS = {"none": "DISABLE_ALL", "basic": "ENABLE_BASIC", "extended": "ENABLE_EXTENDED", "all": "ENABLE_ALL"}
 ONLY_FATAL = 4  # what ONNX Runtime may say by itself: everything else comes as an exception

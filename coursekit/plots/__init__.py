@@ -4,8 +4,30 @@ Each topic has its module, loaded on first use; ``plots.style`` holds the colour
 """
 
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from coursekit._core import imports
+
+if TYPE_CHECKING:
+    from coursekit.plots import (
+        batching,
+        bits,
+        comparison,
+        crossover,
+        distillation,
+        gain_map,
+        memory,
+        need_page,
+        numbers,
+        onnx_graph,
+        pareto,
+        pipeline,
+        profiles,
+        pruning,
+        quantized,
+        roofline,
+        style,
+    )
 
 __all__ = [
     "batching",

@@ -13,6 +13,8 @@ from coursekit.batching import Curve, Hockney, Served
 from coursekit.plots import style
 from coursekit.plots.comparison import describe, end_labels, line_with_band
 
+__all__ = ["HALF", "MOST", "answered", "latency", "residuals", "share_within", "throughput"]
+
 MOST_TICKS = 5
 HALF, MOST = 50, 99  # the percentiles that are marked
 

@@ -13,6 +13,8 @@ from coursekit.plots import style
 from coursekit.plots.lettering import CAPITAL, PIXELS_PER_POINT, SANS, Lettering
 from coursekit.plots.page import decimal, raised, tint
 
+__all__ = ["FIELD_NAMES", "ROW", "BitBoxes", "Neighbours", "bit_boxes", "place_values"]
+
 FIELD_NAMES = ("sign", "exponent", "mantissa")
 ROW = 32  # boxes in a row, so that 64 bits stay readable
 GAP = 8.0  # between two fields

@@ -14,6 +14,17 @@ from coursekit._core import arguments
 from coursekit._core.display import significant
 from coursekit.plots import style
 
+__all__ = [
+    "BAND_ALPHA",
+    "bars",
+    "describe",
+    "dots_with_interval",
+    "end_labels",
+    "line_with_band",
+    "lines",
+    "spread",
+]
+
 LABEL_GAP = 1.3  # lines of text between the middles of two labels
 BAND_ALPHA = 0.18
 

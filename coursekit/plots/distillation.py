@@ -12,9 +12,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from coursekit._core import arguments
 from coursekit._core.statistics import PairedDifference, paired
+from coursekit.distillation.gain_grid import GainGrid, sentence, signed
 from coursekit.plots import style
 from coursekit.plots.comparison import describe, lines
-from coursekit.plots.gain_map import GainGrid, GainMap, gain_map, sentence, signed
+from coursekit.plots.gain_map import GainMap, gain_map
+
+__all__ = ["gradients", "heatmap", "paired_differences", "soft_labels"]
 
 if TYPE_CHECKING:
     from coursekit.distillation import GradientSizes, Grid

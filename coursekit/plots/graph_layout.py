@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from coursekit.onnx_models import Graph
 
+__all__ = ["MOST_NODES", "Layout", "layout"]
+
 MOST_NODES = 60
 
 

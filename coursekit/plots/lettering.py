@@ -19,6 +19,8 @@ from matplotlib.transforms import IdentityTransform
 
 from coursekit.plots import style
 
+__all__ = ["CAPITAL", "PIXELS_PER_POINT", "RAISED", "SANS", "Lettering", "Parts", "Phrase", "outline"]
+
 MONO, SANS = "DejaVu Sans Mono", "DejaVu Sans"
 PIXELS_PER_POINT = style.DPI / 72
 CAPITAL, DESCENT = 0.73, 0.24  # how far type reaches above and below its line, as a share of its size

@@ -14,6 +14,8 @@ from coursekit._core import arguments, display
 from coursekit.plots import style
 from coursekit.plots.comparison import describe
 
+__all__ = ["on_formula", "round_size", "steps", "weighed"]
+
 BAR = 0.6  # of a row's height
 
 

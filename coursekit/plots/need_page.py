@@ -15,6 +15,8 @@ from coursekit.plots import style
 from coursekit.plots.lettering import CAPITAL, PIXELS_PER_POINT, SANS, Lettering, Phrase
 from coursekit.plots.page import brief, tint
 
+__all__ = ["EDGE", "EMPTY", "FULL", "PARTS", "WIDTH", "NeedPage", "boxes", "need_page", "show_need"]
+
 # Blue grows with the model, orange with what it is given; in grey, those shown together are steps apart.
 PARTS = {
     "weights": style.BLUE,

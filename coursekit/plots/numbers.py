@@ -16,6 +16,8 @@ from coursekit._core import arguments
 from coursekit.plots import style
 from coursekit.plots.comparison import describe, end_labels
 
+__all__ = ["CELLS", "histogram", "spacing", "value_density"]
+
 CELLS = 2000  # more ticks than that on a line cannot be told apart
 LABEL_SHARE = 0.09  # an octave narrower than this part of the axis has no room for a label
 HEADROOM = 0.11  # of the highest bar, for each labelled mark

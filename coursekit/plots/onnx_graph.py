@@ -22,6 +22,8 @@ from coursekit.plots import style
 from coursekit.plots.graph_layout import Layout, layout
 from coursekit.plots.page import page, tint
 
+__all__ = ["TITLES", "Box", "draw", "picture", "side_by_side"]
+
 NAME, NOTE, TITLE = 11.0, 10.0, 12.1  # points at normal size
 PITCH, HIGH = 44.0, 30.0  # pixels from one row to the next, and of a box
 PAD, GAP, EDGE, HEAD, LANE = 9.0, 16.0, 14.0, 44.0, 9.0

@@ -12,6 +12,8 @@ from matplotlib.colors import to_rgb
 from coursekit.plots import style
 from coursekit.plots.lettering import RAISED
 
+__all__ = ["brief", "decimal", "page", "raised", "rounded", "tint"]
+
 LONGEST_POWER = 6  # characters, of "e-1074"
 _TO_RAISED = str.maketrans("0123456789-+\N{MINUS SIGN}", RAISED + "⁻")
 

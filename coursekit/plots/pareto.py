@@ -19,6 +19,8 @@ from coursekit.plots import style
 from coursekit.plots.comparison import describe
 from coursekit.variants.rows import FITS, OUT, UNSURE, Row, Sitting
 
+__all__ = ["Points", "accuracies", "front_line", "place_names", "set_around", "tradeoff"]
+
 COLOURS = {FITS: style.BLUE, UNSURE: style.ORANGE, OUT: style.GREY}
 MARKERS = {FITS: "o", UNSURE: "D", OUT: "x"}
 ROOM = 1.7  # the axes reach so many times beyond the smallest and the largest

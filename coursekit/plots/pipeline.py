@@ -13,6 +13,8 @@ from coursekit.plots import style
 from coursekit.plots.comparison import describe
 from coursekit.variants.orders import Pipeline, Pipelines
 
+__all__ = ["CHOSEN", "REST", "SAME", "Rows", "colour", "in_groups", "orders"]
+
 CHOSEN, SAME, REST = style.BLUE, style.ORANGE, style.MUTED
 THICK, THIN = 9.0, 3.0  # points
 ROOM = 1.3  # right of the longest bar, for its number

@@ -19,6 +19,18 @@ from coursekit.plots.comparison import describe, end_labels
 from coursekit.plots.page import tint
 from coursekit.profiles import Call, amdahl
 
+__all__ = [
+    "LARGEST_FACTOR",
+    "AmdahlCurve",
+    "Icicle",
+    "amdahl_curve",
+    "amdahl_points",
+    "icicle",
+    "run_times",
+    "runs",
+    "time_unit",
+]
+
 DEEPEST = 9  # levels of an icicle that can still be read
 CHARACTER = 0.62  # the width of a character, as a share of the type's size
 FEWEST_CHARACTERS = 4

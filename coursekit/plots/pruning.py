@@ -1,7 +1,7 @@
 """Pictures of pruning: the cliff, the most sensitive layer, what goes and what stays, where zeros pay."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -15,22 +15,28 @@ from numpy.typing import ArrayLike, NDArray
 from coursekit._core import arguments
 from coursekit.plots import style
 from coursekit.plots.comparison import describe, line_with_band, lines
+from coursekit.pruning.sweeps import BAND
+from coursekit.timing.crossover import Interval
 
-BAND = (0.1, 0.9)  # the quantiles between which the middle 80 % of the seeds lie
+__all__ = [
+    "PERCENT",
+    "accuracy",
+    "ascending",
+    "break_even",
+    "fall",
+    "histogram",
+    "kept_colours",
+    "matrix",
+    "pays",
+    "sensitivity",
+]
+
 POINT = 0.01  # of accuracy: less than that nobody misses
 DARKEST_KEPT = 0.35  # of the colour scale: what was pruned is darker than the smallest weight that stays
 BINS = 60
 FREE = 0.6  # octaves above and below the curves
 PERCENT = FuncFormatter(lambda value, _: f"{value:g} %")
 REMOVED = "weights pruned (%)"
-
-
-class Interval(Protocol):
-    """A measured ratio with the ends of its interval, such as ``timing.Comparison.ratio`` returns."""
-
-    value: float
-    low: float
-    high: float
 
 
 @style.look()

@@ -13,6 +13,8 @@ from coursekit.plots import style
 from coursekit.plots.comparison import describe, end_labels
 from coursekit.quantization import ScaleSearch
 
+__all__ = ["error_map", "mse_against_scale"]
+
 
 @style.look()
 def mse_against_scale(ax: Axes, searches: Mapping[str, ScaleSearch], *, title: str = "") -> list[Artist]:

@@ -14,6 +14,8 @@ from coursekit.plots import style
 from coursekit.plots.comparison import describe, end_labels
 from coursekit.roofline import CACHE, MEMORY, Point, Roof, rate
 
+__all__ = ["GIGA", "Roofline", "bounds", "of", "roofline", "show"]
+
 GIGA = 1e9
 ROOM = 2.5  # the factor by which the axes reach beyond what is drawn
 ABOVE = 0.24  # of the height stays free above the highest roof, for words

@@ -20,6 +20,36 @@ from PIL import Image
 
 from coursekit import runtime
 
+__all__ = [
+    "BLUE",
+    "DASHES",
+    "DPI",
+    "GREEN",
+    "GREY",
+    "HATCHES",
+    "HEAT",
+    "INK",
+    "LEGIBLE",
+    "MARKERS",
+    "MUTED",
+    "ORANGE",
+    "PALE",
+    "PRESENTER_SCALE",
+    "SERIES",
+    "TYPE",
+    "VERMILLION",
+    "Picture",
+    "axes",
+    "figure",
+    "ink_on",
+    "keep_type_size",
+    "legible",
+    "linear",
+    "look",
+    "luminance",
+    "picture_bundle",
+]
+
 INK = "#222222"
 GREY = "#696969"
 PALE = "#DADADA"

@@ -11,6 +11,8 @@ from coursekit._core import arguments
 from coursekit.models import Ensemble
 from coursekit.pruning.weights import check_masks, magnitudes, of_layers, smallest, tensors
 
+__all__ = ["finetune_many", "hold_many", "masks_many", "prune_many", "structured_many"]
+
 
 def masks_many(
     networks: Ensemble, sparsity: float, *, scope: str = "global", layers: Sequence[int] | None = None

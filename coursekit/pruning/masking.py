@@ -21,6 +21,8 @@ from coursekit.pruning.weights import (
     weighted,
 )
 
+__all__ = ["apply", "finetune", "masks", "sparsity", "two_four"]
+
 # Of every four neighbours two stay. Source: Mishra et al. 2021, Accelerating Sparse Deep Neural Networks.
 KEPT, OF = 2, 4
 

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from coursekit._core import arguments
 from coursekit.pruning.weights import check_masks, smallest, tensors
 
+__all__ = ["Share", "linears", "neuron_masks", "shrink", "structured"]
+
 Share = float | Sequence[float]
 
 

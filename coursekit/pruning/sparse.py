@@ -8,6 +8,8 @@ from torch import Tensor
 
 from coursekit.pruning.weights import matrix
 
+__all__ = ["csr_bytes", "to_csr"]
+
 INDEX = torch.int32
 # PyTorch says these once per process; the second although the check below is asked for.
 NOTICES = r"Sparse CSR tensor support is in beta state|Sparse invariant checks are implicitly disabled"

@@ -9,6 +9,8 @@ from torch import Tensor, nn
 
 from coursekit._core import arguments
 
+__all__ = ["check_masks", "copied", "magnitudes", "matrix", "of_layers", "smallest", "tensors", "weighted"]
+
 SCOPES = ("global", "layer")
 PRUNABLE = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 

@@ -20,6 +20,29 @@ import numpy as np
 from coursekit.timing import stopwatch
 from coursekit.timing.stopwatch import Sampler
 
+__all__ = [
+    "ASSUMED_CACHE",
+    "CACHED_SETS",
+    "DTYPES",
+    "LEAST_STREAM",
+    "MOST_STREAM",
+    "available",
+    "cached",
+    "free_threads",
+    "last_cache",
+    "layer_times",
+    "matmul_mode",
+    "matrix",
+    "patterns",
+    "peak",
+    "product",
+    "quickest",
+    "rows",
+    "stream",
+    "stream_bytes",
+    "weights",
+]
+
 # STREAM's rule (McCalpin 1995): what is read has to be at least four times as large as the last cache.
 TIMES_THE_CACHE = 4
 LEAST_STREAM, MOST_STREAM = 256_000_000, 384_000_000  # bytes; the most keeps a notebook below 900 MB

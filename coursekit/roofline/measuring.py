@@ -10,6 +10,23 @@ from coursekit import runtime
 from coursekit._core import arguments, display
 from coursekit.roofline import kernels
 
+__all__ = [
+    "BATCHES",
+    "BYTES",
+    "CACHE",
+    "MEMORY",
+    "ROUNDS",
+    "SOURCES",
+    "Point",
+    "Roof",
+    "Verdict",
+    "Work",
+    "linear",
+    "measure",
+    "measure_layer",
+    "rate",
+]
+
 MEMORY, CACHE = "memory", "cache"
 SOURCES = (MEMORY, CACHE)
 BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256)

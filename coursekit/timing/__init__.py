@@ -4,6 +4,7 @@ A sample is a short run of calls between looks at the clock. ``measure`` takes m
 ``compare`` takes them in rounds, every candidate once per round in shuffled order: drift hits all alike.
 """
 
+from coursekit.timing.crossover import CrossoverGrid, Interval
 from coursekit.timing.measuring import (
     DRIFT,
     MIN_EFFECT,
@@ -18,6 +19,7 @@ from coursekit.timing.measuring import (
     compare,
     measure,
 )
+from coursekit.timing.medians import RunningMedians, running_medians, settled
 
 __all__ = [
     "DRIFT",
@@ -27,9 +29,14 @@ __all__ = [
     "TOO_NOISY",
     "WIDE",
     "Comparison",
+    "CrossoverGrid",
+    "Interval",
     "Measurement",
     "Ratio",
+    "RunningMedians",
     "Verdict",
     "compare",
     "measure",
+    "running_medians",
+    "settled",
 ]

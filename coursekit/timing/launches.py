@@ -13,6 +13,8 @@ from statistics import median
 from coursekit import runtime
 from coursekit._core import arguments, display, texts
 
+__all__ = ["RECORDED", "Launches", "measure", "recorded"]
+
 RECORDED = "recorded-launches.toml"
 SIZE = 4096
 RUNS, WARM_UP = 20, 5

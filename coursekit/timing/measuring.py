@@ -14,6 +14,22 @@ from coursekit._core import arguments, display
 from coursekit.timing import robust, stopwatch
 from coursekit.timing.stopwatch import Sampler
 
+__all__ = [
+    "DRIFT",
+    "LONG_SAMPLE_SECONDS",
+    "MIN_EFFECT",
+    "MIN_ROUNDS",
+    "NOISY",
+    "TOO_NOISY",
+    "WIDE",
+    "Comparison",
+    "Measurement",
+    "Ratio",
+    "Verdict",
+    "compare",
+    "measure",
+]
+
 # Where one candidate is slow, the quick ones get longer samples too, up to this: bursts hit all alike.
 LONG_SAMPLE_SECONDS = 20e-3
 MIN_ROUNDS = robust.MIN_VALUES

@@ -10,6 +10,10 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from coursekit.timing.medians import sign_test_rank
+
+__all__ = ["MIN_VALUES", "log_ratios", "median_interval", "orders", "relative_iqr"]
+
 SEED = 20260511
 CONFIDENCE = 0.95
 RESAMPLES = 500
@@ -67,7 +71,7 @@ def median_interval(values: NDArray[np.float64]) -> tuple[float, float]:
     resampled = np.partition(_blocks(ranks), ((n - 1) // 2, n // 2), axis=1)
     low = np.quantile(resampled[:, (n - 1) // 2], tail, method="lower")
     high = np.quantile(resampled[:, n // 2], 1 - tail, method="higher")
-    outer = _sign_test_rank(n, tail)
+    outer = max(0, sign_test_rank(n, tail) - 1)
     ordered = np.sort(values)
     return float(ordered[min(low, outer)]), float(ordered[max(high, n - 1 - outer)])
 
@@ -80,13 +84,3 @@ def _blocks(values: NDArray[np.int16]) -> NDArray[np.int16]:
     blocks = np.lib.stride_tricks.sliding_window_view(ring, length)  # [n, length]
     starts = np.random.default_rng(SEED).integers(0, n, (RESAMPLES, math.ceil(n / length)))
     return blocks[starts].reshape(RESAMPLES, -1)[:, :n]
-
-
-def _sign_test_rank(n: int, tail: float) -> int:
-    """Return how many of ``n`` ordered values may be cut off at each end with at most ``tail`` of risk."""
-    rank, term, total = 0, 1, 1
-    while total / 2**n <= tail:
-        rank += 1
-        term = term * (n - rank + 1) // rank
-        total += term
-    return max(0, rank - 1)

@@ -13,6 +13,19 @@ from typing import Any
 from coursekit import runtime
 from coursekit._core import arguments
 
+__all__ = [
+    "GPU_SAMPLE_SECONDS",
+    "SAMPLE_SECONDS",
+    "EventStopwatch",
+    "Function",
+    "Sampler",
+    "Stopwatch",
+    "now",
+    "quiet",
+    "sample_seconds",
+    "stopwatch",
+]
+
 # A sample on the CPU lasts about this long: thousands of steps of the clock, yet a tenth of the time slices
 # that the operating system deals out, so that most samples slip between two interruptions.
 SAMPLE_SECONDS = 3e-4

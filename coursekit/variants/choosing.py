@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from coursekit._core import display
 from coursekit.variants.rows import BASELINE, Row, Sitting
 
+__all__ = ["Decisions", "decisions"]
+
 HEADERS = ("you need", "try first", "it costs you", "size here", "speed here", "answers here")
 LEFT = 3  # columns of words
 RULES = (

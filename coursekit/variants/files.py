@@ -19,6 +19,8 @@ from coursekit.onnx_models.files import replacing
 from coursekit.variants import shrinking
 from coursekit.variants.rows import BASELINE, Variant
 
+__all__ = ["Loader", "Network", "folder", "load", "make"]
+
 SEED = 0
 RECIPE = 1  # one more whenever a recipe changes, so that kept networks are made again
 EXAMPLES = 2  # an export needs a batch

@@ -15,6 +15,18 @@ from coursekit._core.progress import Bar
 from coursekit.variants import shrinking
 from coursekit.variants.shrinking import STEPS, Stage
 
+__all__ = [
+    "LOG",
+    "ORDERS",
+    "Pipeline",
+    "Pipelines",
+    "Progress",
+    "checked",
+    "name_of",
+    "pipeline",
+    "pipelines",
+]
+
 SEEDS = tuple(range(10))
 ORDERS = tuple(order for length in range(len(STEPS) + 1) for order in permutations(STEPS, length))
 RECIPE = 1  # one more whenever a step changes, so that kept results are measured again

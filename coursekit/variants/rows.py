@@ -10,6 +10,22 @@ from coursekit._core import arguments, display
 from coursekit.accuracy import Accuracy, PairedTest
 from coursekit.timing import Ratio, Verdict
 
+__all__ = [
+    "BASELINE",
+    "BUDGETS",
+    "FITS",
+    "NAMES",
+    "OUT",
+    "UNSURE",
+    "VARIANTS",
+    "Budget",
+    "Row",
+    "Sitting",
+    "Variant",
+    "dominates",
+    "front",
+]
+
 HEADERS = ("variant", "size", "latency (quartiles)", "speed-up", "accuracy (95 % interval)", "answers")
 FITS, UNSURE, OUT = "fits", "unsure", "out"
 

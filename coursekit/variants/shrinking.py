@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from coursekit import data, distillation, dynamic, models, pruning
 from coursekit.models import Ensemble
 
+__all__ = ["STEPS", "WIDTHS", "Stage", "baseline", "distil", "prune", "quantize", "stacked"]
+
 WIDTHS = (64, 128, 10)
 STUDENT = (64, 32, 10)
 SHARE = 0.5  # of the hidden neurons that pruning removes

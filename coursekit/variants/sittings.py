@@ -16,6 +16,8 @@ from coursekit.variants import files
 from coursekit.variants.files import Network
 from coursekit.variants.rows import BASELINE, VARIANTS, Row, Sitting
 
+__all__ = ["SECONDS", "Progress", "Variants", "build", "folder", "measure"]
+
 SECONDS = 1.5  # that one sitting measures for
 Progress = Callable[[float], object]
 

@@ -15,6 +15,8 @@ from coursekit.plots import style
 from coursekit.plots.profiles import LARGEST_FACTOR, amdahl_curve, amdahl_points
 from coursekit.widgets.panel import Panel, View
 
+__all__ = ["AmdahlView", "amdahl", "fits", "percent", "times"]
+
 LARGEST_SHARE = 99.9  # per cent
 BAR = 0.78  # the height of a bar, as a share of its row
 CHARACTER = 0.0145  # how wide a character of the writing in a bar is, as a share of the picture's width

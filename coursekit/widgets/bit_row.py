@@ -8,6 +8,8 @@ import traitlets
 from coursekit.floats import FORMATS, Format
 from coursekit.plots.bits import FIELD_NAMES, ROW, place_values
 
+__all__ = ["BitRow"]
+
 MOST = 64
 LOOKS = {
     "sign": "danger",

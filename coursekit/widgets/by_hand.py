@@ -10,6 +10,8 @@ from coursekit.plots import style
 from coursekit.plots.page import brief, decimal, raised, rounded
 from coursekit.widgets.text_entry import typed_finite
 
+__all__ = ["Parts", "Working", "lines", "titles", "work"]
+
 SIGN, EXPONENT, MANTISSA = (FIELD_COLOURS[name] for name in ("sign", "exponent", "mantissa"))
 INK, QUIET = style.INK, style.GREY
 BINARY_SHOWN = 30  # characters of a number in binary

@@ -14,6 +14,8 @@ from coursekit.plots.quantized import error_map
 from coursekit.quantization import quantize, sqnr
 from coursekit.widgets.panel import Panel, View
 
+__all__ = ["ChannelHeatmapView", "channel_heatmap", "typical_weights"]
+
 ROWS, COLUMNS, SEED = 8, 16, 11
 SMALLEST, LARGEST = 0.005, 0.4  # the typical weights of the first and the last row
 MOST_LABELS = 16

@@ -19,6 +19,8 @@ from coursekit.widgets.panel import InputError, Panel, View
 from coursekit.widgets.stored_number import Stored, facts, formula, read, stored_bits, title
 from coursekit.widgets.text_entry import WHOLE, as_text, typed
 
+__all__ = ["SHOWN", "BitsView", "click_a_bit"]
+
 SHOWN = ("fp64", "fp32", "tf32", "fp16", "bf16", "fp8_e4m3", "fp8_e5m2", "fp4_e2m1", "int8", "int4")
 COLUMNS = (30.0, 194.0, 318.0, 442.0, 566.0)
 ONE_ROW, TWO_ROWS = 64.0, 53.0  # where the boxes begin

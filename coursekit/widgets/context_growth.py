@@ -16,6 +16,8 @@ from coursekit.plots.comparison import describe
 from coursekit.plots.memory import round_size
 from coursekit.widgets.panel import Panel, View
 
+__all__ = ["BATCHES", "TALKING", "ContextGrowth", "GrowthView", "context_growth"]
+
 TALKING = {name: model for name, model in MODELS.items() if model.generates}
 KV_WIDTHS = WIDTHS[1:]
 BATCHES = tuple(2**power for power in range(9))

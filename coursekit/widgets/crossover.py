@@ -8,8 +8,11 @@ import matplotlib as mpl
 
 from coursekit._core.display import significant
 from coursekit.plots import style
-from coursekit.plots.crossover import CrossoverGrid, emphasise, speedups
+from coursekit.plots.crossover import emphasise, speedups
+from coursekit.timing import CrossoverGrid
 from coursekit.widgets.panel import Panel, View
+
+__all__ = ["CrossoverView", "Measure", "crossover"]
 
 Measure = Callable[[Callable[[float], None]], CrossoverGrid]
 SAID = {"faster": "INT8 is faster", "slower": "INT8 is slower", "same": "no difference shown"}

@@ -16,6 +16,8 @@ from coursekit.plots import style
 from coursekit.widgets.paint_grid import SIDE, PaintGrid, pixels
 from coursekit.widgets.panel import Panel, View
 
+__all__ = ["LONGEST_NAME", "LONGEST_TITLE", "DigitView", "DrawADigit", "Model", "draw_a_digit"]
+
 Model = Callable[[NDArray[np.float32]], Any]
 
 MOST_MODELS = 4

@@ -16,6 +16,8 @@ from coursekit.plots.batching import HALF, MOST, share_within
 from coursekit.plots.comparison import describe
 from coursekit.widgets.panel import Panel, View
 
+__all__ = ["REQUESTS", "DynamicBatchingView", "dynamic_batching", "in_flight"]
+
 REQUESTS = 2000
 MOST_WAIT = 100  # ms
 RESTING_RATE = 2  # times what one by one could answer

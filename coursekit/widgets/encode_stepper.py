@@ -16,6 +16,8 @@ from coursekit.widgets.by_hand import Working, lines, titles, work
 from coursekit.widgets.panel import InputError, Panel, View
 from coursekit.widgets.text_entry import as_text
 
+__all__ = ["FLOATS", "STEPS", "StepperView", "encode_stepper"]
+
 STEPS = ("sign", "binary", "normalise", "drop the 1", "add the bias", "all bits", "decode")
 KNOWN_FROM = {"sign": 1, "mantissa": 4, "exponent": 5}  # the step that fills each field's boxes
 FLOATS = {kind.title: name for name, kind in FORMATS.items() if kind.kind == "float"}

@@ -1,7 +1,6 @@
 """The panel that asks how many runs it takes until the median stops moving."""
 
 import functools
-import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -16,7 +15,10 @@ from coursekit._core import arguments, display
 from coursekit.plots import style
 from coursekit.plots.comparison import describe
 from coursekit.plots.profiles import run_times, time_unit
+from coursekit.timing.medians import RunningMedians, running_medians, settled
 from coursekit.widgets.panel import Panel, View
+
+__all__ = ["Measure", "NoiseView", "noise", "shuffled"]
 
 Measure = Callable[[Callable[[float], None]], ArrayLike]
 FEWEST = 10  # runs
@@ -26,7 +28,6 @@ ORDERS = 9  # shuffles of the runs, besides the order in which they were measure
 # The picture ends above the quickest nine tenths of the runs: the slowest would flatten all the others.
 SHOWN = 0.9
 ROOM = 0.6  # free above them, as a part of the height that they take
-LIKELY = 0.95
 
 
 def noise(seconds: ArrayLike | None = None, measure: Measure | None = None, runs: int = 30) -> Panel:
@@ -111,19 +112,17 @@ class NoiseView(View):
         """
         self.shown = {"runs": runs, "tolerance": tolerance, "order": order}
         times = shuffled(self.times, order)
-        medians, lows, highs = running_medians(times.tobytes())
-        final, settled = medians[-1], settling(medians, tolerance)
+        medians, lows, highs = _medians(times.tobytes())
+        final, rest = medians[-1], settled(medians, tolerance)
         self._show(times / self.factor, runs)
         self._show_median(medians / self.factor, lows / self.factor, highs / self.factor, runs)
         edges = [final * (1 + sign * tolerance / 100) / self.factor for sign in (-1, 1)]
         self.stripe.set(y=edges[0], height=edges[1] - edges[0])
-        self.title.set_text(
-            f"From run {settled} on, the median stays within ±{tolerance} % of its final value"
-        )
+        self.title.set_text(f"From run {rest} on, the median stays within ±{tolerance} % of its final value")
         shown = {"median": medians[runs - 1], "mean": times[:runs].mean(), "slowest": times[:runs].max()}
         said = ", ".join(f"{name} {display.seconds(value)}" for name, value in shown.items())
         self.reading.set_text(f"{runs} runs: {said}")
-        return {**self.shown, **shown, "low": lows[runs - 1], "high": highs[runs - 1], "settled": settled}
+        return {**self.shown, **shown, "low": lows[runs - 1], "high": highs[runs - 1], "settled": rest}
 
     def _show(self, times: NDArray[np.float64], runs: int) -> None:
         numbers = np.arange(1, len(times) + 1)
@@ -146,38 +145,8 @@ def shuffled(times: NDArray[np.float64], order: int) -> NDArray[np.float64]:
 
 
 @functools.lru_cache(maxsize=16)
-def running_medians(times: bytes) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Return the median of the first 1, 2, … runs and the ends of its 95 % interval, NaN below six runs.
-
-    The interval lies between two of the sorted runs, as the sign test says: it assumes nothing about how the
-    noise is distributed (Thompson 1936).
-    """
-    values = np.frombuffer(times)
-    found = np.full((3, len(values)), np.nan)
-    for count in range(1, len(values) + 1):
-        ordered = np.sort(values[:count])
-        found[0, count - 1] = np.median(ordered)
-        reach = interval_rank(count)
-        if reach:
-            found[1:, count - 1] = ordered[reach - 1], ordered[count - reach]
-    return tuple(found)
-
-
-@functools.cache
-def interval_rank(count: int) -> int:
-    """Return at which of ``count`` sorted runs, from either end, the median's 95 % interval ends; 0: none."""
-    tail = 0
-    for rank in range(count):
-        tail += math.comb(count, rank)
-        if tail / 2**count > (1 - LIKELY) / 2:
-            return rank
-    return 0
-
-
-def settling(medians: NDArray[np.float64], tolerance: float) -> int:
-    """Return the run (from 1) from which on the median stays within ``tolerance`` per cent of the last."""
-    outside = np.flatnonzero(np.abs(medians / medians[-1] - 1) > tolerance / 100)
-    return int(outside[-1]) + 2 if len(outside) else 1
+def _medians(times: bytes) -> RunningMedians:
+    return running_medians(np.frombuffer(times))
 
 
 def _own_runs() -> NDArray[np.float64]:

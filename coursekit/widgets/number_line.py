@@ -15,6 +15,8 @@ from coursekit.plots import style
 from coursekit.quantization import ROUNDING, quantize, sqnr
 from coursekit.widgets.panel import Panel, View
 
+__all__ = ["LECTURE", "MOST_DRAWN", "NumberLineView", "number_line"]
+
 LECTURE = (-0.81, -0.42, -0.05, 0.12, 0.47, 0.79)
 SAMPLE, SPREAD, SEED = 200, 0.28, 3
 MOST_DRAWN = 400  # more dots than that are a smear

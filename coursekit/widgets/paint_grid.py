@@ -8,6 +8,8 @@ import traitlets
 
 from coursekit._core import arguments
 
+__all__ = ["HALO", "SIDE", "PaintGrid", "Pixels", "pixels"]
+
 SIDE = 8
 LEVELS = 16  # steps from empty to full, as in scikit-learn's digits
 STRENGTHS = (("erase", 0.0), ("light", 0.25), ("medium", 0.5), ("dark", 0.75), ("full", 1.0))

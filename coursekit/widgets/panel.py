@@ -13,6 +13,8 @@ from matplotlib.artist import Artist
 
 from coursekit.plots import style
 
+__all__ = ["WIDGET_VIEW", "InputError", "Panel", "View"]
+
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 _UNSEEN = "position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%);white-space:nowrap"
 _EDGE = f"border-left:5px solid {style.VERMILLION};padding-left:.6em"

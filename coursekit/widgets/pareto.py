@@ -18,6 +18,8 @@ from coursekit.plots import style
 from coursekit.variants.rows import BUDGETS, FITS, UNSURE, Budget, Sitting, front
 from coursekit.widgets.panel import Panel, View
 
+__all__ = ["OWN", "Pareto", "ParetoView", "pareto"]
+
 OWN = "own budget"
 MOST_NAMED = 4  # more names would not fit into a line
 ROOM = 1.3  # the sliders reach so many times beyond the smallest and the largest

@@ -6,10 +6,13 @@ import ipywidgets
 import numpy as np
 from matplotlib.patches import Rectangle
 
+from coursekit.distillation.gain_grid import GainGrid, sentence, signed
 from coursekit.plots import style
 from coursekit.plots.comparison import describe
-from coursekit.plots.gain_map import GainGrid, gain_map, sentence, signed
+from coursekit.plots.gain_map import gain_map
 from coursekit.widgets.panel import Panel, View
+
+__all__ = ["PatienceView", "patience"]
 
 FREE = 0.12  # of the range of gains, left free above and below
 

@@ -12,6 +12,8 @@ from coursekit.variants.orders import Pipeline, Pipelines, checked
 from coursekit.variants.shrinking import STEPS
 from coursekit.widgets.panel import Panel, View
 
+__all__ = ["NOTHING", "PLACES", "Measure", "PipelinePanel", "PipelineView", "pipeline"]
+
 NOTHING = "–"
 PLACES = ("first", "second", "third")
 Measure = Callable[[Callable[[float], None]], Pipelines]

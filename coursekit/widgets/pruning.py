@@ -1,27 +1,24 @@
 """The panel that prunes trained networks step by step, weight by weight or neuron by neuron."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import ipywidgets
 import numpy as np
-import torch
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike, NDArray
 
-from coursekit import runtime
-from coursekit._core import arguments
 from coursekit.models import Ensemble
 from coursekit.plots import style
 from coursekit.plots.comparison import BAND_ALPHA, describe
-from coursekit.plots.pruning import BAND, PERCENT, matrix
-from coursekit.pruning import masks_many, structured_many
+from coursekit.plots.pruning import PERCENT, matrix
+from coursekit.pruning.sweeps import MODES, Cut, last_steady, sweep
 from coursekit.widgets.panel import Panel, View
 
+__all__ = ["SHARES", "PruningView", "pruning"]
+
 SHARES = (*(step / 20 for step in range(20)), 0.97, 0.99)
-MODES = ("unstructured", "structured")
 THINGS = dict(zip(MODES, ("weights", "neurons"), strict=True))
 BINS = 40
 AT_THE_EDGE = 0.03  # of accuracy: the panel starts where no more than that is lost, and the cliff comes next
@@ -35,12 +32,7 @@ def pruning(networks: Ensemble, x: ArrayLike, y: ArrayLike, *, network: int = 0)
     measured once, when the panel is made; the band holds the middle 80 % of the networks.
     Errors: TypeError or ValueError for what is no Ensemble, has no hidden layer, or does not fit.
     """
-    if not isinstance(networks, Ensemble):
-        raise TypeError(f"networks must be a models.Ensemble; got {type(networks).__name__}")
-    if len(networks.weights) < 2:
-        raise ValueError(f"networks must have a hidden layer, or no neuron can go; got {networks.widths}")
-    network = arguments.integer("network", network, 0, len(networks) - 1)
-    cuts = {mode: _cuts(mode, networks, x, y, network) for mode in MODES}
+    cuts = {mode: sweep(networks, x, y, SHARES, mode=mode, network=network) for mode in MODES}
     view = PruningView(networks.weights[0][network].abs().cpu().numpy(), cuts)
     labelled = [(f"{100 * share:.0f} %", share) for share in SHARES]
     controls = {
@@ -55,36 +47,6 @@ def pruning(networks: Ensemble, x: ArrayLike, y: ArrayLike, *, network: int = 0)
         ),
     }
     return Panel(view, controls)
-
-
-@dataclass(frozen=True, eq=False)
-class Cut:
-    """One share pruned in one way: what goes of the network shown, and the accuracy of all networks.
-
-    cells: [out, in], True where the first layer keeps a weight. sizes: magnitudes of the weights, or norms of
-    the first layer's neurons, as shares of the largest; stays: which of them stay. accuracies: [networks].
-    """
-
-    cells: NDArray[np.bool_]
-    sizes: NDArray[np.float64]
-    stays: NDArray[np.bool_]
-    accuracies: NDArray[np.float64]
-
-    @property
-    def threshold(self) -> float:
-        """The largest size that goes, 0 where nothing does."""
-        return float(self.sizes[~self.stays].max(initial=0))
-
-    @property
-    def band(self) -> tuple[float, float, float]:
-        """The median accuracy and the ends of the middle 80 % of the networks."""
-        return tuple(float(part) for part in np.quantile(self.accuracies, (0.5, *BAND)))
-
-    def bars(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-        """Return the histogram's (edges, all, those that go), relative to the highest bar."""
-        everything, edges = np.histogram(self.sizes, BINS, (0, 1))
-        gone, _ = np.histogram(self.sizes[~self.stays], edges)
-        return edges, everything / everything.max(), gone / everything.max()
 
 
 class PruningView(View):
@@ -150,9 +112,7 @@ class PruningView(View):
 
     def edge(self, mode: str) -> float:
         """Return the last share before the accuracy is more than three points below that of the dense."""
-        medians = np.array([cut.band[0] for cut in self.cuts[mode]])
-        steady = np.logical_and.accumulate(medians > medians[0] - AT_THE_EDGE)
-        return SHARES[int(steady.sum()) - 1]
+        return SHARES[last_steady(self.cuts[mode], AT_THE_EDGE)]
 
     def update(self, share: float, mode: str) -> dict[str, Any]:
         """Prune ``share`` of the weights or neurons; ``low`` to ``high`` holds 80 % of the networks."""
@@ -169,7 +129,7 @@ class PruningView(View):
             "high": high,
             "lost": dense - middle,
         }
-        edges, everything, gone = cut.bars()
+        edges, everything, gone = _bars(cut)
         self.stays.set_data(everything, edges, gone)
         self.goes.set_data(gone, edges, 0)
         self.threshold.set_xdata([cut.threshold] * 2)
@@ -193,30 +153,8 @@ class PruningView(View):
         self.title.set_text(share if shown["gone"] else "Nothing pruned yet: all of the accuracy is there")
 
 
-def _cuts(mode: str, networks: Ensemble, x: ArrayLike, y: ArrayLike, network: int) -> tuple[Cut, ...]:
-    cut = _weights if mode == "unstructured" else _neurons
-    with runtime.threads(1):
-        return tuple(cut(networks, share, x, y, network) for share in SHARES)
-
-
-def _weights(networks: Ensemble, share: float, x: ArrayLike, y: ArrayLike, network: int) -> Cut:
-    masks = masks_many(networks, share)
-    pruned = networks.replace([w * m for w, m in zip(networks.weights, masks, strict=True)])
-    sizes = torch.cat([weight[network].abs().flatten() for weight in networks.weights])
-    stays = torch.cat([mask[network].flatten() for mask in masks])
-    return _cut(masks[0][network], sizes, stays, pruned.accuracy(x, y))
-
-
-def _neurons(networks: Ensemble, share: float, x: ArrayLike, y: ArrayLike, network: int) -> Cut:
-    pruned = structured_many(networks, share)
-    stays = pruned.weights[0][network].any(dim=1)
-    sizes = networks.weights[0][network].norm(dim=1)
-    cells = stays.unsqueeze(1).expand_as(pruned.weights[0][network])
-    return _cut(cells, sizes, stays, pruned.accuracy(x, y))
-
-
-def _cut(
-    cells: torch.Tensor, sizes: torch.Tensor, stays: torch.Tensor, accuracies: NDArray[np.float64]
-) -> Cut:
-    relative = (sizes / sizes.max().clamp(min=torch.finfo(sizes.dtype).tiny)).double()
-    return Cut(cells.cpu().numpy(), relative.cpu().numpy(), stays.cpu().numpy(), accuracies)
+def _bars(cut: Cut) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return the histogram's (edges, all, those that go), relative to the highest bar."""
+    everything, edges = np.histogram(cut.sizes, BINS, (0, 1))
+    gone, _ = np.histogram(cut.sizes[~cut.stays], edges)
+    return edges, everything / everything.max(), gone / everything.max()

@@ -14,6 +14,8 @@ from coursekit.plots.roofline import roofline as draw
 from coursekit.roofline import Point, Roof
 from coursekit.widgets.panel import Panel, View
 
+__all__ = ["RooflineView", "roofline_chart"]
+
 
 def roofline_chart(roof: Roof, points: Sequence[Point]) -> Panel:
     """Return a panel with a layer's measured ``points`` below a measured ``roof``.

@@ -13,6 +13,8 @@ from coursekit.batching import JUDGES, Curve
 from coursekit.plots import batching, style
 from coursekit.widgets.panel import Panel, View
 
+__all__ = ["SloView", "slo"]
+
 ROOM = 1.5  # the budget runs from and to so many times the curve's ends
 STEP = 0.02  # of a decade
 MILLI = 1e-3

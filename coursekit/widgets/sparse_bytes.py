@@ -1,6 +1,5 @@
 """The panel that shows from how many zeros on a sparse format takes less room than the dense matrix."""
 
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
@@ -9,61 +8,21 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, NullLocator
-from numpy.typing import ArrayLike, NDArray
 
 from coursekit._core import arguments, display
 from coursekit.plots import style
 from coursekit.plots.comparison import describe
+from coursekit.pruning.layouts import Layout
 from coursekit.widgets.panel import Panel, View
+
+__all__ = ["INDICES", "NUMBERS", "SparseBytesView", "sparse_bytes"]
 
 NUMBERS = MappingProxyType({"FP32": 4, "FP16": 2, "INT8": 1})
 INDICES = MappingProxyType({"16 bits": 2, "32 bits": 4, "64 bits": 8})
-POINTER = 4  # bytes of a row pointer, at the least: it counts all numbers stored so far
 MOST_ZEROS = 99.5  # per cent
 TOP, BOTTOM = 1200, 0.5  # per cent of the dense bytes, where the axis ends
 TICKS = (1, 10, 100, 1000)
 NAMES = ("CSR", "bitmask")
-
-
-@dataclass(frozen=True)
-class Layout:
-    """A matrix of ``rows`` × ``columns``; ``number`` and ``index`` say how many bytes each of them takes."""
-
-    rows: int
-    columns: int
-    number: int = 4
-    index: int = 4
-
-    @property
-    def size(self) -> int:
-        """How many numbers the matrix has."""
-        return self.rows * self.columns
-
-    @property
-    def dense(self) -> int:
-        """The bytes of all numbers, zeros included."""
-        return self.size * self.number
-
-    def csr(self, zeros: ArrayLike) -> NDArray[np.float64]:
-        """Return the bytes in CSR: numbers, a column index for each, and rows + 1 pointers."""
-        return self.stored(zeros) * (self.number + self.index) + self._pointers
-
-    def bitmask(self, zeros: ArrayLike) -> NDArray[np.float64]:
-        """Return the bytes of a bit for every place, and of the numbers that are not zero."""
-        return self.stored(zeros) * self.number + self.size / 8
-
-    def stored(self, zeros: ArrayLike) -> NDArray[np.float64]:
-        """Return how many numbers remain when the share ``zeros`` of all is zero."""
-        return np.round((1 - np.asarray(zeros, np.float64)) * self.size)
-
-    def break_even(self) -> dict[str, float]:
-        """Return for each format the share of zeros at which it takes as many bytes as the dense matrix."""
-        kept_csr = (self.dense - self._pointers) / (self.size * (self.number + self.index))
-        return {"CSR": 1 - kept_csr, "bitmask": 1 / (8 * self.number)}
-
-    @property
-    def _pointers(self) -> int:
-        return (self.rows + 1) * max(self.index, POINTER)
 
 
 def sparse_bytes(rows: int = 1024, columns: int = 1024) -> Panel:

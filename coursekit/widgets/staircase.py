@@ -15,6 +15,8 @@ from coursekit.plots.comparison import describe
 from coursekit.quantization import Quantized, quantize, sqnr
 from coursekit.widgets.panel import Panel, View
 
+__all__ = ["StaircaseView", "all_ratios", "digitise", "predicted", "restore", "sine", "staircase"]
+
 BITS = range(1, 11)
 FREQUENCIES = (1.0, 8.0)  # Hz
 SAMPLES = 2000  # over one second: what a picture can show

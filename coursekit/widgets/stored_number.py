@@ -12,6 +12,8 @@ from coursekit.plots.bits import place_values
 from coursekit.plots.page import brief, decimal, raised, rounded
 from coursekit.widgets.panel import InputError
 
+__all__ = ["Fact", "Parts", "Stored", "facts", "formula", "read", "stored_bits", "title"]
+
 SIGN, EXPONENT, MANTISSA = (FIELD_COLOURS[name] for name in ("sign", "exponent", "mantissa"))
 INK, QUIET = style.INK, style.GREY
 SHORT = 3  # bits that need no words

@@ -14,6 +14,8 @@ from coursekit._core.display import significant
 from coursekit.plots import style
 from coursekit.widgets.panel import Panel, View
 
+__all__ = ["VISIBLE", "TemperatureView", "temperature"]
+
 COLDEST, HOTTEST, RESTING = 0.5, 20.0, 4.0
 VISIBLE = 0.025  # a smaller share would round to less than the 3 % of the lecture's example
 LEVEL = 0.95  # of the highest possible entropy: the bars look alike
@@ -108,7 +110,7 @@ class TemperatureView(View):
             "temperature": temperature,
             "picture": picture,
             "probabilities": soft,
-            "entropy": entropy(soft),
+            "entropy": distillation.entropy(soft),
             "guesses": np.argsort(-row, kind="stable"),
             "visible": int((soft >= VISIBLE).sum()),
         }
@@ -147,12 +149,6 @@ class TemperatureView(View):
             "the second guess is visible",
             "the second and third guess are visible",
         )[visible - 1]
-
-
-def entropy(probabilities: NDArray[np.float64]) -> float:
-    """Return the entropy of ``probabilities`` [n] in bits: 0 for a sure answer, log2(n) for an even one."""
-    some = probabilities[probabilities > 0]
-    return float(max(0.0, -(some * np.log2(some)).sum()))
 
 
 def _colour(rank: int) -> str:

@@ -7,6 +7,8 @@ from coursekit.floats.exact import exact, is_finite, shown, to_float
 from coursekit.plots.page import brief
 from coursekit.widgets.panel import InputError
 
+__all__ = ["WHOLE", "as_text", "typed", "typed_finite"]
+
 WHOLE = 2**63  # whole numbers up to here are written with all their digits
 LONGEST = 200  # characters; no format needs more, and a pasted page must not hang the panel
 

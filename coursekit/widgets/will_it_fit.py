@@ -12,6 +12,8 @@ from coursekit.plots.need_page import need_page, show_need
 from coursekit.plots.page import page
 from coursekit.widgets.panel import Panel, View
 
+__all__ = ["BATCHES", "CONTEXTS", "OWN", "FitView", "WillItFit", "will_it_fit"]
+
 OWN = "own size"
 KV_WIDTHS = WIDTHS[1:]
 CONTEXTS = tuple(2**power for power in range(8, 18))

@@ -15,7 +15,7 @@ from helpers import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coursekit.plots.crossover import CrossoverGrid
+from coursekit.timing import CrossoverGrid
 from coursekit.widgets.crossover import crossover
 
 WIDTHS, BATCHES = (64, 128, 256, 512, 1024, 2048), (1, 8, 32, 128)

@@ -12,7 +12,8 @@ from helpers import (
 )
 from scipy.stats import binom
 
-from coursekit.widgets.noise import interval_rank, noise, running_medians, settling, shuffled
+from coursekit.timing.medians import running_medians, settled, sign_test_rank
+from coursekit.widgets.noise import noise, shuffled
 
 
 def some_runs(count=80, seed=3):
@@ -69,7 +70,7 @@ def test_the_interval_holds_the_median_as_often_as_it_says():
     for count in (6, 15, 40):
         runs = rng.lognormal(size=(4000, count))
         ordered = np.sort(runs, axis=1)
-        rank = interval_rank(count)
+        rank = sign_test_rank(count, 0.025)
         inside = (ordered[:, rank - 1] <= 1) & (ordered[:, count - rank] >= 1)  # the true median is 1
         assert inside.mean() >= 0.94
 
@@ -86,8 +87,8 @@ def test_from_the_run_it_names_on_the_median_stays_and_not_earlier(panel, tolera
 
 
 def test_settling_of_steady_runs_is_at_once():
-    assert settling(np.array([2.0, 2.0, 2.0]), 5) == 1
-    assert settling(np.array([3.0, 2.05, 2.0]), 5) == 2
+    assert settled([2.0, 2.0, 2.0], 5) == 1
+    assert settled([3.0, 2.05, 2.0], 5) == 2
 
 
 def test_other_orders_are_the_same_runs_and_the_same_every_time():
@@ -232,4 +233,4 @@ def test_a_number_of_runs_that_is_none_is_named(runs, error):
 def test_equal_runs_can_be_drawn():
     panel = noise([2e-3] * 20)
     assert panel.values["settled"] == 1
-    assert running_medians(np.full(20, 2e-3).tobytes())[0].tolist() == [2e-3] * 20
+    assert running_medians(np.full(20, 2e-3)).median.tolist() == [2e-3] * 20

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from coursekit.plots.gain_map import GainGrid, gain_map, sentence, signed
+from coursekit.distillation import GainGrid
+from coursekit.plots.gain_map import gain_map, sentence, signed
 from coursekit.plots.style import axes
 from coursekit.widgets.patience import patience
 

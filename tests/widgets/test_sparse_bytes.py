@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from coursekit import pruning
-from coursekit.widgets.sparse_bytes import INDICES, NUMBERS, Layout, sparse_bytes
+from coursekit.pruning import Layout
+from coursekit.widgets.sparse_bytes import INDICES, NUMBERS, sparse_bytes
 
 
 @pytest.fixture(scope="module")

@@ -4,8 +4,9 @@ from helpers import assert_keeps_the_rules, move, pixels, sweep, texts_collide
 from scipy import stats
 
 from coursekit import data, models
+from coursekit.distillation import entropy
 from coursekit.widgets import temperature as build
-from coursekit.widgets.temperature import VISIBLE, entropy
+from coursekit.widgets.temperature import VISIBLE
 
 RNG = np.random.default_rng(0)
 LOGITS = RNG.normal(0, 6, (40, 10)).astype(np.float32)

@@ -1,1 +1,3 @@
 """What belongs to the dashboard: its checks and claims."""
+
+__all__: list[str] = []

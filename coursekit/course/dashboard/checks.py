@@ -10,6 +10,8 @@ from coursekit.exercises.answers import call
 from coursekit.exercises.verdicts import Stop, Verdict, right, wrong
 from coursekit.variants.rows import dominates
 
+__all__ = ["CHECKERS"]
+
 STEPS = ("distil", "prune", "quantize")
 Points = Mapping[str, tuple[float, float]]
 CASES: tuple[Points, ...] = (

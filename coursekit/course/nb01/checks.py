@@ -11,6 +11,8 @@ from coursekit import floats, quantization
 from coursekit.exercises.answers import as_array, as_bits, as_integer, as_number, call
 from coursekit.exercises.verdicts import Stop, Verdict, not_tried, right, wrong
 
+__all__ = ["CHECKERS"]
+
 LECTURE_WEIGHTS = np.array([-0.81, -0.42, -0.05, 0.12, 0.47, 0.79])
 SKEWED = np.array([0.35, -1.20, 0.80, -0.50, 1.50, 0.05])
 UNSIGNED_ZERO_POINT = 113

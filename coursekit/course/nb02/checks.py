@@ -15,6 +15,8 @@ from coursekit import memory
 from coursekit.exercises.answers import as_array, as_integer, as_number, call
 from coursekit.exercises.verdicts import Stop, Verdict, right, wrong
 
+__all__ = ["CHECKERS"]
+
 CHANNELS, KERNEL, WIDTH, HEADS = (16, 32), 3, 768, 12
 CACHES = ((32, 8, 128, 2048, 1, 16), (80, 4, 128, 4096, 3, 8), (5, 2, 16, 7, 3, 32), (6, 2, 16, 10, 3, 4))
 LAPTOP_CONTEXT = 8192

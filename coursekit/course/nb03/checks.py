@@ -15,6 +15,8 @@ from coursekit.exercises.answers import as_array, as_integer, as_number, call, d
 from coursekit.exercises.effort import Comparisons, Counted, steps
 from coursekit.exercises.verdicts import Stop, Verdict, right, wrong
 
+__all__ = ["CHECKERS"]
+
 RECEIPTS = (
     ({"read CSV": 1.8, "load pickle": 0.6, "predict": 0.001}, "read CSV"),
     ({"read CSV": 1.8, "load pickle": 0.6, "predict": 0.001}, "predict"),

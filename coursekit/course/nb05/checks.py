@@ -14,6 +14,8 @@ from coursekit.course.nb05 import integer_layer
 from coursekit.exercises.answers import as_array, as_integer, as_number, call
 from coursekit.exercises.verdicts import Stop, Verdict, right, wrong
 
+__all__ = ["CHECKERS"]
+
 FILE_WIDTHS = (64, 96, 48, 10)
 FILE_CLOSE = 0.05
 Array = NDArray[Any]

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from coursekit.exercises.answers import as_array, call
 from coursekit.exercises.verdicts import Stop, Verdict, right, wrong
 
+__all__ = ["MISTAKES", "Array", "Layer", "judge"]
+
 # Of the largest output: far more than float rounding, far less than a step of an activation.
 CLOSE = 1e-3
 Array = NDArray[Any]

@@ -1,1 +1,3 @@
 """What belongs to notebook 06: its checks, claims and quiz."""
+
+__all__: list[str] = []

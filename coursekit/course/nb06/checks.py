@@ -17,6 +17,8 @@ from coursekit.exercises.answers import as_array, as_number, call, describe, is_
 from coursekit.exercises.verdicts import Stop, Verdict, not_tried, right, wrong
 from coursekit.onnx_models.packages import quiet
 
+__all__ = ["CHECKERS"]
+
 FEATURES, CLASSES = 12, 3
 BATCHES = (1, 5)
 CLOSE = 1e-4

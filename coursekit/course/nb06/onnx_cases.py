@@ -8,6 +8,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+__all__ = [
+    "CULPRIT",
+    "LAYERS",
+    "WIDTHS",
+    "Array",
+    "colleagues_file",
+    "culprits_bytes",
+    "exact_inputs",
+    "linear_file",
+    "matrices",
+    "save",
+]
+
 OPSET, IR_VERSION = 18, 9  # what every ONNX Runtime of the last years reads
 Array = NDArray[Any]
 

@@ -13,6 +13,8 @@ from coursekit._core import arguments
 from coursekit.exercises.answers import as_array, as_number, call, call_either, describe, said
 from coursekit.exercises.verdicts import Stop, Verdict, right, wrong
 
+__all__ = ["CHECKERS"]
+
 Array = NDArray[Any]
 MOST_PARAMETERS = 9610 // 4
 LEAST_ACCURACY = 0.95

@@ -1,1 +1,3 @@
 """What belongs to notebook 08: its checks, claims and quiz."""
+
+__all__: list[str] = []

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from coursekit.exercises.answers import as_array, as_number, call, call_either, describe
 from coursekit.exercises.verdicts import Stop, Verdict, right, wrong
 
+__all__ = ["CHECKERS"]
+
 CLASSES, PICTURES = 10, 5
 SHARE_CLOSE = 0.005  # half a per cent: a search in steps of 0.05 passes
 LOSS_CASES = ((4.0, 0.7), (2.0, 0.25), (1.0, 1.0), (8.0, 0.0))  # (temperature, alpha)
