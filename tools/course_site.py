@@ -16,13 +16,14 @@ from functools import cache
 from pathlib import Path, PurePosixPath
 
 import generated
-import masters
 import nbformat
 import pages
 import slides
 from generated import Repository
 from nbformat import NotebookNode
-from notebook_health import WIDGET_VIEW
+
+from coursekit.new import masters
+from coursekit.new.health import WIDGET_VIEW
 
 OUTPUT = generated.ROOT / "build" / "site"
 SETTINGS = generated.ROOT / "site"
