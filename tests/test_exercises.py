@@ -1,3 +1,4 @@
+import pickle
 import re
 import subprocess
 import sys
@@ -628,3 +629,12 @@ def test_the_evidence_modules_load_neither_torch_nor_pictures():
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("room", [claims, exercises])
+def test_what_teachers_import_reports_where_it_is_imported_from(room):
+    for name in room.__all__:
+        found = getattr(room, name)
+        if isinstance(found, type):
+            assert (found.__module__, found.__qualname__) == (room.__name__, name)
+            assert pickle.loads(pickle.dumps(found)) is found

@@ -38,6 +38,8 @@ _NOT_YET = "not measured yet"
 class Card:
     """A claim and what was measured for it; ``measured`` and ``guess`` are text with their units."""
 
+    __module__ = "coursekit.claims"
+
     id: str
     kind: str
     source: str
@@ -75,6 +77,8 @@ class Card:
 @dataclass(frozen=True, repr=False)
 class Report:
     """Claims with their last results here, in rows as REPORT_HEADERS says; ``hidden`` ones are left out."""
+
+    __module__ = "coursekit.claims"
 
     rows: tuple[tuple[str, str, str, str, str], ...]
     machine: str

@@ -17,6 +17,8 @@ _POINTER = f"Still stuck? The worked solutions are in {SOLUTIONS}."
 class Verdict:
     """The answer to an answer; ``outcome`` is RIGHT, WRONG or NOT_TRIED, texts may hold `code`."""
 
+    __module__ = "coursekit.exercises"
+
     outcome: str
     message: str = ""
     hint: str = ""
@@ -47,6 +49,8 @@ class Verdict:
 
 class Stop(Exception):  # noqa: N818 - it ends a check with its verdict, it is no error
     """Ends a checker early; ``verdict`` is what the student sees."""
+
+    __module__ = "coursekit.exercises"
 
     def __init__(self, verdict: Verdict) -> None:
         super().__init__(str(verdict))
