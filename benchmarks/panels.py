@@ -5,6 +5,7 @@ from typing import Any
 
 import ipywidgets
 import numpy as np
+from matplotlib.axes import Axes
 
 from coursekit import widgets
 from coursekit._core import display
@@ -18,8 +19,8 @@ TYPED = ("6.5", "-0.1", "3.25", "65504", "1e-8")
 def main() -> None:
     """Print one row per control of every panel: wall time (median, slowest tenth) and CPU time per update."""
     rows = []
-    for name in widgets.__all__:
-        panel = getattr(widgets, name)(*_arguments(name))
+    for name in widgets.PANELS:
+        panel = explored() if name == "explore" else getattr(widgets, name)(*_arguments(name))
         for control in panel.controls:
             times = np.array([_timed(panel, control, value) for value in _stops(panel.controls[control])])
             wall, cpu = times.T
@@ -31,6 +32,21 @@ def main() -> None:
             ("panel", "control", "updates", "median", "9 of 10 below", "CPU, median"), rows, left=2
         )
     )
+
+
+def explored() -> Panel:
+    """Return a panel made from a function of one's own that draws two lines."""
+
+    def rounded(ax: Axes, bits: int, waves: float) -> None:
+        """Draw a wave, and what a few bits leave of it."""
+        x = np.linspace(0, waves, 500)
+        levels = 2 ** (bits - 1)
+        ax.plot(x, np.sin(2 * np.pi * x), label="wave")
+        ax.step(x, np.round(np.sin(2 * np.pi * x) * levels) / levels, "--", where="mid", label="rounded")
+        ax.set(title=f"{bits} bits", xlabel="time (s)", ylabel="amplitude")
+        ax.legend(loc="upper right")
+
+    return widgets.explore(rounded, bits=(2, 8), waves=(1.0, 4.0))
 
 
 def _timed(panel: Panel, control: str, value: Any) -> tuple[float, float]:

@@ -29,6 +29,8 @@ STEPS = np.arange(1.0, 9.0)
 
 def panel(name: str) -> Panel:
     """Return the panel ``name`` on made-up measurements; all of it is drawn, also what moves."""
+    if name == "explore":
+        return panels.explored()  # nothing in it is animated
     own = {"pareto": sitting, "pipeline": _pipelines, "patience": _gains, "noise": _times}
     arguments = (own[name](),) if name in own else panels._arguments(name)
     arguments = _answers() if name == "temperature" else arguments

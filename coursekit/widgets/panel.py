@@ -23,6 +23,8 @@ _EDGE = f"border-left:5px solid {style.VERMILLION};padding-left:.6em"
 class InputError(ValueError):
     """What the reader typed cannot be used; the panel shows the message and keeps the last picture."""
 
+    __module__ = "coursekit.widgets"
+
 
 class View(ABC):
     """One picture: a figure whose artists are made once, in ``__init__``, and only changed by ``update``.
@@ -31,6 +33,8 @@ class View(ABC):
     artists on ``self.figure`` inside ``style.look()``. A view that lists in ``self.moving`` every artist that
     ``update`` touches is redrawn several times faster: the rest of the picture is drawn once and kept.
     """
+
+    __module__ = "coursekit.widgets"
 
     alt: str
 
@@ -74,6 +78,8 @@ class Panel:
     whose message stands under the controls.
     """
 
+    __module__ = "coursekit.widgets"
+
     def __init__(
         self,
         view: View,
@@ -97,7 +103,7 @@ class Panel:
             min=0.0, max=1.0, layout=ipywidgets.Layout(visibility="hidden")
         )
         self.buttons = {label: self._button(label, work) for label, work in (actions or {}).items()}
-        self._quiet = False
+        self._quiet = self._arranging = False
         for name, control in self.controls.items():
             control.observe(lambda change, name=name: self._moved(name), names="value")
         self.refresh()
@@ -121,7 +127,7 @@ class Panel:
 
     @contextmanager
     def hold(self) -> Iterator[None]:
-        """Let several controls change inside the block; one redraw follows at its end."""
+        """Let several controls change inside the block, one after the other; one redraw follows."""
         outer, self._quiet = self._quiet, True
         try:
             yield
@@ -143,10 +149,14 @@ class Panel:
         display(data, raw=True, metadata=metadata)
 
     def _moved(self, name: str) -> None:
-        if self._quiet:
+        if self._arranging:
             return
         with self.hold():
-            self.arrange(name)
+            self._arranging = True
+            try:
+                self.arrange(name)
+            finally:
+                self._arranging = False
 
     @contextmanager
     def _reporting(self) -> Iterator[None]:

@@ -177,6 +177,33 @@ def test_arranged_controls_do_not_draw_on_their_own():
     assert panel.view.updates == before + 1
 
 
+def test_hold_arranges_like_moves_one_after_the_other():
+    held, moved = Chained(Toy(), controls()), Chained(Toy(), controls())
+    before = held.view.updates
+    with held.hold():
+        held.controls["left"].value = 8
+        assert held.controls["right"].value == 8
+        held.controls["right"].value = 2
+    assert held.view.updates == before + 1
+    moved.controls["left"].value = 8
+    moved.controls["right"].value = 2
+    assert held.values == moved.values == {"height": 10}
+
+
+def test_an_error_while_arranging_surfaces_and_does_not_silence_the_panel(monkeypatch):
+    panel = Chained(Toy(), controls())
+
+    def broken(moved):
+        raise KeyError(moved)
+
+    monkeypatch.setattr(panel, "arrange", broken)
+    with pytest.raises(KeyError):
+        panel.controls["left"].value = 8
+    monkeypatch.undo()
+    panel.controls["left"].value = 9
+    assert panel.values == {"height": 18}
+
+
 # Errors
 
 
