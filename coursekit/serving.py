@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from coursekit._core import arguments
 
-__all__ = ["HOST", "Server", "serve"]
-
 if TYPE_CHECKING:
     import httpx
 

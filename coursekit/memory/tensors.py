@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any
 from coursekit._core import display
 from coursekit.memory.storages import holds, inside, parts, storages
 
-__all__ = ["Layer", "Layers", "by_layer", "saved_bytes", "tensor_bytes"]
-
 if TYPE_CHECKING:
     import torch
 

@@ -16,25 +16,6 @@ from coursekit.models.training import History, Schedule, train, training
 
 __all__ = ["DIGITS_WIDTHS", "fit", "linears", "mlp", "predict"]
 
-__all__ = [
-    "DIGITS_WIDTHS",
-    "Ensemble",
-    "History",
-    "Loss",
-    "as_examples",
-    "as_features",
-    "as_labels",
-    "batch_orders",
-    "fit",
-    "fit_many",
-    "layer_outputs",
-    "mlp",
-    "predict",
-    "start_many",
-    "train_many",
-    "tune_many",
-]
-
 DIGITS_WIDTHS = (64, 128, 10)
 USUAL = Schedule()
 

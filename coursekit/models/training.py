@@ -93,8 +93,6 @@ class History:
     def __repr__(self) -> str:
         return f"{len(self.losses)} epochs, loss from {self.losses[0]:.3f} to {self.losses[-1]:.3f}"
 
-__all__ = ["training"]
-
 
 @contextmanager
 def training() -> Iterator[None]:

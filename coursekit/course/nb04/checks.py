@@ -133,7 +133,7 @@ def _least_squares(sizes: np.ndarray, seconds: np.ndarray) -> list[tuple[float, 
 def _check_example(number: float, numbers: int) -> None:
     if number == 4 * numbers:
         return
-    reasons = {
+    reasons: dict[float, tuple[str, str]] = {
         numbers: ("That is how many numbers it is.", "In FP32 a number takes 4 bytes."),
         4 * (numbers - WIDTHS[0]): ("The inputs are missing.", "They are kept as well."),
         4 * (numbers - WIDTHS[-1]): (
@@ -161,7 +161,7 @@ def _judge_batch(batch: float, per_example: int) -> Verdict:
         left = free - largest * per_example
         return right(f"{largest:,} examples fit, and {left:,} bytes are left over.")
     weights_only = (ROOM - 4 * (_parameters() - sum(WIDTHS[1:]))) // per_example
-    reasons = {
+    reasons: dict[float, tuple[str, str]] = {
         ROOM // per_example: ("The weights and biases need their place, too.", "Take them off first."),
         weights_only: ("The biases are missing.", "Every neuron has one."),
         largest + 1: (f"{largest + 1:,} examples do not fit any more.", "Round down."),
