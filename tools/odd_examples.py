@@ -55,7 +55,7 @@ def _roof() -> roofline.Roof:
     return roofline.Roof(1e10, {"fp32": 1e11})
 
 
-# Values that are right: by the argument's name, or by "room.function.argument" where that means another thing.
+# Values that are right: by the argument's name, or by "room.function.argument" where it means something else.
 RIGHT: Mapping[str, Maker] = {
     "a": lambda: [0.1, 0.2, 0.4],
     "alpha": lambda: 0.5,
