@@ -19,7 +19,6 @@ import math
 import os
 import random
 import re
-import resource
 import signal
 import sys
 import tempfile
@@ -106,26 +105,35 @@ def targets(chosen: list[str]) -> Iterator[Target]:
     """Yield what the rooms show: functions, and classes whose docstring says what they refuse."""
     for room in chosen:
         module = importlib.import_module(f"coursekit.{room}")
-        for name in getattr(module, "__all__", [n for n in vars(module) if n[0] != "_"]):
-            found = getattr(module, name)
-            ours = str(getattr(found, "__module__", "")).startswith(f"coursekit.{room}")
-            speaks = not isinstance(found, type) or re.search("Raises|Errors", found.__doc__ or "")
-            if callable(found) and ours and speaks and f"{room}.{name}" not in LEFT_OUT:
-                signature = inspect.signature(found)
-                kinds = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-                yield Target(
-                    f"{room}.{name}",
-                    found,
-                    {n: p for n, p in signature.parameters.items() if p.kind not in kinds},
-                )
+        names = getattr(module, "__all__", [name for name in vars(module) if name[0] != "_"])
+        shown = {name: getattr(module, name) for name in names}
+        ours = {
+            n: f
+            for n, f in shown.items()
+            if str(getattr(f, "__module__", "")).startswith(f"coursekit.{room}")
+        }
+        yield from targets_of(room, ours)
+
+
+def targets_of(room: str, shown: dict[str, Any]) -> Iterator[Target]:
+    """Yield those of ``shown`` that can be called, but for classes that only hold results."""
+    for name, found in shown.items():
+        speaks = not isinstance(found, type) or re.search("Raises|Errors", found.__doc__ or "")
+        if callable(found) and speaks and f"{room}.{name}" not in LEFT_OUT:
+            kinds = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+            parameters = inspect.signature(found).parameters
+            yield Target(
+                f"{room}.{name}", found, {n: p for n, p in parameters.items() if p.kind not in kinds}
+            )
 
 
 class Caller:
     """Draws calls and judges what they do."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, *, loud: bool = False) -> None:
         import odd_examples
 
+        self.loud = loud
         self.examples, self.random, self.tally = odd_examples, random.Random(seed), Tally()
 
     def right(self, target: Target) -> dict[str, Any] | None:
@@ -137,7 +145,11 @@ class Caller:
             if needed and make is None:
                 return None
             if make is not None and (needed or self.random.random() > DEFAULT_SHARE):
-                given[name] = make()
+                try:
+                    given[name] = make()
+                except Exception as error:  # the table is wrong, or what it calls is
+                    self.tally.add(target, name, "has no example", one_line(error))
+                    return None
         return given
 
     def once(self, target: Target) -> None:
@@ -181,7 +193,8 @@ class Caller:
             )
 
     def _judge(self, target: Target, name: str, label: str, value: Any, given: dict[str, Any]) -> None:
-        print(f"\r{target.name}({name}={label})", end="\x1b[K", file=sys.stderr)
+        if self.loud:
+            print(f"\r{target.name}({name}={label})", end="\x1b[K", file=sys.stderr)
         outcome, result = run(target.call, given)
         self.tally.outcomes[outcome] += 1
         if outcome == "raised":
@@ -293,6 +306,8 @@ def _time_is_up(*_: object) -> None:
 @contextlib.contextmanager
 def guarded() -> Iterator[None]:
     """Work in an empty folder, with results of its own, on the CPU, with little memory, and stoppable."""
+    import resource
+
     faulthandler.enable()
     old, before = Path.cwd(), signal.signal(signal.SIGALRM, _time_is_up)
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
@@ -309,11 +324,11 @@ def guarded() -> Iterator[None]:
             os.chdir(old)
 
 
-def call_many(chosen: list[str], count: int, seed: int) -> Tally:
+def call_many(chosen: list[str], count: int, seed: int, *, loud: bool = False) -> Tally:
     """Make ``count`` calls of what the rooms show, each as often as the others."""
     found = list(targets(chosen))
     with guarded():
-        caller = Caller(seed)
+        caller = Caller(seed, loud=loud)
         for number in range(count):
             caller.once(found[number % len(found)])
     return caller.tally
@@ -326,7 +341,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--rooms", nargs="*", default=rooms(), choices=rooms())
     options = parser.parse_args()
-    tally = call_many(options.rooms, options.count, options.seed)
+    tally = call_many(options.rooms, options.count, options.seed, loud=True)
     print("\r\x1b[K", end="", file=sys.stderr)
     print(tally)
     return len(tally.findings)

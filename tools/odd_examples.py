@@ -190,7 +190,7 @@ RIGHT: Mapping[str, Maker] = {
     "batching.sweep.fn": lambda: sum,
     "floats.all_values.format": lambda: "fp8_e4m3",
     "memory.activations.model": lambda: "LLaMA-7B",
-    "memory.build.model": lambda: memory.Model("tiny", 0, 1, 8, 2, 2, 4, 10, 16),
+    "memory.build.model": lambda: memory.Model("tiny", 1000, 1, 8, 2, 2, 4, 10, 16),
     "memory.fits.device": lambda: "RTX 4090",
     "memory.kv_cache.model": lambda: "LLaMA-7B",
     "memory.layer_activations.model": lambda: "LLaMA-7B",
