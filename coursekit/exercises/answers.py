@@ -100,7 +100,7 @@ def as_array(
     return array
 
 
-def as_bits(answer: Any, width: int | None = None, name: str = "your answer") -> str:
+def as_bits(answer: Any, width: int | None = None, name: str = "your answer", *, hint: str = "") -> str:
     """Return ``answer`` as text of 0s and 1s.
 
     Takes text (spaces, underscores and a leading 0b allowed) and lists or arrays of 0 and 1; with ``width``
@@ -111,7 +111,7 @@ def as_bits(answer: Any, width: int | None = None, name: str = "your answer") ->
     if not bits or set(bits) - {"0", "1"}:
         raise Stop(_unusable(name, expected, answer))
     if width is not None and len(bits) != width:
-        raise Stop(wrong(f"{_start(name)} has {len(bits)} bits, but {width} are expected."))
+        raise Stop(wrong(f"{_start(name)} has {len(bits)} bits, but {width} are expected.", hint))
     return bits
 
 

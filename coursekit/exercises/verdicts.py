@@ -47,7 +47,7 @@ class Verdict:
         return display.card_html(title, lines, _TONES[self.outcome])
 
 
-class Stop(Exception):  # noqa: N818 - it ends a check with its verdict, it is no error
+class Stop(Exception):  # noqa: N818 - it ends a check with its verdict, not an error
     """Ends a checker early; ``verdict`` is what the student sees."""
 
     __module__ = "coursekit.exercises"

@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 BADGES, INSTALL = "{{badges}}", "{{install}}"
-INSTALLED = re.compile(r"coursekit @ git\+https://github\.com/[\w.-]+/[\w.-]+(@[\w.-]+)?")  # in place of INSTALL
+INSTALLED = re.compile(r"coursekit @ git\+https://github\.com/[\w.-]+/[\w.-]+(@[\w.-]+)?")
 OPEN, CLOSE, BLANK = "# solution", "# end solution", "..."
 EXERCISE = "exercise"
 KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
