@@ -119,7 +119,7 @@ def show(id: str, *, measured: Any) -> Card:
     somewhere, and raises AssertionError under COURSEKIT_STRICT=1 or =claims. Other errors: ValueError for an
     unknown id, TypeError or ValueError for a measurement that the claim cannot be judged by.
     """
-    claim = _find(id)
+    claim = rules.find(id)
     reading = rules.read(measured, claim)
     card = _card(claim, reading)
     machine = runtime.describe()
@@ -166,13 +166,6 @@ def keep_guess(id: str, guess: str | None) -> None:
 def guess(id: str) -> str | None:
     """Return the guess kept under ``id``, or None."""
     return next((record["guess"] for record in GUESSES.read() if record["id"] == id), None)
-
-
-def _find(id: str) -> rules.Claim:
-    claims = rules.load()
-    if not isinstance(id, str) or id not in claims:
-        raise texts.unknown("claim", id, claims)
-    return claims[id]
 
 
 def _card(claim: rules.Claim, reading: rules.Reading) -> Card:

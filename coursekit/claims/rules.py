@@ -4,13 +4,14 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from coursekit._core import arguments, courses, display, texts
 
-__all__ = ["ID", "Claim", "Reading", "Rule", "load", "plain_number", "read"]
+__all__ = ["ID", "Claim", "Reading", "Rule", "find", "load", "plain_number", "read"]
 
 KINDS = ("arithmetic", "statistical", "hardware")
 ID = re.compile(r"[A-Za-z0-9]+(-[a-z0-9]+)+")
@@ -202,19 +203,42 @@ def _number(claim: Claim, value: Any) -> float:
 def load() -> dict[str, Claim]:
     """Return all claims of the courses by id, notebook by notebook.
 
-    Errors: ValueError that names the file, the claim and what is wrong with it.
+    Raises
+    ------
+    ValueError
+        Names the file, the claim and what is wrong with it.
+
     """
+    found = courses.files(courses.CLAIMS).items()
+    return {id: claim for notebook, path in found for id, claim in _of_notebook(notebook, path).items()}
+
+
+def find(id: Any) -> Claim:
+    """Return the claim ``id``; only its own notebook's file is read, so that no other one can be in the way.
+
+    Raises
+    ------
+    ValueError
+        If there is no such claim, or as ``load`` for the notebook's file.
+
+    """
+    notebook = id.partition("-")[0] if isinstance(id, str) else ""
+    path = courses.files(courses.CLAIMS).get(notebook)
+    claims = load() if path is None else _of_notebook(notebook, path)
+    if not isinstance(id, str) or id not in claims:
+        raise texts.unknown("claim", id, claims)
+    return claims[id]
+
+
+def _of_notebook(notebook: str, path: Path) -> dict[str, Claim]:
     claims: dict[str, Claim] = {}
-    for notebook, path in courses.files(courses.CLAIMS).items():
-        tables, where = texts.load(path), texts.place(path)
-        texts.fields(where, tables, {}, {"claim": list})
-        for number, table in enumerate(tables.get("claim", []), 1):
-            claim = _claim(f"{where}, claim {number}", table)
-            if claim.id in claims or claim.notebook != notebook:
-                raise ValueError(
-                    f"{where}: {claim.id} is there twice or belongs to notebook {claim.notebook}"
-                )
-            claims[claim.id] = claim
+    tables, where = texts.load(path), texts.place(path)
+    texts.fields(where, tables, {}, {"claim": list})
+    for number, table in enumerate(tables.get("claim", []), 1):
+        claim = _claim(f"{where}, claim {number}", table)
+        if claim.id in claims or claim.notebook != notebook:
+            raise ValueError(f"{where}: {claim.id} is there twice or belongs to notebook {claim.notebook}")
+        claims[claim.id] = claim
     return claims
 
 

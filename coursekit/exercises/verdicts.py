@@ -8,9 +8,9 @@ __all__ = ["NOT_TRIED", "RIGHT", "WRONG", "Stop", "Verdict", "not_tried", "right
 
 RIGHT, WRONG, NOT_TRIED = "right", "wrong", "not tried yet"
 SOLUTIONS = "notebooks/solutions"
+OTHER_SOLUTIONS = "solutions"  # of a course of one's own, beside its notebooks
 _MARKS = {RIGHT: "✓", WRONG: "✗", NOT_TRIED: "○"}
 _TONES = {RIGHT: "good", WRONG: "bad", NOT_TRIED: "quiet"}
-_POINTER = f"Still stuck? The worked solutions are in {SOLUTIONS}."
 
 
 @dataclass(frozen=True, repr=False)
@@ -23,16 +23,22 @@ class Verdict:
     message: str = ""
     hint: str = ""
     id: str = ""
+    solutions: str = SOLUTIONS
 
     @property
     def head(self) -> str:
         """The mark and the outcome, e.g. "✓ right"."""
         return f"{_MARKS[self.outcome]} {self.outcome}"
 
+    @property
+    def pointer(self) -> str:
+        """Where to look when no hint helps."""
+        return f"Still stuck? The worked solutions are in {self.solutions}."
+
     def __str__(self) -> str:
         lines = [f"{self.head}{': ' * bool(self.message)}{self.message}"]
         if self.outcome == WRONG:
-            lines += [f"  Hint: {self.hint}"] * bool(self.hint) + [f"  {_POINTER}"]
+            lines += [f"  Hint: {self.hint}"] * bool(self.hint) + [f"  {self.pointer}"]
         return texts.plain("\n".join(lines))
 
     __repr__ = __str__
@@ -42,7 +48,7 @@ class Verdict:
         if self.outcome == WRONG:
             hint = f"<p>{texts.rich(self.hint)}</p>" if self.hint else ""
             summary = "Hint" if self.hint else "Help"
-            lines.append(f"<details><summary>{summary}</summary>{hint}<p>{_POINTER}</p></details>")
+            lines.append(f"<details><summary>{summary}</summary>{hint}<p>{self.pointer}</p></details>")
         title = f"{self.head}{': ' * bool(self.id)}{self.id}"
         return display.card_html(title, lines, _TONES[self.outcome])
 
