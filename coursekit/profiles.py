@@ -94,7 +94,7 @@ class Call(_Table):
         return next(call for _, call in self.walk() if call.name == name)
 
     def _table(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-        rows = [
+        rows: list[tuple[str, ...]] = [
             (
                 f"{2 * depth * NO_BREAK}{call.name}",
                 f"{call.calls:,}",
@@ -196,7 +196,7 @@ def tree(profile: cProfile.Profile, function: Callable[..., Any], *, smallest: f
         raise TypeError(f"profile must be a cProfile.Profile; got {type(profile).__name__}")
     smallest = arguments.real("smallest", smallest, 0, 1)
     entries = {entry.code: entry for entry in profile.getstats()}
-    top = entries.get(getattr(function, "__code__", None))
+    top = entries.get(getattr(function, "__code__", ""))
     if top is None:
         raise ValueError(f"function must be one that ran under the profiler; got {_name(function)}")
     return _call(entries, top, 1.0, smallest * top.totaltime, frozenset())
@@ -210,7 +210,7 @@ def lines(profiler: Any, function: Callable[..., Any]) -> LineTimes:
     if not hasattr(profiler, "get_stats"):
         raise TypeError(f"profiler must be a line_profiler.LineProfiler; got {type(profiler).__name__}")
     code = getattr(inspect.unwrap(function), "__code__", None)
-    here = code and (code.co_filename, code.co_firstlineno)  # None: written in C, there are no lines
+    here = (code.co_filename, code.co_firstlineno) if code else ("", 0)  # written in C: there are no lines
     stats = profiler.get_stats()
     timings = {
         number: (runs, ticks * stats.unit)
@@ -218,7 +218,7 @@ def lines(profiler: Any, function: Callable[..., Any]) -> LineTimes:
         if (file, first) == here
         for number, runs, ticks in rows
     }
-    if not timings:
+    if code is None or not timings:
         raise ValueError(f"function must be one that ran under the profiler; got {_name(function)}")
     source = inspect.getblock(linecache.getlines(code.co_filename)[code.co_firstlineno - 1 :])
     numbered = enumerate(source, code.co_firstlineno)

@@ -280,7 +280,7 @@ def _per_value(per_scale: NDArray[Any], group: int | None) -> NDArray[Any]:
     return per_scale if group is None else np.repeat(per_scale, group, axis=-1)
 
 
-def _mean_squared_error(values: FloatArray, scale: np.float32, levels: tuple[int, int]) -> float:
+def _mean_squared_error(values: FloatArray, scale: Any, levels: tuple[int, int]) -> float:
     with np.errstate(over="ignore"):
         steps = np.clip(np.rint(values / scale), *levels)
     return float(np.mean(np.square(values - _restore(steps, scale), dtype=np.float64)))

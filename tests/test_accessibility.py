@@ -1,6 +1,6 @@
 """What everybody can see: legible texts, marks that need no colour, alt texts, room in the lecture hall.
 
-The thresholds and how they are counted stand in ``sight``, the examples in ``pictures``.
+The thresholds and how they are counted stand in ``sight``, the examples in ``tools/examples.py``.
 """
 
 import ast
@@ -11,8 +11,8 @@ import re
 from pathlib import Path
 from types import SimpleNamespace
 
+import examples as pictures
 import numpy as np
-import pictures
 import pytest
 import sight
 from helpers import span, texts_collide

@@ -112,8 +112,9 @@ def _written(table: list[str], column: int, known: dict[str, Figure]) -> list[st
     titles, machines, lines = _cells(header), [], []
     verdict = titles.index(VERDICT) if VERDICT in titles else None
     for row in rows:
-        cells, found = _cells(row), [known.get(id) for id in _ids(row)]
-        if found and None not in found:
+        cells, asked = _cells(row), _ids(row)
+        found = [known[id] for id in asked if id in known]
+        if asked and len(found) == len(asked):
             cells[column] = _joined(short(figure.says) for figure in found)
             if verdict is not None:
                 cells[verdict] = _joined(figure.verdict for figure in found)

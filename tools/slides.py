@@ -61,7 +61,7 @@ def install_reveal(folder: Path) -> None:
 
     Errors: FileNotFoundError if the package has its files elsewhere.
     """
-    source = Path(os.fspath(files("sphinx_revealjs"))) / "_static" / "revealjs"
+    source = Path(str(files("sphinx_revealjs"))) / "_static" / "revealjs"
     for pattern in REVEAL_FILES:
         found = list(source.glob(pattern))
         if not found:

@@ -16,6 +16,7 @@ def ascending(name: str, given: Any, *, whole: bool = False) -> tuple[Any, ...]:
     except TypeError:
         raise TypeError(f"{name} must be numbers in ascending order; got {type(given).__name__}") from None
     entry = f"an entry of {name}"
+    numbers: list[float]
     if whole:
         numbers = [arguments.integer(entry, value, 1) for value in values]
     else:

@@ -36,6 +36,7 @@ class Scratch:
             start_new_session=True,
         )
         self._finalizer = weakref.finalize(self, _dismiss, self._keeper, os.getpid())
+        assert self._keeper.stdout is not None  # a pipe, as asked for
         folder = self._keeper.stdout.readline().decode("utf-8").rstrip("\n")
         if not folder:
             self.remove()
@@ -48,6 +49,8 @@ class Scratch:
 
 
 def _dismiss(keeper: subprocess.Popen, owner: int) -> None:
+    assert keeper.stdout is not None
+    assert keeper.stdin is not None
     keeper.stdout.close()
     # Not only closed: a forked child of the owner holds the pipe open too. Nor may it dismiss the keeper.
     with suppress(OSError), keeper.stdin as pipe:  # the keeper may be dead

@@ -63,7 +63,7 @@ class Curve:
         numbers = arguments.array("batch", batch, np.float64)
         first, last = self.batches[0], self.batches[-1]
         if numbers.min() < first or numbers.max() > last:
-            raise ValueError(f"batch must be from {first} to {last}, as measured; got {batch}")
+            raise ValueError(f"batch must be from {first} to {last}, as measured; got {batch!r}")
         found = np.interp(numbers, self.batches, self.median)
         return float(found) if found.ndim == 0 else found
 

@@ -188,8 +188,9 @@ def all_values(format: str | Format) -> NDArray[np.float64]:
 
 
 def _found(format: str | Format) -> Format:
-    known = isinstance(format, Format) and FORMATS.get(format.name) == format
-    return format if known else FORMATS[choice("format", format, FORMATS)]
+    if isinstance(format, Format) and FORMATS.get(format.name) == format:
+        return format
+    return FORMATS[choice("format", format, FORMATS)]
 
 
 def _pattern(pattern: Any, format: Format) -> int:
@@ -209,14 +210,15 @@ def _nearest(number: Fraction | float, format: Format) -> int:
     if number != number:
         return _nan(format)
     negative = number < 0 or (number == 0 and math.copysign(1.0, number) < 0)
-    return negative << (format.bits - 1) | _nearest_magnitude(abs(number), format)
+    size: Any = abs(number)
+    return negative << (format.bits - 1) | _nearest_magnitude(size, format)
 
 
 def _nearest_magnitude(number: Fraction | float, format: Format) -> int:
     beyond = format.top + 1 if format.has_nan else format.top
     if number in (0, math.inf):
         return beyond if number else 0
-    exponent = max(_floor_log2(number), format.min_exponent)
+    exponent = max(_floor_log2(Fraction(number)), format.min_exponent)
     steps = round(number / Fraction(2) ** (exponent - format.mantissa_bits))  # a tie goes to the even one
     # Among the steps, the implicit 1 raises the exponent field by one; so does a carry out of the mantissa.
     return min(((exponent - format.min_exponent) << format.mantissa_bits) + steps, beyond)

@@ -32,6 +32,7 @@ __all__ = [
 ]
 
 BADGES, INSTALL = "{{badges}}", "{{install}}"
+# What stands in the place of INSTALL.
 INSTALLED = re.compile(r"coursekit @ git\+https://github\.com/[\w.-]+/[\w.-]+(@[\w.-]+)?")
 OPEN, CLOSE, BLANK = "# solution", "# end solution", "..."
 EXERCISE = "exercise"

@@ -107,7 +107,8 @@ def _curves(ax: Axes, curves: Mapping[str, Curve], what: str) -> list[Artist]:
     for number, (name, curve) in enumerate(curves.items()):
         center, band = getattr(curve, what), (curve.low, curve.high)
         if what == "throughput":
-            band = tuple(np.array(curve.batches) / edge for edge in reversed(band))
+            sizes = np.array(curve.batches)
+            band = (sizes / curve.high, sizes / curve.low)
         made += line_with_band(ax, curve.batches, center, *band, series=number, label=name)
     if len(curves) > 1:
         made += end_labels(ax, [artist for artist in made if isinstance(artist, Line2D)])

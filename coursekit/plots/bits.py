@@ -150,7 +150,7 @@ class Neighbours:
 
     def _wish(self, offset: float | None, asked: str) -> None:
         seen = offset is not None and abs(offset) <= 1
-        self.asked.x = self.middle + self.reach * offset if seen else 0.0
+        self.asked.x = self.middle + self.reach * (offset or 0.0) if seen else 0.0
         self.wish.set_data([self.asked.x] if seen else [], [self.y - 7] if seen else [])
         self.asked.show(f"asked for: {asked}" if seen else "", style.legible(style.VERMILLION))
 

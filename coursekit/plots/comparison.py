@@ -110,7 +110,11 @@ def line_with_band(
     number = arguments.integer("series", series, 0, len(style.SERIES) - 1)
     xs = _numbers("x", x)
     centers = _numbers("center", center, len(xs))
-    look = {"color": style.SERIES[number], "marker": style.MARKERS[number], "linestyle": style.DASHES[number]}
+    look: dict[str, Any] = {
+        "color": style.SERIES[number],
+        "marker": style.MARKERS[number],
+        "linestyle": style.DASHES[number],
+    }
     (line,) = ax.plot(xs, centers, label=label, **look)
     if low is None or high is None:
         return [line]
@@ -154,14 +158,14 @@ def end_labels(ax: Axes, drawn: Sequence[Line2D]) -> list[Text]:
     Fixes the y-limits: the labels would not follow.
     """
     ax.set_ylim(ax.get_ylim())
-    ends = [(line.get_xdata()[-1], line.get_ydata()[-1]) for line in drawn]
+    ends = np.array([[np.asarray(part)[-1] for part in line.get_data()] for line in drawn])
     heights = ax.transAxes.inverted().transform(ax.transData.transform(ends))[:, 1]
-    colours = [style.legible(line.get_color()) for line in drawn]
+    colours = [style.legible(str(line.get_color())) for line in drawn]
     texts = [
-        ax.text(1.02, 0, line.get_label(), color=colour, transform=ax.transAxes, va="center")
+        ax.text(1.02, 0, str(line.get_label()), color=colour, transform=ax.transAxes, va="center")
         for line, colour in zip(drawn, colours, strict=True)
     ]
-    gap = LABEL_GAP * texts[0].get_fontsize() * ax.figure.dpi / 72 / ax.bbox.height
+    gap = LABEL_GAP * float(texts[0].get_fontsize()) * ax.figure.dpi / 72 / ax.bbox.height
     for text, height in zip(texts, spread(heights, gap), strict=True):
         text.set_y(height)
     return texts

@@ -48,7 +48,11 @@ def soft_labels(
     for number, (name, given) in enumerate(labels.items()):
         shares = _probabilities(name, given, len(classes))
         places = np.arange(len(classes)) - GROUP / 2 + width * (number + 0.5)
-        look = {"color": style.SERIES[number], "hatch": style.HATCHES[number], "edgecolor": "white"}
+        look: dict[str, Any] = {
+            "color": style.SERIES[number],
+            "hatch": style.HATCHES[number],
+            "edgecolor": "white",
+        }
         made += ax.bar(places, POINTS * shares, 0.92 * width, linewidth=0, label=name, **look)
     ax.set_xticks(range(len(classes)), classes)
     ax.tick_params(axis="x", length=0)
@@ -104,7 +108,11 @@ def gradients(ax: Axes, sizes: "GradientSizes", *, title: str = "") -> list[Arti
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     ax.xaxis.set_minor_locator(NullLocator())
     centers = {"with T²": sizes.scaled, "without": sizes.plain}
-    labels = {"x_label": "temperature T", "y_label": "length of the soft loss's gradient", "title": title}
+    labels: dict[str, Any] = {
+        "x_label": "temperature T",
+        "y_label": "length of the soft loss's gradient",
+        "title": title,
+    }
     return lines(ax, sizes.temperatures, centers, **labels)
 
 
@@ -114,7 +122,13 @@ def _row(ax: Axes, row: float, points: NDArray[np.float64]) -> list[Artist]:
     colour = VERDICT_COLOURS[found.verdict]
     # Neighbours in height must not be neighbours in order: every second seed goes above, the next below.
     lift = JITTER * np.linspace(-1, 1, len(points))[np.random.default_rng(0).permutation(len(points))]
-    look = {"color": colour, "alpha": 0.45, "markersize": 6, "markeredgewidth": 0, "zorder": 2}
+    look: dict[str, Any] = {
+        "color": colour,
+        "alpha": 0.45,
+        "markersize": 6,
+        "markeredgewidth": 0,
+        "zorder": 2,
+    }
     (dots,) = ax.plot(points, row + lift, "o", **look)
     bar = ax.hlines(row, found.low, found.high, color=style.INK, linewidth=3, zorder=3)
     (mean,) = ax.plot(found.mean, row, "D", color=style.INK, markersize=8, zorder=4)

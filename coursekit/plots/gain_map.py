@@ -1,6 +1,7 @@
 """What a teacher adds over labels alone: a map of the gains in a ``distillation.GainGrid``."""
 
 from itertools import product
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -31,14 +32,20 @@ class GainMap:
         """Show the mean gains [temperatures, alphas]."""
         self.image.set_data(means)
         for text, value in zip(self.texts, means.flat, strict=True):
-            text.set(text=signed(value), color=style.ink_on(self.image.to_rgba(value)))
+            text.set(text=signed(value), color=style.ink_on(self.image.to_rgba(np.array(value))))
 
 
 @style.look()
 def gain_map(ax: Axes, grid: GainGrid, epochs: int | None = None) -> GainMap:
     """Draw the mean gains over temperature (rows) and alpha (columns) after ``epochs`` (the most)."""
     limit = max(LEAST_RANGE, *(float(np.abs(grid.means(length)).max()) for length in grid.epochs))
-    look = {"cmap": SIGNED, "vmin": -limit, "vmax": limit, "aspect": "auto", "interpolation": "nearest"}
+    look: dict[str, Any] = {
+        "cmap": SIGNED,
+        "vmin": -limit,
+        "vmax": limit,
+        "aspect": "auto",
+        "interpolation": "nearest",
+    }
     image = ax.imshow(np.zeros((len(grid.temperatures), len(grid.alphas))), **look)
     cells = product(range(len(grid.temperatures)), range(len(grid.alphas)))
     texts = [ax.text(column, row, "", ha="center", va="center", zorder=4) for row, column in cells]

@@ -52,7 +52,8 @@ class Lettering(PathCollection):
         written = [phrase for phrase in self.phrases if phrase.paths]
         self.set_paths([path for phrase in written for path in phrase.paths])
         self.set_offsets(np.concatenate([phrase.offsets for phrase in written] or [np.zeros((0, 2))]))
-        self.set_facecolors([colour for phrase in written for colour in phrase.colours])
+        colours: list[Any] = [colour for phrase in written for colour in phrase.colours]
+        self.set_facecolor(colours)
         points = [phrase.size * self.unit for phrase in written for _ in phrase.paths]
         self.set_sizes(np.square(points))
         super().draw(renderer)

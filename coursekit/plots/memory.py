@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -35,7 +36,7 @@ def weighed(
     marks: list[Artist] = []
     lifts = np.linspace(BAR / 4, -BAR / 4, len(measured)) if len(measured) > 1 else [0.0]
     for number, (name, values) in enumerate(measured.items()):
-        look = {"color": style.SERIES[number], "markersize": 9, "zorder": 3, "label": name}
+        look: dict[str, Any] = {"color": style.SERIES[number], "markersize": 9, "zorder": 3, "label": name}
         sizes = _sizes(name, values, len(names)) / 1e6
         marks += ax.plot(sizes, rows + lifts[number], style.MARKERS[number], **look)
     ax.set_yticks(rows, names)
@@ -78,7 +79,7 @@ def steps(
     held, worst = _sizes("kept", kept, len(names)), _sizes("peaks", peaks, len(names))
     bars = ax.barh(rows, held / 1e6, height=BAR, color=style.BLUE, label="held afterwards")
     (marks,) = ax.plot(worst / 1e6, rows, "D", color=style.VERMILLION, markersize=9, label="worst moment")
-    look = {"textcoords": "offset points", "va": "center"}
+    look: dict[str, Any] = {"textcoords": "offset points", "va": "center"}
     points = 0.8 * mpl.rcParams["font.size"]
     texts = [
         ax.annotate(display.size(value), (value / 1e6, row), (points, 0), **look)

@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
 from matplotlib.lines import Line2D
@@ -50,7 +52,7 @@ class NeedPage:
     verdicts: list[Phrase]
 
     @property
-    def artists(self) -> list[PolyCollection | Line2D]:
+    def artists(self) -> list[Artist]:
         """All of them."""
         return [*self.bars.values(), self.squares, self.limit, self.beyond, self.letters]
 
@@ -94,7 +96,7 @@ def show_need(page: NeedPage, need: Need, title: str) -> None:
             phrase.show(f"✗ {_excess(fit.share)}", style.legible(style.VERMILLION), "bold")
 
 
-def boxes(left: ArrayLike, right: ArrayLike, low: ArrayLike, high: ArrayLike) -> NDArray[np.float64]:
+def boxes(left: ArrayLike, right: ArrayLike, low: ArrayLike, high: ArrayLike) -> Any:
     """Return rectangles as polygons, [n, 4, 2]; empty ones stay, as lines without width."""
     ends = np.broadcast_arrays(*map(np.atleast_1d, (left, right, low, high)))
     left, right, low, high = (end.astype(float) for end in ends)
@@ -102,7 +104,7 @@ def boxes(left: ArrayLike, right: ArrayLike, low: ArrayLike, high: ArrayLike) ->
     return np.stack([np.stack(corner, axis=-1) for corner in corners], axis=1)
 
 
-_OUTLINE = {"edgecolor": "white", "linewidth": 0.6, "zorder": 3}
+_OUTLINE: dict[str, Any] = {"edgecolor": "white", "linewidth": 0.6, "zorder": 3}
 
 
 def _scale(ax: Axes, devices: Sequence[Device], rows: NDArray[np.float64]) -> None:
@@ -136,7 +138,8 @@ def _show_names(page: NeedPage, parts: list[tuple[str, int]]) -> None:
         phrase.show(f"{parts[number][0]} {size(parts[number][1])}" if number < len(parts) else "")
     lefts = EDGE + np.arange(len(parts)) * WIDTH / SLOTS
     page.squares.set_verts(boxes(lefts, lefts + SQUARE, NAMES - SQUARE / 2, NAMES + SQUARE / 2))
-    page.squares.set_facecolor([PARTS[name] for name, _ in parts])
+    colours: list[Any] = [PARTS[name] for name, _ in parts]
+    page.squares.set_facecolor(colours)
 
 
 def _show_shares(page: NeedPage, need: Need) -> None:
@@ -147,7 +150,7 @@ def _show_shares(page: NeedPage, need: Need) -> None:
     for name, nbytes in need.parts:
         ends = reached + nbytes / capacity
         left, right = (np.minimum(EMPTY + (FULL - EMPTY) * share, END) for share in (reached, ends))
-        whole = [path.vertices[:4] for path in page.bars[name].get_paths()]
+        whole = [np.asarray(path.vertices)[:4] for path in page.bars[name].get_paths()]
         page.bars[name].set_verts([*whole, *boxes(left, right, rows - high / 2, rows + high / 2)])
         reached = ends
     out = rows[EMPTY + (FULL - EMPTY) * reached > END]

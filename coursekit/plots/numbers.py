@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -46,7 +47,7 @@ def value_density(
     if len(values) < 2:
         raise ValueError(f"low and high must span at least 2 values of {format}; got {low} to {high}")
     ticks = ax.vlines(_thinned(values), 0, 0.45, color=style.BLUE, linewidth=1)
-    powers = _powers_of_two(values) if kind.kind == "float" else []
+    powers: Any = _powers_of_two(values) if kind.kind == "float" else []
     tall = ax.vlines(powers, 0, 0.75, color=style.VERMILLION, linewidth=1.5)
     ax.set_ylim(0, 1.15)
     ax.set_yticks([])
@@ -131,7 +132,7 @@ def _make_room(ax: Axes, marks: Mapping[str, float], middle: float) -> None:
 
 
 def _mark_label(ax: Axes, label: str, place: float, height: float, left: bool) -> Text:
-    side = {"ha": "right" if left else "left", "va": "center"}
+    side: dict[str, Any] = {"ha": "right" if left else "left", "va": "center"}
     return ax.annotate(label, (place, height), (-5 if left else 5, 0), textcoords="offset points", **side)
 
 
@@ -139,7 +140,7 @@ def _spacing_line(ax: Axes, name: str, number: int, sizes: NDArray[np.float64]) 
     kind = floats.FORMATS[arguments.choice("formats", name, floats.FORMATS)]
     reached = sizes[sizes <= kind.max]
     steps = [floats.spacing(size, kind) for size in reached]
-    look = {"color": style.SERIES[number], "linestyle": style.DASHES[number]}
+    look: dict[str, Any] = {"color": style.SERIES[number], "linestyle": style.DASHES[number]}
     (line,) = ax.plot(reached, steps, drawstyle="steps-post", label=kind.title, **look)
     return line
 

@@ -7,6 +7,7 @@ import functools
 import itertools
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.artist import Artist
@@ -238,16 +239,16 @@ def _box(ax: Axes, box: Box, unit: float) -> list[Artist]:
     )
     ax.add_patch(patch)
     first, _, rest = box.text.partition("\n")
-    look = {"ha": "center", "va": "center", "zorder": 4, "linespacing": 1.35}
+    look: dict[str, Any] = {"ha": "center", "va": "center", "zorder": 4, "linespacing": 1.35}
     lift = (rest.count("\n") + 1) * NAME * PIXELS_PER_POINT * 1.35 / 2 if rest else 0.0
-    heavy = {"fontsize": NAME * unit, "weight": "bold" if box.fused else "normal"}
+    heavy: dict[str, Any] = {"fontsize": NAME * unit, "weight": "bold" if box.fused else "normal"}
     texts = [ax.text(box.x, box.y - lift, first, **heavy, **look)]
     if rest:
         below = box.y + NAME * PIXELS_PER_POINT * 1.35 / 2
         texts.append(ax.text(box.x, below, rest, fontsize=NOTE * unit, color=style.INK, **look))
     if box.note:
         beside = box.x + box.side * (box.wide / 2 + PAD)
-        align = {"ha": "left" if box.side > 0 else "right", "va": "center", "zorder": 4}
+        align: dict[str, Any] = {"ha": "left" if box.side > 0 else "right", "va": "center", "zorder": 4}
         texts.append(ax.text(beside, box.y, box.note, fontsize=NOTE * unit, color=style.BLUE, **align))
     return [patch, *texts]
 

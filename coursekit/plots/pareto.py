@@ -112,7 +112,8 @@ def place_names(ax: Axes, points: Points, line: NDArray[np.float64]) -> None:
     line: the corners [n, 2] of a line whose pieces are level or upright. The figure's layout must stand. A
     name that had to go far gets a line to its dot.
     """
-    renderer, scale = ax.figure.canvas.get_renderer(), ax.figure.dpi / 72
+    canvas: Any = ax.figure.canvas
+    renderer, scale = canvas.get_renderer(), ax.figure.dpi / 72
     dots = ax.transData.transform([name.xy for name in points.names])
     taken = [Bbox([dot - CLEAR * scale, dot + CLEAR * scale]) for dot in dots]
     corners = ax.transData.transform(line).reshape(-1, 2)

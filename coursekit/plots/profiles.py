@@ -59,7 +59,8 @@ def icicle(ax: Axes, call: Call, *, deepest: int = DEEPEST, title: str = "") -> 
     placed = [found for found in _places(call, 0, 0.0) if found[0] < deepest]
     boxes = [Rectangle((left, depth + GAP), one.seconds, 1 - GAP) for depth, left, one in placed]
     shades = [tint(style.BLUE, 0.12 + 0.5 * _own(one)) for _, _, one in placed]
-    drawn = ax.add_collection(PatchCollection(boxes, facecolors=shades, edgecolors="white", linewidths=1.5))
+    drawn = PatchCollection(boxes, facecolors=shades, edgecolors="white", linewidths=1.5)
+    ax.add_collection(drawn)
     factor, unit = time_unit(call.seconds)
     ax.set(xlim=(0, call.seconds), ylim=(max(depth for depth, _, _ in placed) + 1, 0), yticks=[])
     ax.xaxis.set_major_formatter(FuncFormatter(lambda seconds, _: f"{seconds / factor:g}"))

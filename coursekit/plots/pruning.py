@@ -56,20 +56,22 @@ def accuracy(
     """
     shares = ascending("sparsities", sparsities)
     several = isinstance(accuracies, Mapping)
-    named = accuracies if several else {"accuracies": accuracies}
+    named: Mapping[str, ArrayLike] = (
+        accuracies if isinstance(accuracies, Mapping) else {"accuracies": accuracies}
+    )
     if not 1 <= len(named) <= len(style.SERIES):
         raise ValueError(f"accuracies must hold 1 to {len(style.SERIES)} lines; got {len(named)}")
     made: list[Artist] = []
+    first = np.median(_seeds(*next(iter(named.items())), len(shares)), axis=1)
     for number, (name, given) in enumerate(named.items()):
         seeds = 100 * _seeds(name, given, len(shares))
         center, band = np.median(seeds, axis=1), np.quantile(seeds, BAND, axis=1)
         made += line_with_band(ax, 100 * shares, center, *band, series=number, label=name)
-    first = made[0].get_ydata()
-    sentence = "What is left of the accuracy" if several else fall(shares, first / 100)
+    sentence = "What is left of the accuracy" if several else fall(shares, first)
     describe(ax, x_label, "accuracy", title or sentence)
     ax.yaxis.set_major_formatter(PERCENT)
-    look = {"color": style.GREY, "dashes": (4, 3), "linewidth": 1.2, "zorder": 1}
-    made.append(ax.axhline(first[0], **look))
+    look: dict[str, Any] = {"color": style.GREY, "dashes": (4, 3), "linewidth": 1.2, "zorder": 1}
+    made.append(ax.axhline(100 * first[0], **look))
     # No labels at the lines' ends: on the ground below the cliff all of them meet.
     return [*made, ax.legend()] if several else made
 
@@ -88,8 +90,8 @@ def sensitivity(
         ax, sparsities, accuracies, x_label="weights pruned in this layer alone (%)", title=title or " "
     )
     if not title:
-        means = {name: np.mean(np.median(seeds, axis=1)) for name, seeds in accuracies.items()}
-        ax.set_title(f"Pruning {min(means, key=means.get)} costs most")
+        means = {name: np.mean(np.median(np.asarray(seeds), axis=1)) for name, seeds in accuracies.items()}
+        ax.set_title(f"Pruning {min(means, key=lambda name: means[name])} costs most")
     return made
 
 
@@ -109,7 +111,12 @@ def histogram(ax: Axes, weights: ArrayLike, mask: ArrayLike, *, title: str = "")
     top = (kept + gone).max()
     marks = ax.vlines([-threshold, threshold], 0, 1.05 * top, color=style.VERMILLION, linewidth=1.5)
     ax.set_ylim(0, 1.2 * top)
-    look = {"color": style.legible(style.VERMILLION), "transform": ax.transAxes, "ha": "right", "va": "top"}
+    look: dict[str, Any] = {
+        "color": style.legible(style.VERMILLION),
+        "transform": ax.transAxes,
+        "ha": "right",
+        "va": "top",
+    }
     label = ax.text(0.985, 0.98, f"threshold ±{threshold:.2g}", **look)
     share = 100 * np.count_nonzero(~stays) / len(values)
     sentence = f"The smallest {share:.3g} % of the weights go" if share else "All weights stay"
@@ -160,12 +167,12 @@ def break_even(
     ax.axhspan(0.0, 1.0, color=style.PALE, alpha=0.5, linewidth=0, zorder=0)
     ax.axhline(1.0, color=style.INK, linewidth=1.2, zorder=1)
     name, column = next(iter(columns.items()))
-    labels = {"x_label": "zeros (%)", "y_label": "speed-up over the dense product"}
+    labels: dict[str, Any] = {"x_label": "zeros (%)", "y_label": "speed-up over the dense product"}
     sentence = title or pays(name, shares, column[:, 1])
     centers = {name: column[:, 0] for name, column in columns.items()}
     made = lines(ax, 100 * shares, centers, **labels, title=sentence)
     for number, column in enumerate(columns.values()):
-        look = {"color": style.SERIES[number], "linewidth": 3, "alpha": 0.55}
+        look: dict[str, Any] = {"color": style.SERIES[number], "linewidth": 3, "alpha": 0.55}
         made.append(ax.vlines(100 * shares, column[:, 1], column[:, 2], **look))
     ax.text(0.015, 0.98, "above 1×: zeros save time", transform=ax.transAxes, va="top")
     ax.text(0.985, 0.02, "below 1×: zeros cost time", transform=ax.transAxes, ha="right")

@@ -1,7 +1,7 @@
 """The roofline: attainable arithmetic against intensity, and a layer's points below it."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -61,7 +61,9 @@ def roofline(
 
 def show(made: Roofline, roof: Roof, points: Sequence[Point], precision: str, source: str) -> None:
     """Let the artists show another precision and source."""
-    intensities = np.geomspace(*made.roof.axes.get_xlim(), 200)
+    ax: Any = made.roof.axes
+    low, high = ax.get_xlim()
+    intensities = np.geomspace(low, high, 200)
     made.roof.set_data(intensities, bounds(roof, intensities, precision, source))
     other = {MEMORY: CACHE, CACHE: MEMORY}[source]
     has_other = roof.cache_bandwidth is not None

@@ -15,6 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
+from matplotlib.rcsetup import cycler
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -82,6 +83,8 @@ def look() -> Iterator[None]:
 
 class Picture(Figure):
     """A figure that needs no pyplot: a cell's last line shows it, ``alt`` tells what is to see."""
+
+    canvas: FigureCanvasAgg
 
     def __init__(self, *args: Any, alt: str = "", **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -182,7 +185,7 @@ def linear(colour: Any) -> NDArray[np.float64]:
     return np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
 
 
-def _rc() -> dict[str, Any]:
+def _rc() -> Any:
     return {
         "font.size": TYPE,
         "axes.titlesize": TYPE * 1.1,
@@ -201,7 +204,7 @@ def _rc() -> dict[str, Any]:
         "text.color": INK,
         "xtick.color": INK,
         "ytick.color": INK,
-        "axes.prop_cycle": mpl.cycler(color=SERIES),
+        "axes.prop_cycle": cycler(color=SERIES),
         "image.cmap": HEAT,
         "lines.linewidth": 2.0,
         "figure.facecolor": "white",

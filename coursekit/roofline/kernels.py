@@ -200,7 +200,12 @@ def layer_times(
     with matmul_mode(precision, device):
         for batch in batches:
             x = matrix(rows(batch, precision, device), inputs, precision, device)
-            yield quickest(lambda x=x: product(x, next(turns).t()), seconds, device, threads)
+            multiply = functools.partial(_next_product, x, turns)
+            yield quickest(multiply, seconds, device, threads)
+
+
+def _next_product(x: Any, turns: Iterator[Any]) -> Any:
+    return product(x, next(turns).t())
 
 
 def rows(batch: int, precision: str, device: str) -> int:

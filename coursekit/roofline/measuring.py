@@ -242,7 +242,7 @@ def measure_layer(
     kind = runtime.device(device if device is None else str(device)).type
     there = kernels.available(kind)
     most = math.inf if threads is None else arguments.integer("threads", threads, 1)
-    options = {
+    options: dict[str, Any] = {
         "threads": min(most, kernels.free_threads(kind)),
         "seconds": _positive("min_time", min_time),
     }

@@ -56,11 +56,11 @@ class CrossoverGrid:
             raise ValueError(
                 f"ratios must hold every combination of width and batch; missing: {missing or 'all'}"
             )
-        columns = (
-            [[getattr(ratios[w, b], name) for b in batches] for w in widths]
+        ratio, low, high = (
+            np.array([[getattr(ratios[w, b], name) for b in batches] for w in widths])
             for name in ("value", "low", "high")
         )
-        return cls(widths, batches, *map(np.array, columns), machine)
+        return cls(widths, batches, ratio, low, high, machine)
 
     def at(self, width: int, batch: int) -> tuple[float, float, float]:
         """Return (ratio, low, high) at a measured width and batch; ValueError for another one."""

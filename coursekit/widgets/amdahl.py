@@ -67,14 +67,15 @@ class AmdahlView(View):
         self.bars: list[tuple[Rectangle, Text]] = []
         for row in (0, 1):
             for colour, ink in ((style.BLUE, "white"), (style.PALE, style.INK)):
-                bar = ax.add_patch(Rectangle((0, row - BAR / 2), 0, BAR, color=colour, linewidth=0, zorder=3))
+                bar = Rectangle((0, row - BAR / 2), 0, BAR, color=colour, linewidth=0, zorder=3)
+                ax.add_patch(bar)
                 self.bars.append((bar, ax.text(0, row, "", color=ink, ha="center", va="center", zorder=4)))
         self.moving += [self.title, *(artist for pair in self.bars for artist in pair)]
 
     def _curve(self, ax: Axes) -> None:
         self.curve, self.limit = amdahl_curve(ax, 0.5)
         self.limit_text = ax.text(1.15, 1, "", color=style.legible(style.VERMILLION), zorder=5)
-        look = {"color": style.BLUE, "markersize": 11, "markeredgecolor": style.INK}
+        look: dict[str, Any] = {"color": style.BLUE, "markersize": 11, "markeredgecolor": style.INK}
         (self.point,) = ax.plot([], [], "o", **look, clip_on=False, zorder=4)
         self.moving += [self.curve, self.limit, self.limit_text, self.point]
 

@@ -153,7 +153,7 @@ def _decode_title(working: Working, text: str) -> str:
         return f"{text} fits {name} exactly: decoding gives it back"
     if not working.fields.value:
         return f"{text} is too small for {name}: it becomes 0"
-    return f"{text} does not fit {name}: it is off by {rounded(abs(working.fields.error))}"
+    return f"{text} does not fit {name}: it is off by {rounded(abs(working.fields.error or 0))}"
 
 
 def _sign(working: Working) -> Parts:
@@ -196,7 +196,7 @@ def _bias(working: Working) -> Parts:
     grown = working.carry and working.normal
     power = f"({_signed(working.exponent)} + 1)" if grown else _signed(working.exponent)
     if working.overflow:
-        total = f"{power} + {kind.bias} = {working.exponent + kind.bias + grown}"
+        total = f"{power} + {kind.bias} = {(working.exponent or 0) + kind.bias + grown}"
         return [(total, INK), (f"   too large: becomes {working.becomes}", QUIET)]
     if not working.stored_exponent:
         return [

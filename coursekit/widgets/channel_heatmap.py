@@ -5,6 +5,8 @@ from typing import Any
 import ipywidgets
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.image import AxesImage
+from matplotlib.text import Text
 from numpy.typing import ArrayLike, NDArray
 
 from coursekit._core import arguments
@@ -57,7 +59,9 @@ class ChannelHeatmapView(View):
         with style.look():
             grid = self.figure.add_gridspec(1, 5, width_ratios=(16, 4, 16, 4, 0.9))
             axes = [self.figure.add_subplot(grid[0, column]) for column in range(5)]
-            self.maps, self.titles, self.bars = [], [], []
+            self.maps: list[AxesImage] = []
+            self.titles: list[Text] = []
+            self.bars: list[Any] = []
             for cells, beside in ((axes[0], axes[1]), (axes[2], axes[3])):
                 self._map(cells)
                 self._means(beside)
@@ -68,7 +72,7 @@ class ChannelHeatmapView(View):
         self.maps[-1].set_zorder(3)
         self.titles.append(ax.set_title(" ", fontweight="normal", zorder=5))
         row, column = self.outlier
-        ring = {
+        ring: dict[str, Any] = {
             "markersize": 11,
             "markerfacecolor": "none",
             "markeredgecolor": style.VERMILLION,
@@ -86,7 +90,7 @@ class ChannelHeatmapView(View):
         ax.set_xticks([0, 100])
         ax.set_xlabel("mean (%)")
         edges = np.arange(count + 1) - 0.5
-        look = {"facecolor": style.VERMILLION, "edgecolor": "white", "zorder": 3}
+        look: dict[str, Any] = {"facecolor": style.VERMILLION, "edgecolor": "white", "zorder": 3}
         bars = ax.stairs(np.zeros(count), edges, orientation="horizontal", fill=True, **look)
         self.bars.append(bars)
         self.moving.append(bars)

@@ -40,6 +40,8 @@ def click_a_bit(format: str = "fp32", value: str | float = "6.5") -> Panel:
 
 
 class _ClickABit(Panel):
+    view: "BitsView"
+
     def __init__(self, text: str, format: str) -> None:
         titles = [(FORMATS[name].title, name) for name in SHOWN]
         controls = {

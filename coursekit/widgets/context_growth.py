@@ -104,7 +104,11 @@ class GrowthView(View):
         (self.even,) = ax.plot(
             [], [], "D", color=style.GREY, markersize=7, zorder=5, label="as large as the weights"
         )
-        ring = {"markerfacecolor": "none", "markeredgecolor": style.VERMILLION, "markeredgewidth": 2.2}
+        ring: dict[str, Any] = {
+            "markerfacecolor": "none",
+            "markeredgecolor": style.VERMILLION,
+            "markeredgewidth": 2.2,
+        }
         (self.ring,) = ax.plot([], [], "o", markersize=13, zorder=5, label="device full", **ring)
         (self.drop,) = ax.plot([], [], ":", color=style.VERMILLION, linewidth=1.5, zorder=3)
         self.figure.legend(loc="outside lower center", ncols=5, columnspacing=1.2, handletextpad=0.5)

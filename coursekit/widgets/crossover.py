@@ -56,9 +56,9 @@ class CrossoverView(View):
         self.drawn = speedups(ax, self.results)
         self.title = ax.set_title(" ", pad=1.9 * mpl.rcParams["font.size"], zorder=6)
         self.reading = ax.text(0, 1.02, "", va="bottom", transform=ax.transAxes, zorder=6)
-        look = {"color": style.BLUE, "linewidth": 6, "solid_capstyle": "butt", "zorder": 3}
+        look: dict[str, Any] = {"color": style.BLUE, "linewidth": 6, "solid_capstyle": "butt", "zorder": 3}
         (self.from_here,) = ax.plot([], [], **look)
-        ring = {
+        ring: dict[str, Any] = {
             "markersize": 15,
             "markerfacecolor": "none",
             "markeredgecolor": style.INK,

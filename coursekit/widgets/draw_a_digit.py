@@ -56,6 +56,8 @@ def draw_a_digit(models: Mapping[str, Model], digits: Digits | Split, picture: i
 class DrawADigit(Panel):
     """The panel; choosing a test picture fills the grid with it, and one redraw follows."""
 
+    view: "DigitView"
+
     def rows(self) -> list[ipywidgets.Widget]:
         """Return the grid; beside it stand the choice of a test picture and the brush."""
         grid = self.controls["grid"]
@@ -111,7 +113,8 @@ class DigitView(View):
             _column(ax, name, number == 0)
             for number, (ax, name) in enumerate(zip(columns, self.models, strict=True))
         ]
-        self.bars, self.heads = ([each[part] for each in made] for part in (0, 1))
+        self.bars = [bars for bars, _ in made]
+        self.heads = [head for _, head in made]
         self.moving = [self.title, self.caption, self.image, *self.bars, *self.heads]
 
     def update(self, picture: int, grid: Any) -> dict[str, Any]:
@@ -163,7 +166,7 @@ def _column(ax: Axes, name: str, first: bool) -> tuple[PolyCollection, Any]:
     ax.set(xlim=(0, 1), ylim=(CLASSES - 0.4, -0.6), xticks=[0, 1], yticks=range(CLASSES))
     ax.set_xticklabels(["0", "100 %"])
     for label, side in zip(ax.get_xticklabels(), ("left", "right"), strict=True):
-        label.set_ha(side)
+        label.set(ha=side)
     ax.tick_params(axis="y", length=0, labelleft=first)
     ax.text(0, 1.115, name, transform=ax.transAxes, weight="bold")
     return bars, ax.text(0, 1.02, "", transform=ax.transAxes)

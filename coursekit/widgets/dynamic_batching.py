@@ -87,7 +87,12 @@ class DynamicBatchingView(View):
         describe(ax, "latency (ms)", "requests answered (%)")
         (self.alone,) = ax.plot([], [], "--", color=style.GREY, linewidth=1.4, zorder=3)
         (self.shares,) = ax.plot([], [], color=style.BLUE, zorder=4)
-        look = {"color": style.ORANGE, "markeredgecolor": style.INK, "markersize": 9, "zorder": 5}
+        look: dict[str, Any] = {
+            "color": style.ORANGE,
+            "markeredgecolor": style.INK,
+            "markersize": 9,
+            "zorder": 5,
+        }
         (self.marks,) = ax.plot([], [], "o", **look)
 
     def _in_flight(self, ax: Axes) -> None:

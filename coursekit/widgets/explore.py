@@ -15,6 +15,8 @@ from coursekit.claims.rules import plain_number
 from coursekit.plots import style
 from coursekit.widgets.panel import Panel, View
 
+__all__ = ["ExploreView", "Lines", "explore"]
+
 STEPS = 100  # of a slider whose range says nothing about them
 FEW, SHORT = 4, 24  # choices that stand side by side as buttons, with so many characters together
 DIGITS = 6  # of a number that is shown as text

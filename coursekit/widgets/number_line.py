@@ -104,10 +104,8 @@ class NumberLineView(View):
             linewidth=1,
         )
         self.bars = ax.stairs(np.zeros(INNER.size - 1), INNER, fill=True, color=style.BLUE, zorder=3)
-        places, look = (
-            (-CUT_AT, CUT_AT),
-            {"ha": "center", "va": "bottom", "color": style.legible(style.VERMILLION), "zorder": 5},
-        )
+        places, ink = (-CUT_AT, CUT_AT), style.legible(style.VERMILLION)
+        look: dict[str, Any] = {"ha": "center", "va": "bottom", "color": ink, "zorder": 5}
         self.cut_bars = list(ax.bar(places, 0, CUT_WIDTH, color=style.VERMILLION, zorder=3))
         self.cut_counts = [ax.text(place, 0, "", **look) for place in places]
         self.moving += [self.bars, *self.cut_bars, *self.cut_counts]
@@ -128,7 +126,7 @@ class NumberLineView(View):
         errors = quantized.error(self.weights)
         cut = self._cut(errors, scale)
         low, high = quantized.levels
-        levels = (np.arange(low, high + 1) - int(quantized.zero_point)) * scale
+        levels: NDArray[Any] = (np.arange(low, high + 1) - int(quantized.zero_point)) * scale
         shown = {
             "scale": scale,
             "zero_point": int(quantized.zero_point),

@@ -44,7 +44,7 @@ class View(ABC):
         self._still: Any = None
 
     @abstractmethod
-    def update(self, **values: Any) -> dict[str, Any]:
+    def update(self, *arguments: Any, **values: Any) -> dict[str, Any]:
         """Change the artists to show ``values`` and return the numbers now shown."""
 
     def settle(self) -> None:

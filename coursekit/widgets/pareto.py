@@ -121,12 +121,16 @@ class _Limit:
     def __init__(self, ax: Axes, upright: bool, boxes: list[Bbox]) -> None:
         transform = ax.get_xaxis_transform() if upright else ax.get_yaxis_transform()
         self.boxes, self.upright, self.ends = boxes, upright, ax.get_xlim() if upright else ax.get_ylim()
-        self.shade = ax.add_patch(
-            Rectangle(
-                (0, 0), 1, 1, transform=transform, color=style.VERMILLION, alpha=0.1, linewidth=0, zorder=0
-            )
+        self.shade = Rectangle(
+            (0, 0), 1, 1, transform=transform, color=style.VERMILLION, alpha=0.1, linewidth=0, zorder=0
         )
-        look = {"color": style.VERMILLION, "linewidth": 1.8, "zorder": 2, "transform": transform}
+        ax.add_patch(self.shade)
+        look: dict[str, Any] = {
+            "color": style.VERMILLION,
+            "linewidth": 1.8,
+            "zorder": 2,
+            "transform": transform,
+        }
         (self.line,) = ax.plot([], [], scalex=False, scaley=False, **look)
 
     def show(self, limit: float, below: bool = False) -> None:
@@ -188,7 +192,12 @@ def _slider(title: str, values: NDArray[np.float64]) -> ipywidgets.FloatLogSlide
 
 
 def _dots(ax: Axes, verdict: str) -> Line2D:
-    look = {"color": drawn.COLOURS[verdict], "marker": drawn.MARKERS[verdict], "linestyle": "", "zorder": 5}
+    look: dict[str, Any] = {
+        "color": drawn.COLOURS[verdict],
+        "marker": drawn.MARKERS[verdict],
+        "linestyle": "",
+        "zorder": 5,
+    }
     (dots,) = ax.plot([], [], markersize=8, markeredgewidth=2, scalex=False, scaley=False, **look)
     return dots
 

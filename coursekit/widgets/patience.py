@@ -53,7 +53,12 @@ class PatienceView(View):
             for ax in (left, right):
                 style.keep_type_size(ax)
             self.map = gain_map(left, results)
-            look = {"facecolor": "none", "edgecolor": style.INK, "linewidth": 2.5, "zorder": 5}
+            look: dict[str, Any] = {
+                "facecolor": "none",
+                "edgecolor": style.INK,
+                "linewidth": 2.5,
+                "zorder": 5,
+            }
             self.ring = left.add_patch(Rectangle((0, 0), 1, 1, **look))
             self._seeds(right)
             self.title = self.figure.suptitle(" ", x=0.01, ha="left", fontweight="bold", zorder=6)

@@ -1,5 +1,6 @@
 """The panel that prunes trained networks step by step, weight by weight or neuron by neuron."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import ipywidgets
@@ -13,13 +14,13 @@ from coursekit.models import Ensemble
 from coursekit.plots import style
 from coursekit.plots.comparison import BAND_ALPHA, describe
 from coursekit.plots.pruning import PERCENT, matrix
-from coursekit.pruning.sweeps import MODES, Cut, last_steady, sweep
+from coursekit.pruning.sweeps import MODES, Cut, Mode, last_steady, sweep
 from coursekit.widgets.panel import Panel, View
 
 __all__ = ["SHARES", "PruningView", "pruning"]
 
 SHARES = (*(step / 20 for step in range(20)), 0.97, 0.99)
-THINGS = dict(zip(MODES, ("weights", "neurons"), strict=True))
+THINGS: dict[Mode, str] = {"unstructured": "weights", "structured": "neurons"}
 BINS = 40
 AT_THE_EDGE = 0.03  # of accuracy: the panel starts where no more than that is lost, and the cliff comes next
 
@@ -58,7 +59,7 @@ class PruningView(View):
         "stays level for long and then falls like a cliff."
     )
 
-    def __init__(self, magnitudes: NDArray[np.float32], cuts: dict[str, tuple[Cut, ...]]) -> None:
+    def __init__(self, magnitudes: NDArray[np.float32], cuts: Mapping[Mode, tuple[Cut, ...]]) -> None:
         super().__init__()
         self.magnitudes, self.cuts = magnitudes, cuts
         with style.look():
@@ -81,7 +82,7 @@ class PruningView(View):
         ax.set_yticks([])
         describe(ax, "size (1: the largest)", "how many")
         heights, edges = np.zeros(BINS), np.linspace(0, 1, BINS + 1)
-        self.stays = ax.stairs(heights, edges, fill=True, color=style.BLUE, zorder=3)
+        self.stays: Any = ax.stairs(heights, edges, fill=True, color=style.BLUE, zorder=3)
         self.goes = ax.stairs(heights, edges, fill=True, color="black", zorder=3.1)
         self.threshold = ax.axvline(0, color=style.VERMILLION, linewidth=2, zorder=4)
         self.count = ax.set_title(" ", fontweight="normal", zorder=5)
@@ -93,28 +94,28 @@ class PruningView(View):
         ax.yaxis.set_major_formatter(PERCENT)
         describe(ax, "pruned (%)", "accuracy")
         self.lines = {mode: self._line(ax, mode, 0.34 - 0.16 * row) for row, mode in enumerate(MODES)}
-        ring = {"markersize": 11, "markerfacecolor": "none", "markeredgecolor": style.INK}
+        ring: dict[str, Any] = {"markersize": 11, "markerfacecolor": "none", "markeredgecolor": style.INK}
         (self.here,) = ax.plot([], [], "o", markeredgewidth=2, zorder=5, clip_on=False, **ring)
         self.reading = ax.set_title(" ", fontweight="normal", zorder=5)
         self.moving += [self.here, self.reading]
 
-    def _line(self, ax: Axes, mode: str, height: float) -> tuple[Artist, ...]:
+    def _line(self, ax: Axes, mode: Mode, height: float) -> tuple[Artist, ...]:
         """Draw the line of one mode, its band and, at ``height``, its name with a piece of the line."""
         middle, low, high = 100 * np.array([cut.band for cut in self.cuts[mode]]).T
         shares, dash = 100 * np.array(SHARES), style.DASHES[MODES.index(mode)]
         band = ax.fill_between(shares, low, high, linewidth=0, alpha=BAND_ALPHA)
         (line,) = ax.plot(shares, middle, dash)
-        key = Line2D([0.04, 0.13], [height] * 2, linestyle=dash, transform=ax.transAxes)
+        key = Line2D([0.04, 0.13], [height] * 2, linestyle=line.get_linestyle(), transform=ax.transAxes)
         ax.text(0.16, height, THINGS[mode], va="center", transform=ax.transAxes)
         made = band, line, ax.add_line(key)
         self.moving += made
         return made
 
-    def edge(self, mode: str) -> float:
+    def edge(self, mode: Mode) -> float:
         """Return the last share before the accuracy is more than three points below that of the dense."""
         return SHARES[last_steady(self.cuts[mode], AT_THE_EDGE)]
 
-    def update(self, share: float, mode: str) -> dict[str, Any]:
+    def update(self, share: float, mode: Mode) -> dict[str, Any]:
         """Prune ``share`` of the weights or neurons; ``low`` to ``high`` holds 80 % of the networks."""
         cut, dense = self.cuts[mode][SHARES.index(share)], self.cuts[mode][0].band[0]
         middle, low, high = cut.band

@@ -52,7 +52,11 @@ class RooflineView(View):
             self.title = ax.set_title(" ", zorder=6)
             self.reading = ax.text(0.015, 0.985, "", va="top", linespacing=1.5, transform=ax.transAxes)
             (self.gap,) = ax.plot([], [], color=style.ORANGE, linewidth=2, zorder=3.5)
-            look = {"color": style.ORANGE, "markeredgecolor": style.INK, "markeredgewidth": 1.5}
+            look: dict[str, Any] = {
+                "color": style.ORANGE,
+                "markeredgecolor": style.INK,
+                "markeredgewidth": 1.5,
+            }
             (self.chosen,) = ax.plot([], [], "o", markersize=13, zorder=5, **look)
         self.moving = [self.title, self.reading, self.gap, self.chosen, self.drawn.roof, self.drawn.other]
         self.moving += [self.drawn.points, *self.drawn.labels.values()]

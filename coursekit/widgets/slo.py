@@ -5,11 +5,12 @@ from typing import Any
 import ipywidgets
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter
 
 from coursekit._core import arguments
 from coursekit._core.display import seconds
-from coursekit.batching import JUDGES, Curve
+from coursekit.batching import JUDGES, Curve, Judge
 from coursekit.plots import batching, style
 from coursekit.widgets.panel import Panel, View
 
@@ -53,7 +54,9 @@ class SloView(View):
 
     def __init__(self, curve: Curve) -> None:
         super().__init__()
-        self.curve, self.fitting, self.best = curve, [], []
+        self.curve = curve
+        self.fitting: list[Line2D] = []
+        self.best: list[Line2D] = []
         with style.look():
             left, right = self.figure.subplots(1, 2)
             self._latency(left)
@@ -63,9 +66,10 @@ class SloView(View):
         self.moving += [*self.under, *left.spines.values()]  # the shade lies below them
 
     def _latency(self, ax: Axes) -> None:
-        line, band = self.under = batching.latency(ax, {"": self.curve})
+        self.under = batching.latency(ax, {"": self.curve})
+        line, band = self.under
         line.set(color=style.GREY, linewidth=1.2, markersize=5)
-        band.set_color(style.GREY)
+        band.set(color=style.GREY)
         low, high = self.curve.low.min() / ROOM, self.curve.high.max() * ROOM
         ax.set_ylim(low / 1.2, high * 1.2)
         self.over = ax.axhspan(low, high * 2, color=style.VERMILLION, alpha=0.10, linewidth=0, zorder=0)
@@ -75,18 +79,23 @@ class SloView(View):
     def _throughput(self, ax: Axes) -> None:
         line, band = batching.throughput(ax, {"": self.curve})
         line.set(color=style.GREY, linewidth=1.2, markersize=5)
-        band.set_color(style.GREY)
+        band.set(color=style.GREY)
         ax.yaxis.set_major_formatter(FuncFormatter(_thousands))
         self._lit(ax)
 
     def _lit(self, ax: Axes) -> None:
         """Add the dots of the batches that fit and the large one of the best."""
-        look = {"marker": "o", "linestyle": "", "zorder": 5}
+        look: dict[str, Any] = {"marker": "o", "linestyle": "", "zorder": 5}
         self.fitting += ax.plot([], [], color=style.BLUE, markersize=7, **look)
-        big = {"color": style.ORANGE, "markeredgecolor": style.INK, "markeredgewidth": 1.5, "markersize": 14}
+        big: dict[str, Any] = {
+            "color": style.ORANGE,
+            "markeredgecolor": style.INK,
+            "markeredgewidth": 1.5,
+            "markersize": 14,
+        }
         self.best += ax.plot([], [], **big, **look)
 
-    def update(self, budget: float, judge: str) -> dict[str, Any]:
+    def update(self, budget: float, judge: Judge) -> dict[str, Any]:
         """Light up what fits; ``share`` is the best batch's throughput as part of the highest measured."""
         curve, limit = self.curve, budget * MILLI
         taken = curve.median if judge == "median" else curve.high

@@ -74,7 +74,7 @@ class SparseBytesView(View):
         self.place = ax.axvline(0, color=style.GREY, linewidth=1, zorder=2.6)
         self.lines, self.labels, self.dots, self.rings = {}, {}, {}, {}
         for number, name in enumerate(NAMES):
-            look = {"color": style.SERIES[number], "zorder": 3}
+            look: dict[str, Any] = {"color": style.SERIES[number], "zorder": 3}
             ink = style.legible(style.SERIES[number])
             (self.lines[name],) = ax.plot([], [], linestyle=style.DASHES[number], **look)
             (self.dots[name],) = ax.plot([], [], style.MARKERS[number], markersize=9, **look)

@@ -89,7 +89,7 @@ class StaircaseView(View):
         (self.chosen,) = ax.plot(
             [], [], "o", color=style.BLUE, markersize=11, markeredgecolor=style.INK, zorder=4
         )
-        look = {"va": "top", "linespacing": 1.4, "transform": ax.transAxes, "zorder": 5}
+        look: dict[str, Any] = {"va": "top", "linespacing": 1.4, "transform": ax.transAxes, "zorder": 5}
         ax.text(0.05, 0.98, "levels\nscale\nmeasured\nrule", **look)
         ax.text(0.98, 0.14, "rule: 6.02 · bits\n+ 1.76 dB", ha="right", **look)
         self.numbers = ax.text(0.92, 0.98, "", ha="right", **look)

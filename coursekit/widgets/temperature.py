@@ -70,7 +70,7 @@ class TemperatureView(View):
         look = {"cmap": "gray_r", "vmin": self.images.min(), "vmax": self.images.max()}
         self.image = left.imshow(self.images[0], interpolation="nearest", **look)
         left.set_axis_off()
-        below = {"ha": "center", "va": "top", "transform": left.transAxes, "zorder": 5}
+        below: dict[str, Any] = {"ha": "center", "va": "top", "transform": left.transAxes, "zorder": 5}
         self.caption = left.text(0.5, -0.04, "\n", **below)
         self._bars(right)
         self.title = self.figure.suptitle(" ", x=0.01, ha="left", fontweight="bold", zorder=6)
@@ -81,10 +81,17 @@ class TemperatureView(View):
         places = np.arange(self.logits.shape[1])
         empty = np.zeros(len(places))
         self.bars = list(ax.bar(places, empty, 0.8, zorder=3))
-        edge = {"facecolor": "none", "edgecolor": style.INK, "linewidth": 1.2, "linestyle": (0, (2, 2))}
+        edge: dict[str, Any] = {
+            "facecolor": "none",
+            "edgecolor": style.INK,
+            "linewidth": 1.2,
+            "linestyle": (0, (2, 2)),
+        }
         self.outlines = list(ax.bar(places, empty, 0.8, zorder=4, **edge))
         size = mpl.rcParams["font.size"] * 0.9
-        self.numbers = [ax.text(x, 0, "", ha="center", va="bottom", fontsize=size, zorder=5) for x in places]
+        self.numbers = [
+            ax.text(x, 0, "", ha="center", va="bottom", fontsize=size, zorder=5) for x in places.tolist()
+        ]
         self.reading = ax.set_title(" ", fontweight="normal", zorder=6)
         ax.set_ylim(0, TOP)
         ax.set_yticks(range(0, 101, 20))
@@ -106,7 +113,7 @@ class TemperatureView(View):
         """Soften one answer; ``entropy`` is in bits, ``visible`` counts the guesses with 2.5 % or more."""
         row = self.logits[picture]
         plain, soft = (distillation.soften(row, t).numpy().astype(np.float64) for t in (1.0, temperature))
-        shown = {
+        shown: dict[str, Any] = {
             "temperature": temperature,
             "picture": picture,
             "probabilities": soft,

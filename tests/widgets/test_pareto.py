@@ -2,11 +2,11 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from examples import RIGHT, SIZES, TIMES, row, sitting
 from helpers import assert_keeps_the_rules, move, pixels, redrawn, sweep, texts_collide
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from matplotlib.transforms import Bbox, IdentityTransform
-from sittings import RIGHT, SIZES, TIMES, row, sitting
 
 from coursekit import accuracy
 from coursekit.plots import pareto as pareto_plot

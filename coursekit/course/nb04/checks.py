@@ -135,7 +135,7 @@ def _least_squares(sizes: np.ndarray, seconds: np.ndarray) -> list[tuple[float, 
 def _check_example(number: float, numbers: int) -> None:
     if number == 4 * numbers:
         return
-    reasons = {
+    reasons: dict[float, tuple[str, str]] = {
         numbers: ("That is how many numbers it is.", "In FP32 a number takes 4 bytes."),
         4 * (numbers - WIDTHS[0]): ("The inputs are missing.", "They are kept as well."),
         4 * (numbers - WIDTHS[-1]): (
@@ -162,7 +162,7 @@ def _judge_batch(batch: float, per_example: int) -> Verdict:
     if batch == largest:
         left = free - largest * per_example
         return right(f"{largest:,} examples fit, and {left:,} bytes are left over.")
-    reasons = {
+    reasons: dict[float, tuple[str, str]] = {
         ROOM // per_example: ("The weights and biases need their place, too.", "Take them off first."),
         # So many fit beside the weights without their biases, too.
         largest + 1: (

@@ -68,7 +68,7 @@ def bits(answer: Any) -> Verdict:
                 "Bits per weight times weights, divided by 8, summed over the layers.",
             )
         fitting = {key: value for key, value in accuracy.items() if _packed(key, weights) <= budget}
-        best = max(fitting, key=fitting.get)
+        best = max(fitting, key=lambda bits: fitting[bits])
         if fitting[chosen] < fitting[best]:
             return _not_best(chosen, best, fitting, weights, budget)
     return right("The best accuracy that fits, whichever layer needs the bits.")
@@ -187,7 +187,8 @@ def _choice(result: Any, accuracy: Mapping[tuple[int, int], float]) -> tuple[int
         raise Stop(wrong("That is the best accuracy, not the bits.", "Return the key, not the value."))
     if isinstance(result, dict) or not hasattr(result, "__len__") or len(result) != 2:
         raise Stop(wrong("Your function should return two numbers, the bits of each layer."))
-    chosen = tuple(as_integer(part, "the bits of a layer") for part in result)
+    first, second = (as_integer(part, "the bits of a layer") for part in result)
+    chosen = first, second
     if chosen not in accuracy:
         raise Stop(wrong(f"{chosen} is not one of the combinations in `accuracy`."))
     return chosen

@@ -1,20 +1,32 @@
-"""An example of every panel and of every plot, for tests that look at all of them."""
+"""An example of every panel and of every plot, for the gallery, the tests and the benchmarks."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from sittings import sitting
+from matplotlib.axes import Axes
 
-from benchmarks import panels
-from coursekit import batching, data, distillation, floats, profiles, quantization, roofline, widgets
+from coursekit import (
+    accuracy,
+    batching,
+    data,
+    distillation,
+    floats,
+    models,
+    profiles,
+    quantization,
+    roofline,
+    widgets,
+)
 from coursekit import plots as made
+from coursekit.distillation import GainGrid
 from coursekit.onnx_models import Edge, Graph, Node, Weight
 from coursekit.plots import style
-from coursekit.plots.gain_map import GainGrid
 from coursekit.plots.page import page
-from coursekit.timing import Ratio
+from coursekit.timing import CrossoverGrid, Ratio
 from coursekit.variants.orders import ORDERS, Pipeline, Pipelines
+from coursekit.variants.rows import NAMES as ALL_VARIANTS
+from coursekit.variants.rows import VARIANTS, Row, Sitting
 from coursekit.widgets.panel import Panel
 
 RANDOM = np.random.default_rng(0)
@@ -27,17 +39,56 @@ NAMES = ("one", "two", "three", "four")
 STEPS = np.arange(1.0, 9.0)
 
 
+# The dashboard's rows: bytes, seconds and right answers of 360.
+SIZES = (41_000, 13_200, 42_600, 14_100, 22_300, 12_400, 9_800)
+TIMES = (21e-6, 60e-6, 6.8e-6, 11e-6, 20e-6, 19e-6, 9.7e-6)
+RIGHT = (346, 346, 346, 345, 343, 339, 331)
+
+
 def panel(name: str) -> Panel:
     """Return the panel ``name`` on made-up measurements; all of it is drawn, also what moves."""
-    if name == "explore":
-        return panels.explored()  # nothing in it is animated
-    own = {"pareto": sitting, "pipeline": _pipelines, "patience": _gains, "noise": _times}
-    arguments = (own[name](),) if name in own else panels._arguments(name)
-    arguments = _answers() if name == "temperature" else arguments
-    shown = getattr(widgets, name)(*arguments)
+    shown = moving(name)
     for artist in shown.view.moving:
         artist.set_animated(False)
     return shown
+
+
+def moving(name: str) -> Panel:
+    """Return the panel ``name`` as a notebook shows it: what moves is drawn on top of the rest."""
+    return explored() if name == "explore" else getattr(widgets, name)(*arguments(name))
+
+
+def arguments(name: str) -> tuple[Any, ...]:
+    """Return what the panel ``name`` needs: measurements, and any made-up ones will do here."""
+    made_up: dict[str, Callable[[], tuple[Any, ...]]] = {
+        "crossover": lambda: (_grid(),),
+        "draw_a_digit": _models,
+        "dynamic_batching": lambda: (_powers(),),
+        "noise": lambda: (_times(),),
+        "pareto": lambda: (sitting(),),
+        "patience": lambda: (_gains(),),
+        "pipeline": lambda: (_pipelines(),),
+        "pruning": _networks,
+        "roofline_chart": _roof,
+        "slo": lambda: (_powers(),),
+        "temperature": _answers,
+    }
+    return made_up[name]() if name in made_up else ()
+
+
+def explored() -> Panel:
+    """Return a panel made from a function of one's own that draws two lines."""
+
+    def rounded(ax: Axes, bits: int, waves: float) -> None:
+        """Draw a wave, and what a few bits leave of it."""
+        x = np.linspace(0, waves, 500)
+        levels = 2 ** (bits - 1)
+        ax.plot(x, np.sin(2 * np.pi * x), label="wave")
+        ax.step(x, np.round(np.sin(2 * np.pi * x) * levels) / levels, "--", where="mid", label="rounded")
+        ax.set(title=f"{bits} bits", xlabel="time (s)", ylabel="amplitude")
+        ax.legend(loc="upper right")
+
+    return widgets.explore(rounded, bits=(2, 8), waves=(1.0, 4.0))
 
 
 def plot(name: str) -> style.Picture:
@@ -56,6 +107,57 @@ def plot(name: str) -> style.Picture:
 def _answers() -> tuple[Any, ...]:
     digits = data.digits().test
     return 4 * np.eye(10, dtype=np.float32)[digits.y] + digits.x[:, :10], digits.images, digits.y
+
+
+def _models() -> tuple[Any, ...]:
+    weight = np.random.default_rng(0).normal(size=(64, 10))
+    return {f"model {sign}": lambda x, sign=sign: sign * (x @ weight) for sign in (1, -1, 2)}, data.digits()
+
+
+def _grid() -> CrossoverGrid:
+    ratio = np.geomspace(0.3, 16, 12).reshape(4, 3)
+    return CrossoverGrid((128, 512, 1024, 2048), (1, 32, 256), ratio, ratio * 0.9, ratio * 1.1, "made up")
+
+
+def _powers() -> batching.Curve:
+    batches = tuple(2**k for k in range(8))
+    seconds = 3e-3 + 2e-4 * np.array(batches)
+    return batching.Curve(batches, seconds, 0.9 * seconds, 1.2 * seconds, "made up")
+
+
+def _roof() -> tuple[Any, ...]:
+    roof = roofline.Roof(35e9, {"fp32": 2e11, "bf16": 4e11, "int8": 8e11}, cache_bandwidth=1e11)
+    keys = [(b, p, s) for p in roof.peaks for s in roofline.SOURCES for b in roofline.BATCHES]
+    return roof, [roofline.Point(*key, roofline.linear(1024, 1024, *key[:2]), 1e-3) for key in keys]
+
+
+def _networks() -> tuple[Any, ...]:
+    x = np.random.default_rng(0).random((360, 64), np.float32)
+    return models.start_many(models.DIGITS_WIDTHS, range(20)), x, np.arange(360) % 10
+
+
+def row(name: str, size: int, seconds: float, right: int, spread: float = 0.1) -> Row:
+    """Return a row of the dashboard, ``right`` of 360 answers being right."""
+    portable = next((v.portable for v in VARIANTS if v.name == name), False)
+    ratio = TIMES[0] / seconds
+    test = accuracy.PairedTest(3, 5, 0.7, "same")
+    answers = np.arange(360) < right
+    measured = accuracy.of(answers.astype(int), np.ones(360, int))
+    interval = Ratio(ratio, ratio * 0.95, ratio * 1.05)
+    times = (seconds, seconds * (1 - spread), seconds * (1 + spread))
+    return Row(name, int(size), *times, interval, "faster", measured, test, portable)
+
+
+def sitting(
+    sizes: Sequence[int] = SIZES,
+    times: Sequence[float] = TIMES,
+    right: Sequence[int] = RIGHT,
+    names: Sequence[str] = ALL_VARIANTS,
+    spread: float = 0.1,
+) -> Sitting:
+    """Return a sitting of the dashboard's variants."""
+    rows = [row(*parts, spread) for parts in zip(names, sizes, times, right, strict=True)]
+    return Sitting(tuple(rows), "a server CPU @ 2.70GHz, 2 cores")
 
 
 def _times() -> np.ndarray:
@@ -149,7 +251,7 @@ PLOTS: dict[str, Callable[[Any], Any]] = {
         x_label="x",
         y_label="y",
     ),
-    "crossover.speedups": lambda ax: made.crossover.speedups(ax, *panels._grid()),
+    "crossover.speedups": lambda ax: made.crossover.speedups(ax, _grid()),
     "distillation.soft_labels": lambda ax: made.distillation.soft_labels(
         ax, {name: np.eye(10)[7] * 0.9 + 0.01 for name in NAMES}
     ),
