@@ -50,7 +50,7 @@ class Rule:
 
     def met(self, reading: Reading) -> bool:
         """Tell whether the measured value fits the rule."""
-        if self.words:
+        if self.words or isinstance(reading.value, str):
             return str(reading.value) in self.words
         return self.low <= reading.value <= self.high
 
@@ -108,7 +108,7 @@ class Claim:
         if isinstance(reading.value, bool | str):
             return _word(str(reading.value))
         if not reading.has_interval:
-            return self._distinct(reading)
+            return self._distinct(reading.value, self.holds.met(reading))
         ends = (reading.low, reading.value, reading.high)
         shown = [self.number(end) for end in ends]
         # "3.2× [3.2× to 3.2×]" would hide the interval: more digits, until its ends look different.
@@ -118,12 +118,11 @@ class Claim:
             shown = [self.number(end, more) for end in ends]
         return f"{shown[1]} [{shown[0]} to {shown[2]}]"
 
-    def _distinct(self, reading: Reading) -> str:
+    def _distinct(self, value: float, met: bool) -> str:
         # A miss by little must not look like a hit: "8 (8.000001)" where exactly 8 was expected.
-        text = self.number(reading.value)
-        limits = map(self.number, (self.holds.low, self.holds.high))
-        looks_met = text in limits and not self.holds.met(reading)
-        return f"{text} ({reading.value!r})" if looks_met else text
+        text = self.number(value)
+        looks_met = not met and text in map(self.number, (self.holds.low, self.holds.high))
+        return f"{text} ({value!r})" if looks_met else text
 
     def number(self, value: float, more: int = 0) -> str:
         """Return one number with the claim's unit, with ``more`` digits than the claim asks for."""

@@ -108,10 +108,10 @@ def build(folder: Folder, name: str, *, force: bool = False, solve: bool = False
     """
     (student, solution), (student_path, solution_path) = folder.expected(name), folder.paths(name)
     old, changes = load(student_path), []
-    sound = old is not None and not list(health.faults(old, student_path.stat().st_size))
-    if force or not sound or difference(old, student):
+    sound = old if old and not list(health.faults(old, student_path.stat().st_size)) else None
+    if force or difference(sound, student):
         how = "executed"
-        if sound and not force and keep_outputs(old, student):
+        if sound and not force and keep_outputs(sound, student):
             how = "written, its code is the same"
         else:
             execute(student, name, folder.notebooks, strict="claims")

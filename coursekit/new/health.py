@@ -79,5 +79,5 @@ def clear_outputs(notebook: NotebookNode) -> NotebookNode:
 
 
 def _cleared(cell: NotebookNode) -> NotebookNode:
-    empty = {"outputs": [], "execution_count": None} if cell.cell_type == "code" else {}
+    empty: dict[str, object] = {"outputs": [], "execution_count": None} if cell.cell_type == "code" else {}
     return NotebookNode({**cell, **empty})

@@ -112,7 +112,12 @@ class ExploreView(View):
         if not (len(self.shown) == 1 and hasattr(self.shown[0], "set_text")):
             self._clear()
             self.ax.set_axis_off()
-            place = {"ha": "center", "va": "center", "transform": self.ax.transAxes, "wrap": True}
+            place: dict[str, Any] = {
+                "ha": "center",
+                "va": "center",
+                "transform": self.ax.transAxes,
+                "wrap": True,
+            }
             self.shown = [self.ax.text(0.5, 0.5, "", fontsize=LARGE * style.TYPE, **place)]
         self.shown[0].set_text(text)
 
