@@ -133,7 +133,16 @@ class Claim:
 
 
 def plain_number(value: float, digits: int) -> str:
-    """Return whole numbers in full, others with up to ``digits`` significant digits."""
+    """Return whole numbers in full, others with up to ``digits`` significant digits.
+
+    Parameters
+    ----------
+    value : float
+        The number.
+    digits : int
+        How many significant digits a fraction gets at most.
+
+    """
     if not math.isfinite(value):
         return str(value)
     if isinstance(value, int) or (value == round(value) and abs(value) < EXACT):
@@ -149,8 +158,19 @@ def _word(word: str) -> str:
 def read(measured: Any, claim: Claim) -> Reading:
     """Return ``measured`` as the claim's rule sees it.
 
-    Takes numbers, bools, verdicts (text), and results with ``value``, ``low`` and ``high``, with ``median``
-    and ``samples``, or with ``verdict``. Errors: TypeError or ValueError if the rule cannot judge it.
+    Parameters
+    ----------
+    measured : object
+        A number, a bool, a verdict (text), or a result with ``value``, ``low`` and ``high``, with ``median``
+        and ``samples``, or with ``verdict``.
+    claim : Claim
+        What it is measured for.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the rule cannot judge it.
+
     """
     if claim.holds.name == "verdict":
         verdict = getattr(measured, "verdict", measured)

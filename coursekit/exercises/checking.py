@@ -17,8 +17,25 @@ Checker = Callable[[Any], Verdict]
 def check(id: str, answer: Any) -> Verdict:
     """Say whether ``answer`` solves exercise ``id``; the verdict never raises at the student.
 
-    A blank answer is not tried yet. Errors: ValueError for an unknown id; AssertionError under
-    COURSEKIT_STRICT=1 for anything but a right answer.
+    Parameters
+    ----------
+    id : str
+        The exercise, such as "05-bits"; what stands before the dash is its notebook.
+    answer : object
+        Whatever the student handed in; `...` and None are not tried yet.
+
+    Returns
+    -------
+    Verdict
+        ✓ right, ✗ wrong with a reason and a hint, or ○ not tried yet.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If there is no such exercise, or its notebook's ``checks.py`` cannot be run.
+    AssertionError
+        Under COURSEKIT_STRICT=1 for anything but a right answer.
+
     """
     checker = _find(id)
     ours = courses.notebooks()[id.partition("-")[0]] == courses.courses()[0]
@@ -30,7 +47,19 @@ def check(id: str, answer: Any) -> Verdict:
 
 
 def checkers(notebook: str) -> Mapping[str, Checker]:
-    """Return the checkers of a notebook ("05") by exercise id. Errors: ValueError if it has none."""
+    """Return the checkers of a notebook by exercise id.
+
+    Parameters
+    ----------
+    notebook : str
+        The notebook's name, such as "05".
+
+    Raises
+    ------
+    ValueError
+        If it has none, or its ``checks.py`` cannot be run.
+
+    """
     course = courses.notebooks().get(notebook)
     found = {} if course is None else course.checkers(notebook)
     if not found:

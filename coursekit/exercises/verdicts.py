@@ -15,7 +15,22 @@ _TONES = {RIGHT: "good", WRONG: "bad", NOT_TRIED: "quiet"}
 
 @dataclass(frozen=True, repr=False)
 class Verdict:
-    """The answer to an answer; ``outcome`` is RIGHT, WRONG or NOT_TRIED, texts may hold `code`."""
+    """The answer to an answer.
+
+    Parameters
+    ----------
+    outcome : str
+        "right", "wrong" or "not tried yet".
+    message : str
+        What is right or wrong about it; may hold `code` and **strong**.
+    hint : str
+        What helps on without giving the answer away.
+    id : str
+        The exercise; ``check`` fills it in.
+    solutions : str
+        Where the worked solutions lie; ``check`` fills it in.
+
+    """
 
     __module__ = "coursekit.exercises"
 
@@ -54,7 +69,14 @@ class Verdict:
 
 
 class Stop(Exception):  # noqa: N818 - it ends a check with its verdict, not an error
-    """Ends a checker early; ``verdict`` is what the student sees."""
+    """Ends a checker early.
+
+    Parameters
+    ----------
+    verdict : Verdict
+        What the student sees.
+
+    """
 
     __module__ = "coursekit.exercises"
 
@@ -64,12 +86,28 @@ class Stop(Exception):  # noqa: N818 - it ends a check with its verdict, not an 
 
 
 def right(message: str = "") -> Verdict:
-    """Return ✓, with what the answer shows."""
+    """Return ✓.
+
+    Parameters
+    ----------
+    message : str
+        What the answer shows; may hold `code` and **strong**.
+
+    """
     return Verdict(RIGHT, message)
 
 
 def wrong(message: str, hint: str = "") -> Verdict:
-    """Return ✗, with what is wrong and a hint that does not give the answer away."""
+    """Return ✗.
+
+    Parameters
+    ----------
+    message : str
+        What is wrong; may hold `code` and **strong**.
+    hint : str
+        What helps on without giving the answer away; folded in until it is asked for.
+
+    """
     return Verdict(WRONG, message, hint)
 
 
