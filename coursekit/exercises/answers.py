@@ -173,8 +173,8 @@ def as_bits(answer: Any, width: int | None = None, name: str = "your answer", *,
     Parameters
     ----------
     answer : object
-        Text (spaces, underscores and a leading 0b allowed), a list or an array of 0 and 1; with ``width`` also
-        an int, as the pattern's value.
+        Text (spaces, underscores and a leading 0b allowed), a list or an array of 0 and 1; with ``width``
+        also an int, as the pattern's value.
     width : int, optional
         How many bits there must be.
     name : str

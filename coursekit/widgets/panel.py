@@ -42,8 +42,8 @@ class View(ABC):
     figure : Picture
         The figure; it needs no pyplot.
     moving : list of Artist
-        Every artist that ``update`` touches. A view that lists them is redrawn several times faster: the rest of
-        the picture is drawn once and kept.
+        Every artist that ``update`` touches. A view that lists them is redrawn several times faster: the
+        rest of the picture is drawn once and kept.
 
     """
 
