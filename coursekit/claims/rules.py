@@ -233,7 +233,12 @@ def load() -> dict[str, Claim]:
 
 
 def find(id: Any) -> Claim:
-    """Return the claim ``id``; only its own notebook's file is read, so that no other one can be in the way.
+    """Return a claim; only its own notebook's file is read, so that no other one can be in the way.
+
+    Parameters
+    ----------
+    id : str
+        The claim, such as "05-int8-size".
 
     Raises
     ------
