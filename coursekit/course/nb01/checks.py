@@ -27,7 +27,7 @@ def encode(answer: Any) -> Verdict:
         return right("3.25 is 1.101 in binary times 2, so the exponent 1 is stored as 128.")
     sign, exponent, mantissa = bits[0], int(bits[1:9], 2), bits[9:]
     if sign == "1":
-        return wrong("The sign bit is 1, but 3.25 is positive.")
+        return wrong("The sign bit is 1, but 3.25 is positive.", "0 stands for plus.")
     if exponent == 1:
         return wrong(
             "The exponent is right but stored without its bias.", "Add 127 before you write it down."
