@@ -212,7 +212,7 @@ def run_with_torch(model: "nn.Module", x: Any, *, timeout: float = TIMEOUT) -> A
 
 
 def _everywhere(kind: type) -> bool:
-    """Whether a fresh process finds the class: not where it was made up on the way, as by parametrizations."""
+    """Whether a fresh process finds the class: not one made up on the way, as parametrizations do."""
     found = getattr(sys.modules.get(kind.__module__), kind.__qualname__, None)
     return kind.__module__.startswith(OWN) and found is kind
 
