@@ -85,7 +85,7 @@ def export(
             name_ends(proto, names)
             write(proto, temporary)
             session = need_loadable(temporary, f"{type(model).__name__} cannot be exported")
-            _need_free(session, inputs, free, type(model).__name__)
+            _need_free(temporary, *free, type(model).__name__)
             need_same_answers(session, model, _other_sizes(inputs, *free), type(model).__name__)
         made = described(temporary, target)
     return made
@@ -208,16 +208,24 @@ def _other_sizes(inputs: tuple["Tensor", ...], batch: bool, sequence: bool) -> l
     return [tuple(each.contiguous() for each in some) for some in sizes]
 
 
-def _need_free(session: Any, inputs: tuple["Tensor", ...], free: tuple[bool, bool], name: str) -> None:
+def _need_free(path: Path, batch: bool, sequence: bool, name: str) -> None:
     """Refuse a file in which PyTorch has fixed an axis that was to be free."""
-    for value in session.get_inputs():
-        for axis, wanted in zip(range(len(value.shape)), free, strict=False):
-            if wanted and isinstance(value.shape[axis], int):
-                what, size = ("batch", "sequence")[axis], value.shape[axis]
-                raise ValueError(
-                    f"{name} cannot be exported with a free {what} axis: PyTorch fixed it at {size}, "
-                    f"because forward depends on it; use dynamic_{what}=False"
-                )
+    fixed = _fixed_axis(path, batch, sequence)
+    if fixed is not None:
+        what = (BATCH, SEQUENCE)[fixed[0]]
+        raise ValueError(
+            f"{name} cannot be exported with a free {what} axis: PyTorch fixed it at {fixed[1]}, because "
+            f"forward depends on it; use dynamic_{what}=False"
+        )
+
+
+def _fixed_axis(path: Path, batch: bool, sequence: bool) -> tuple[int, int] | None:
+    """Return the first axis of an input that should be free and is not, and its size."""
+    for value in need("onnx").load(str(path)).graph.input:
+        for axis, dim in enumerate(value.type.tensor_type.shape.dim[:2]):
+            if (batch, sequence)[axis] and dim.HasField("dim_value"):
+                return axis, dim.dim_value
+    return None
 
 
 def _by_torch(
@@ -229,38 +237,46 @@ def _by_torch(
     known = inspect.signature(torch.onnx.export).parameters
     options = {name: value for name, value in options.items() if name in known}
     failed: Exception | None = None
-    for axes in _ways(inputs, batch, sequence):
+    for rows, axes in _ways(inputs, batch, sequence):
         shapes = _by_argument(model, inputs, axes) if batch or sequence else None
+        example = tuple(each[:rows] for each in inputs)
         try:
-            torch.onnx.export(model, inputs, str(path), dynamic_shapes=shapes, **options)
-            return
+            torch.onnx.export(model, example, str(path), dynamic_shapes=shapes, **options)
+            if not sequence or _fixed_axis(path, batch, sequence) is None:
+                return
         except Exception as error:  # PyTorch raises dozens of kinds here; its own message tells most
             failed = failed or error
-    assert failed is not None
-    raise ValueError(shortened(f"{type(model).__name__} cannot be exported: {reason(failed)}")) from failed
+    if failed is not None:
+        raise ValueError(
+            shortened(f"{type(model).__name__} cannot be exported: {reason(failed)}")
+        ) from failed
 
 
-def _ways(inputs: tuple["Tensor", ...], batch: bool, sequence: bool) -> Iterator[list[Axes]]:
-    """Yield the free axes of every input: named ones, then such whose range PyTorch finds out by itself.
+def _ways(inputs: tuple["Tensor", ...], batch: bool, sequence: bool) -> Iterator[tuple[int, list[Axes]]]:
+    """Yield how many rows to show PyTorch, and the free axes of every input.
 
-    A model with positions for 64 tokens, say, takes no length beyond: a named axis would be refused.
+    First they are named; then PyTorch finds out their range: a model with positions for 64 tokens, say, takes
+    no length beyond. The length of an LSTM comes out free for two rows of example, and fixed for more.
     """
     import torch
 
     make = torch.export.Dim
     lengths = list(dict.fromkeys(each.shape[1] for each in inputs if each.ndim > 1))
     names = [SEQUENCE, *(f"{SEQUENCE}_{number}" for number in range(2, len(lengths) + 1))]
-    named = dict(zip(lengths, map(make, names), strict=True)) if sequence else {}
-    rows = make(BATCH)
-    yield [
-        {**({0: rows} if batch else {}), **({1: named[each.shape[1]]} if sequence and each.ndim > 1 else {})}
-        for each in inputs
-    ]
-    found = getattr(make, "DYNAMIC", None)
-    if found is not None and sequence:
-        yield [
-            {axis: found for axis in range(min(2, each.ndim)) if (batch, sequence)[axis]} for each in inputs
+    named, rows = dict(zip(lengths, map(make, names), strict=True)), make(BATCH)
+    wanted = [[axis for axis in range(min(2, each.ndim)) if (batch, sequence)[axis]] for each in inputs]
+    ways = [
+        [
+            {axis: named[each.shape[1]] if axis else rows for axis in free}
+            for each, free in zip(inputs, wanted, strict=True)
         ]
+    ]
+    if sequence and hasattr(make, "DYNAMIC"):
+        ways.append([dict.fromkeys(free, make.DYNAMIC) for free in wanted])
+    for axes in ways:
+        yield len(inputs[0]), axes
+        if batch and sequence and len(inputs[0]) > 2:
+            yield 2, axes
 
 
 def _by_argument(model: "nn.Module", inputs: tuple["Tensor", ...], axes: list[Axes]) -> dict[str, Any]:
