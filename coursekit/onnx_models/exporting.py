@@ -246,7 +246,7 @@ def _by_torch(
                 return
         except Exception as error:  # PyTorch raises dozens of kinds here; its own message tells most
             failed = failed or error
-    if failed is not None:
+    if failed is not None and not path.exists():
         raise ValueError(
             shortened(f"{type(model).__name__} cannot be exported: {reason(failed)}")
         ) from failed
