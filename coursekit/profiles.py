@@ -95,7 +95,7 @@ class Call(_Table):
         return next(call for _, call in self.walk() if call.name == name)
 
     def _table(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-        rows = [
+        rows: list[tuple[str, ...]] = [
             (
                 f"{2 * depth * NO_BREAK}{call.name}",
                 f"{call.calls:,}",
@@ -197,7 +197,7 @@ def tree(profile: cProfile.Profile, function: Callable[..., Any], *, smallest: f
         raise TypeError(f"profile must be a cProfile.Profile; got {type(profile).__name__}")
     smallest = arguments.real("smallest", smallest, 0, 1)
     entries = {entry.code: entry for entry in profile.getstats()}
-    top = entries.get(getattr(function, "__code__", None))
+    top = entries.get(getattr(function, "__code__", ""))
     if top is None:
         raise ValueError(f"function must be one that ran under the profiler; got {_name(function)}")
     return _call(entries, top, 1.0, smallest * top.totaltime, frozenset())
@@ -278,7 +278,7 @@ def amdahl(share: float, factor: float) -> float:
 
 def _recordable(function: Any) -> list[tuple[CodeType, Any]]:
     """Return what a decorator, partial or property wraps, the innermost function first, with its code."""
-    chain = []
+    chain: list[Any] = []
     while function is not None and len(chain) < DEEPEST:
         chain.append(function)
         inner = [getattr(function, name, None) for name in ("__wrapped__", "func", "fget", "__func__")]

@@ -340,7 +340,7 @@ def _per_value(per_scale: NDArray[Any], group: int | None) -> NDArray[Any]:
 def _mean_squared_error(values: FloatArray, scale: np.float32, levels: tuple[int, int]) -> float:
     with np.errstate(over="ignore"):
         steps = np.clip(np.rint(values / scale), *levels)
-    return float(np.mean(np.square(values - _restore(steps, scale), dtype=np.float64)))
+    return float(np.mean(np.square(values - _restore(steps, np.asarray(scale)), dtype=np.float64)))
 
 
 def _decibels(values: NDArray[np.float64]) -> float:

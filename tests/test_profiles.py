@@ -533,7 +533,7 @@ def test_partials_properties_and_methods_are_found():
 def test_threads_generators_and_coroutines_add_up():
     def numbers(n):
         for number in range(n):
-            yield number
+            yield 2 * number
 
     async def answer(n):
         await asyncio.sleep(0)

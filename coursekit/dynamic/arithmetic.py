@@ -37,6 +37,10 @@ class DynamicLinear(nn.Module):
     ValueError for input that is not finite or not on the CPU.
     """
 
+    weight: Tensor
+    scale: Tensor
+    bias: Tensor | None
+
     def __init__(self, linear: nn.Linear, reduce_range: bool | None = None) -> None:
         super().__init__()
         if not isinstance(linear, nn.Linear):

@@ -81,7 +81,7 @@ def copied(held: nn.Sequential) -> nn.Sequential:
 def _places(held: nn.Sequential) -> dict[nn.Linear, list[tuple[nn.Module, str]]]:
     """Return all places of every nn.Linear whose weight nobody reads past it."""
     found: dict[nn.Linear, list[tuple[nn.Module, str]]] = {}
-    read: set[nn.Module] = set()
+    read: set[nn.Module | None] = set()
     for owner in held.modules():
         read |= {owner._modules[name] for name in _weights_read_by(owner)}
         for name, child in owner._modules.items():  # named_children would name a layer once
@@ -116,8 +116,9 @@ def _ordinary(held: nn.Sequential) -> None:
 
 def _not_computed(name: str, module: nn.Module) -> None:
     """Refuse a layer whose weight is computed anew with every call."""
-    if hasattr(module, "parametrizations"):
-        part = next(iter(module.parametrizations))
+    parametrized = module._modules.get("parametrizations")
+    if parametrized is not None:
+        part = next(name for name, _ in parametrized.named_children())
         raise ValueError(
             f"layer {name} of model is parametrized: use "
             f"torch.nn.utils.parametrize.remove_parametrizations(layer, {part!r}) first"

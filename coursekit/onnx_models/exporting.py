@@ -233,7 +233,12 @@ def _by_torch(
 ) -> None:
     import torch
 
-    options = {"dynamo": True, "external_data": False, "opset_version": OPSET, "verbose": False}
+    options: dict[str, Any] = {
+        "dynamo": True,
+        "external_data": False,
+        "opset_version": OPSET,
+        "verbose": False,
+    }
     known = inspect.signature(torch.onnx.export).parameters
     options = {name: value for name, value in options.items() if name in known}
     failed: Exception | None = None

@@ -252,7 +252,8 @@ def _answer(code: str, path: Path, folder: Path, arrays: list[NDArray[Any]], tim
     told = _child(code, path, folder, arguments.real("timeout", timeout, 0))
     with np.load(folder / "out.npz", allow_pickle=False) as file:
         outputs = tuple(file[name] for name in file.files)
-    return Alone(outputs, *told["parts"], told["memory"], told["bare"], told["version"])
+    imported, loaded, ran = told["parts"]
+    return Alone(outputs, imported, loaded, ran, told["memory"], told["bare"], told["version"])
 
 
 def _child(code: str, path: Path, folder: Path, timeout: float) -> dict[str, Any]:
