@@ -621,7 +621,7 @@ def _holding(value):
         ),
         (
             lambda: _with(lambda m: nn.utils.parametrizations.weight_norm(m[2])),
-            r"layer 2 of model is parametrized: use torch.nn.utils.parametrize.remove_parametrizations\(layer",
+            r"layer 2 of model is parametrized: use torch.nn.utils.parametrize.remove_param",
         ),
         (
             lambda: _with(lambda m: nn.utils.parametrizations.spectral_norm(m[0])),
