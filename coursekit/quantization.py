@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from coursekit._core import arguments, display
 
-__all__ = ["Quantized", "ScaleSearch", "best_scale", "quantize", "sqnr"]
+__all__ = ["ROUNDING", "FloatArray", "Quantized", "ScaleSearch", "best_scale", "quantize", "sqnr"]
 
 FloatArray = NDArray[np.float32]
 

@@ -105,7 +105,6 @@ def flag(name: str, value: Any) -> bool:
     ------
     TypeError
         If it is neither Python's nor numpy's bool.
-
     """
     if not isinstance(value, bool | np.bool_):
         raise TypeError(f"{name} must be True or False; got {shown(value)}")

@@ -17,15 +17,17 @@ __all__ = [
     "OnnxFile",
     "Value",
     "checked_path",
+    "counts_text",
     "damaged",
     "describe",
+    "described",
     "external_files",
-    "graphs",
     "read",
     "real_inputs",
     "replacing",
-    "save",
+    "shortened",
     "target_path",
+    "write",
 ]
 
 if TYPE_CHECKING:
