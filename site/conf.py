@@ -59,12 +59,18 @@ def setup(app):
     """Register the renderer for formulas."""
     app.add_html_math_renderer("mathml", (_formula("inline"), None), (_formula("block"), None))
     app.connect("autodoc-process-docstring", _prose, priority=100)  # before numpydoc
+    app.connect("autodoc-process-signature", _signature)
     app.connect("autodoc-skip-member", _skipped)
 
 
 def _prose(app, kind, name, thing, options, lines):
     """Let stars, bars and backticks of a docstring mean themselves: it is plain text with ``code``."""
     lines[:] = [line if line.lstrip().startswith((">>>", "...")) else reference.plain(line) for line in lines]
+
+
+def _signature(app, kind, name, thing, options, signature, returns):
+    """Name types as the source does."""
+    return tuple(None if each is None else reference.short(each) for each in (signature, returns))
 
 
 def _skipped(app, kind, name, thing, skip, options):

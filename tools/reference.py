@@ -17,6 +17,13 @@ import coursekit
 FOLDER = "reference"
 LEFT_OUT = ("coursekit.course",)  # the course's own checks: who reads them knows the answers
 LONGEST = 60  # characters of a constant's value
+FOREIGN = r"~?\b(?:numpy|typing|collections|torch|matplotlib|ipywidgets)(?:\.\w+)*\.(?=\w)"
+# What autodoc makes of two names in numpy.typing.
+ARRAY_LIKE = re.escape(
+    "_Buffer | _SupportsArray[dtype[Any]] | _NestedSequence[_SupportsArray[dtype[Any]]] "
+    "| complex | bytes | str | _NestedSequence[complex | bytes | str]"
+)
+ARRAY = r"ndarray\[tuple\[Any, \.\.\.\], dtype\[(\w+)\]\]"
 COMMENT = r"^{name}\b[^#\n]*#\s*(.+)$"
 
 
@@ -127,6 +134,12 @@ def constant(name: str, value: Any, module: ModuleType) -> str:
         lines.append(f"   :value: {shown}")
     found = re.search(COMMENT.format(name=name), inspect.getsource(module), re.MULTILINE)
     return "\n".join([*lines, "", f"   {plain(found[1])}" if found else "", ""])
+
+
+def short(signature: str) -> str:
+    """Return a signature in which types of other libraries are named as the source names them."""
+    named = re.sub(ARRAY_LIKE, "ArrayLike", re.sub(FOREIGN, "", signature))
+    return re.sub(ARRAY, r"NDArray[\1]", named)
 
 
 def plain(text: str) -> str:
