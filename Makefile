@@ -11,7 +11,7 @@ PORT   ?= 8888
 export ORT_DISABLE_TELEMETRY = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test places notebooks site slides lint bench links
+.PHONY: help lab test places new notebooks site slides lint bench links
 
 help:  ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -41,8 +41,12 @@ $(PLACES): $(WEB) requirements-places.txt
 places: $(PLACES)  ## imitate Colab, Binder, a browser, hostile machines, old releases (Linux, apt's chromium)
 	$(BIN)/python -m pytest -m places -n 2 --dist loadfile --no-loadscope-reorder tests/places
 
-notebooks: $(READY)  ## rebuild the notebooks whose master changed (ALL=1: all of them)
-	$(BIN)/python tools/build_notebooks.py $(if $(ALL),--all)
+new: $(READY)  ## lay down a notebook of your own (NB=20-my-topic, FOLDER=my-course)
+	@test -n "$(NB)" || { echo "give it a name: make new NB=20-my-topic"; exit 1; }
+	$(BIN)/python -m coursekit.new "$(NB)" --folder "$(or $(FOLDER),my-course)"
+
+notebooks: $(READY)  ## rebuild the notebooks whose master changed (ALL=1: all; FOLDER=my-course: your own)
+	$(BIN)/python tools/build_notebooks.py $(if $(ALL),--all) $(if $(FOLDER),--folder "$(FOLDER)")
 
 site: $(WEB)  ## build the course site, to be read without a kernel, in build/site
 	$(BIN)/python tools/course_site.py

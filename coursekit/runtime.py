@@ -21,7 +21,7 @@ import numpy as np
 import platformdirs
 import psutil
 
-from coursekit._core import arguments, display, imports
+from coursekit._core import arguments, display, folders, imports
 
 __all__ = [
     "DEVICES",
@@ -197,16 +197,16 @@ def home() -> Path:
     """
     chosen = os.environ.get("COURSEKIT_HOME")
     if chosen:
-        return _writable(Path(chosen).expanduser())
+        return folders.made(arguments.path("COURSEKIT_HOME", chosen))
     try:
-        return _writable(platformdirs.user_data_path("coursekit", appauthor=False))
+        return folders.made(platformdirs.user_data_path("coursekit", appauthor=False))
     except OSError as error:
         user = psutil.Process().username().replace(os.sep, "-")
-        fallback = Path(tempfile.gettempdir()) / f"coursekit-{user}"
+        fallback = folders.private(Path(tempfile.gettempdir()), f"coursekit-{user}")
         _warn_once(
             f"{error}; results go to {fallback} and may vanish. Set COURSEKIT_HOME to a folder of yours."
         )
-        return _writable(fallback)
+        return folders.made(fallback)
 
 
 @functools.cache
@@ -228,15 +228,6 @@ def describe() -> Machine:
 def _warn_once(text: str) -> None:
     """Warn, but not in every cell: a warning repeated is a wall that nobody reads."""
     warnings.warn(text, stacklevel=3)
-
-
-def _writable(folder: Path) -> Path:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            return folder
-    except OSError as error:
-        raise OSError(f"the results folder {folder} cannot be written ({error.strerror or error})") from error
 
 
 def _read(path: str) -> str:

@@ -1,6 +1,7 @@
 """Results that outlive the kernel: one row per variant, labelled with the machine that measured it."""
 
 import os
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,19 +12,32 @@ import numpy as np
 from coursekit import runtime
 from coursekit._core import arguments, display, log
 
-__all__ = ["Cleared", "Entry", "Group", "Scoreboard", "clear", "record", "table"]
+__all__ = ["HEADERS", "Cleared", "Entry", "Group", "Scoreboard", "clear", "record", "table"]
 
 HEADERS = ("variant", "device", "size", "latency", "accuracy", "notebook")
 LEFT = 2  # columns of words, left-aligned
 LONGEST_NAME = 60  # characters
+LARGEST_SIZE = 2**63 - 1  # bytes: no file can be larger
 _QUARTILES = (25, 75)
+_NUMBERED = re.compile(r"(\d{1,2})(-.*)?", re.ASCII)  # "5", "05", "05-pytorch-dynamic-quantization"
 
 
 @dataclass(frozen=True, repr=False)
 class Entry:
-    """One measured variant: bytes, seconds per call, and the accuracy as a fraction.
+    """One measured variant, as ``record`` keeps it.
 
-    The bounds (quartiles of the latency, the accuracy's interval) are None where only a number was given.
+    Attributes
+    ----------
+    variant, notebook, device, machine, fingerprint, time : str
+        What was measured, from which notebook, where and when (UTC).
+    size_bytes : int
+        In bytes.
+    latency, latency_low, latency_high : float
+        Seconds per call: the median and its quartiles, which are None where only a number was given.
+    accuracy, accuracy_low, accuracy_high : float
+        Fractions: the accuracy and its interval, which is None where only a number was given.
+    versions : dict
+        The packages' versions.
     """
 
     variant: str
@@ -129,16 +143,43 @@ def record(
 ) -> Entry:
     """Keep one result and return it as it will stand on the board.
 
-    ``latency`` is seconds per call or a ``timing.Measurement``, ``accuracy`` a fraction or an
-    ``accuracy.Accuracy``, ``device`` "cpu" or "cuda" (default: where the Measurement says it ran,
-    for a plain number what ``runtime.device`` chooses). In the table a newer result of the same variant,
-    machine and device takes the older one's place; the file keeps both.
-    Errors: TypeError or ValueError that names the argument; TimeoutError if another kernel holds the file.
+    In the table a newer result of the same variant, machine and device takes the older one's place; the file
+    keeps both.
+
+    Parameters
+    ----------
+    variant : str
+        A name of one line, such as "int8-dynamic".
+    size_bytes : int
+        How large it is on the disk, in bytes.
+    latency : float or timing.Measurement
+        Seconds per call.
+    accuracy : float or accuracy.Accuracy
+        A fraction from 0 to 1.
+    notebook : int or str
+        A number, or the name of any notebook: 5, "05", "dashboard" or "my-topic".
+    device : str or torch.device, optional
+        "cpu" or "cuda". By default where the Measurement says it ran; for a plain number, what
+        ``runtime.device`` chooses.
+
+    Returns
+    -------
+    Entry
+        With this machine, the versions and the time.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Naming the argument, before anything is written.
+    TimeoutError
+        If another kernel holds the file.
+    OSError
+        If the disk is full or the results folder cannot be written.
     """
     machine = runtime.describe()
     entry = Entry(
         _name(variant),
-        arguments.integer("size_bytes", size_bytes, 1),
+        _size(size_bytes),
         *_latency(latency),
         *_accuracy(accuracy),
         notebook=_notebook(notebook),
@@ -153,9 +194,20 @@ def record(
 
 
 def table() -> Scoreboard:
-    """Return the newest result of every variant, grouped by machine, fastest first within each machine."""
+    """Return the newest result of every variant, grouped by machine, fastest first within each machine.
+
+    Returns
+    -------
+    Scoreboard
+        This machine first.
+
+    Raises
+    ------
+    OSError
+        If the file is there and cannot be read. A full disk or a read-only folder is no reason.
+    """
     newest: dict[tuple[str, str, str], Entry] = {}
-    for entry in map(_entry, LOG.read()):
+    for entry in LOG.entries():
         place = (entry.fingerprint, entry.device, entry.variant)
         newest.pop(place, None)
         newest[place] = entry
@@ -166,7 +218,18 @@ def table() -> Scoreboard:
 
 
 def clear() -> Cleared:
-    """Empty the board without asking; the old records stay in a backup file, whose name is in the answer."""
+    """Empty the board without asking.
+
+    Returns
+    -------
+    Cleared
+        How many records it held, and the name of the backup file that keeps them.
+
+    Raises
+    ------
+    OSError
+        If the results folder cannot be written.
+    """
     return Cleared(*LOG.clear())
 
 
@@ -187,8 +250,8 @@ def _entry(fields: Mapping[str, Any]) -> Entry:
         raise TypeError(f"notebook, device, machine, fingerprint and time must be text; got {texts}")
     return Entry(
         variant=_name(fields["variant"]),
-        size_bytes=arguments.integer("size_bytes", fields["size_bytes"], 1),
-        latency=_seconds("latency", fields["latency"]),
+        size_bytes=_size(fields["size_bytes"]),
+        latency=arguments.positive("latency", fields["latency"], "seconds"),
         latency_low=_optional(fields, "latency_low"),
         latency_high=_optional(fields, "latency_high"),
         accuracy=arguments.real("accuracy", fields["accuracy"], 0, 1),
@@ -207,39 +270,34 @@ def _optional(fields: Mapping[str, Any], name: str) -> float | None:
 
 
 def _name(variant: Any) -> str:
-    if not isinstance(variant, str):
-        raise TypeError(
-            f"variant must be a name such as 'int8-dynamic'; got {variant!r} ({type(variant).__name__})"
-        )
-    if not variant.strip() or not variant.isprintable() or len(variant) > LONGEST_NAME:
-        raise ValueError(f"variant must be one line of 1 to {LONGEST_NAME} characters; got {variant!r}")
-    return variant.strip()
+    return arguments.text("variant", variant, LONGEST_NAME)
+
+
+def _size(nbytes: Any) -> int:
+    return arguments.integer("size_bytes", nbytes, 1, LARGEST_SIZE)
 
 
 def _notebook(notebook: Any) -> str:
-    if isinstance(notebook, str) and not notebook[:2].isdigit():
-        return arguments.choice("notebook (a number such as '05', or 'dashboard')", notebook, ["dashboard"])
-    number = int(notebook[:2]) if isinstance(notebook, str) else notebook
-    return f"{arguments.integer('notebook', number, 1, 99):02d}"
+    if not isinstance(notebook, str):
+        return f"{arguments.integer('notebook', notebook, 1, 99):02d}"
+    name = arguments.text("notebook", notebook, LONGEST_NAME)
+    numbered = _NUMBERED.fullmatch(name)
+    return f"{arguments.integer('notebook', int(numbered[1]), 1, 99):02d}" if numbered else name
 
 
 def _latency(latency: Any) -> tuple[float, float | None, float | None]:
     """Return (median, lower, upper quartile) in seconds; the quartiles are None for a plain number."""
     if not _is_measurement(latency):
-        return _seconds("latency", latency), None, None
-    low, high = np.percentile(arguments.array("latency.samples", latency.samples, np.float64), _QUARTILES)
-    return _seconds("latency.median", latency.median), float(low), float(high)
+        return arguments.positive("latency", latency, "seconds"), None, None
+    samples = arguments.array("latency.samples", latency.samples, np.float64)
+    if samples.min() <= 0:
+        raise ValueError(f"latency.samples must be more than 0 seconds; got {samples.min():g}")
+    low, high = np.percentile(samples, _QUARTILES)
+    return arguments.positive("latency.median", latency.median, "seconds"), float(low), float(high)
 
 
 def _is_measurement(latency: Any) -> bool:
     return hasattr(latency, "median") and hasattr(latency, "samples")
-
-
-def _seconds(name: str, value: Any) -> float:
-    seconds = arguments.real(name, value)
-    if seconds <= 0:
-        raise ValueError(f"{name} must be more than 0 seconds; got {seconds}")
-    return seconds
 
 
 def _accuracy(accuracy: Any) -> tuple[float, float | None, float | None]:

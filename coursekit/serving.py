@@ -8,12 +8,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-__all__ = ["HOST", "Server", "serve"]
+from coursekit._core import arguments
 
 if TYPE_CHECKING:
     import httpx
 
+__all__ = ["HOST", "MAX_BODY", "Server", "serve"]
+
 HOST = "127.0.0.1"  # the loopback address: no other machine can reach it
+MAX_BODY = 10_000_000  # bytes of one request; more is answered 413, and thrown away as it comes
 START_SECONDS = 60.0
 LOOK_SECONDS = 0.005
 # Requests that are still running when the block ends get this long; then the server goes without them.
@@ -22,11 +25,25 @@ STOP_SECONDS = 10.0
 
 
 class Server:
-    """A running application: its address is ``url``; ``failures`` holds what its handlers raised."""
+    """A running application, as ``serve`` starts it.
 
-    def __init__(self, app: Callable[..., Any]) -> None:
+    It answers only requests that name it as this machine does: a web page elsewhere, whose name its owner
+    points to 127.0.0.1 (DNS rebinding), is refused. It never holds more of a request than ``max_body``.
+
+    Attributes
+    ----------
+    url : str
+        The address.
+    port : int
+        Its port.
+    failures : list of Exception
+        What the application's handlers raised.
+    """
+
+    def __init__(self, app: Callable[..., Any], max_body: int = MAX_BODY) -> None:
         import uvicorn
 
+        self.max_body = max_body
         self.failures: list[Exception] = []
         self._refusals: list[Exception] = []
         self._app = app
@@ -59,10 +76,27 @@ class Server:
         return f"http://{HOST}:{self.port}"
 
     def client(self, timeout: float = 60.0) -> "httpx.Client":
-        """Return an ``httpx.Client`` for this server that takes no detour through a proxy; close it."""
+        """Return a client for this server that takes no detour through a proxy; close it.
+
+        Parameters
+        ----------
+        timeout : float
+            Seconds that it waits for an answer.
+
+        Returns
+        -------
+        httpx.Client
+            Its ``base_url`` is this server's.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the timeout is not a number above 0.
+        """
+        seconds = arguments.positive("timeout", timeout, "seconds")
         import httpx
 
-        return httpx.Client(base_url=self.url, timeout=timeout, trust_env=False)
+        return httpx.Client(base_url=self.url, timeout=seconds, trust_env=False)
 
     def start(self) -> None:
         """Run the server in a thread and return once it answers.
@@ -101,9 +135,19 @@ class Server:
                 self._refusals.append(error)
 
     async def _watched(self, scope: Any, receive: Any, send: Any) -> None:
+        body = _Body(receive, send, self.max_body)
         try:
-            await self._app(scope, receive, send)
+            if scope["type"] != "http":
+                await self._app(scope, receive, send)
+            elif not self._meant(scope):
+                await _refuse(send, 400, f"the Host header must name {HOST}:{self.port} or localhost")
+            elif body.announced(scope) > self.max_body:
+                await body.refuse()
+            else:
+                await self._app(scope, body.receive, body.send)
         except Exception as error:
+            if body.refused:  # what a handler makes of half a request is not its fault
+                return
             if scope["type"] != "lifespan":
                 # Not raised again: uvicorn answers 500 if nothing was sent, and keeps the line for the next
                 # request. ``serve`` raises it at the end of its block.
@@ -113,21 +157,88 @@ class Server:
             (self.failures if self._uvicorn.started else self._refusals).append(error)
             raise
 
+    def _meant(self, scope: Any) -> bool:
+        """Tell whether a request names this server, and not another one whose name was pointed to it."""
+        named = [value.decode("latin-1").lower() for name, value in scope["headers"] if name == b"host"]
+        return named in ([f"{HOST}:{self.port}"], [f"localhost:{self.port}"])
+
     def __repr__(self) -> str:
         return "a server on this machine only"
 
 
+class _Body:
+    """Hands a request's body on to the application, up to ``limit`` bytes; then the answer is 413."""
+
+    def __init__(self, receive: Any, send: Any, limit: int) -> None:
+        self._receive, self._send, self.limit = receive, send, limit
+        self.received, self.answering, self.refused = 0, False, False
+
+    @staticmethod
+    def announced(scope: Any) -> int:
+        """Return how many bytes the request says that it brings; 0 where it does not say."""
+        return sum(int(value) for name, value in scope["headers"] if name == b"content-length")
+
+    async def refuse(self) -> None:
+        """Answer in place of the application; the rest of the body is read by the server and dropped."""
+        self.refused = True
+        await _refuse(self._send, 413, f"a request may bring at most {self.limit:,} bytes")
+
+    async def receive(self) -> Any:
+        """Return the next piece; beyond the limit say that the client has gone."""
+        message = {"type": "http.disconnect"} if self.refused else await self._receive()
+        self.received += len(message.get("body", b""))
+        if self.received <= self.limit:
+            return message
+        if not self.refused and not self.answering:
+            await self.refuse()
+        self.refused = True
+        return {"type": "http.disconnect"}
+
+    async def send(self, message: Any) -> None:
+        """Send what the application answers, unless it was answered already."""
+        self.answering = True
+        if not self.refused:
+            await self._send(message)
+
+
+async def _refuse(send: Any, status: int, why: str) -> None:
+    head = [(b"content-type", b"text/plain; charset=utf-8")]
+    await send({"type": "http.response.start", "status": status, "headers": head})
+    await send({"type": "http.response.body", "body": f"{why}\n".encode()})
+
+
 @contextmanager
-def serve(app: Callable[..., Any]) -> Iterator[Server]:
-    """Run the ASGI application ``app`` (FastAPI's, say) on 127.0.0.1 and a free port during the block.
+def serve(app: Callable[..., Any], *, max_body: int = MAX_BODY) -> Iterator[Server]:
+    """Run an application on 127.0.0.1 and a free port during the block.
 
     The port is closed when the block ends, also by an error or an interrupt. An exception that a handler did
     not catch is raised at the end of the block; if the block raises one itself, it is noted there.
-    Errors: TypeError if app cannot be called, and whatever it raises at its start.
+
+    Parameters
+    ----------
+    app : callable
+        An ASGI application, such as FastAPI's.
+    max_body : int
+        How many bytes one request may bring; more is answered 413.
+
+    Yields
+    ------
+    Server
+        Running, with its address.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If app cannot be called or max_body is not a whole number above 0.
+    TimeoutError
+        If the application takes too long to start.
+    Exception
+        Whatever the application raises at its start or in its handlers.
     """
     if not callable(app):
-        raise TypeError(f"app must be an ASGI application; got {app!r} ({type(app).__name__})")
-    server = Server(app)
+        raise TypeError(f"app must be an ASGI application; got {arguments.shown(app)}")
+    most = arguments.integer("max_body", max_body, 1)
+    server = Server(app, most)
     try:
         server.start()
         yield server

@@ -4,16 +4,15 @@ import subprocess
 import sys
 
 import build_notebooks
-import execution
 import generated
-import masters
 import nbformat
-import notebook_health as health
 import pytest
 import toy
 from hypothesis import given
 from hypothesis import strategies as st
-from masters import BuildError
+
+from coursekit.new import building, execution, health, masters
+from coursekit.new.masters import BuildError
 
 
 @pytest.fixture
@@ -32,7 +31,7 @@ def runs(monkeypatch):
             cell.execution_count = 1
             cell.outputs = [nbformat.v4.new_output("stream", name="stdout", text=f"run {len(done)}\n")]
 
-    monkeypatch.setattr(build_notebooks, "execute", execute)
+    monkeypatch.setattr(building, "execute", execute)
     return done
 
 
@@ -277,7 +276,7 @@ def test_a_failed_run_leaves_both_copies_as_they_were(course, runs, monkeypatch)
     def execute(*args, **kwargs):
         raise BuildError("01-toy: no")
 
-    monkeypatch.setattr(build_notebooks, "execute", execute)
+    monkeypatch.setattr(building, "execute", execute)
     assert build_notebooks.main([], course) == 1
     after = files(course)
     source = course.masters()[toy.NAME]
@@ -401,7 +400,7 @@ def test_a_changed_address_makes_every_copy_stale(course, runs):
 
 
 def test_check_starts_no_kernel_and_loads_neither_torch_nor_matplotlib():
-    heavy = ["torch", "matplotlib", "nbclient", "coursekit"]
+    heavy = ["torch", "matplotlib", "nbclient", "coursekit.runtime"]
     code = "import sys, build_notebooks as b; b.main(['--check']); "
     code += f"print([name for name in {heavy} if name in sys.modules])"
     env = {**os.environ, "PYTHONPATH": str(toy.ROOT / "tools")}

@@ -1,3 +1,4 @@
+import copy
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +13,7 @@ from torch.nn import functional
 from coursekit import accuracy, data, distillation, models, runtime
 from coursekit.distillation import tasks
 from coursekit.distillation.losses import log_soften
-from coursekit.models import networks
+from coursekit.models import ensembles
 
 finite = st.floats(-(2.0**126), 2.0**126, width=32)
 tame = st.floats(-30, 30, width=32)
@@ -510,7 +511,7 @@ def test_both_students_take_the_same_number_of_steps(name, monkeypatch):
 
     setup = distillation.SETUPS[name]
     task = tasks.Task(setup, [0])
-    for room in (models, networks):
+    for room in (models, ensembles):
         monkeypatch.setattr(room, "train_many", counting)
     task.hard()
     task.distilled(torch.zeros(1, task.pictures.shape[1], 10), 2.0, setup.alpha)
@@ -531,7 +532,7 @@ def test_each_seed_draws_its_own_pictures_and_the_pool_holds_all_of_them():
 def test_a_teacher_of_the_same_labels_saw_no_other_picture(monkeypatch):
     seen = []
     real = models.train_many
-    for room in (models, networks):
+    for room in (models, ensembles):
         monkeypatch.setattr(
             room, "train_many", lambda start, x, *a, **k: seen.append(x) or real(start, x, *a, **k)
         )
@@ -599,3 +600,77 @@ def test_an_experiment_prints_its_interval():
 def test_experiments_name_what_is_wrong(call, error, says):
     with pytest.raises(error, match=says):
         call()
+
+
+# Students of one's own
+
+
+def own_student(kind):
+    torch.manual_seed(1)
+    if kind == "bag":
+        return nn.Sequential(nn.EmbeddingBag(50, 8), nn.Linear(8, 3)), torch.randint(0, 50, (65, 6))
+    if kind == "attention":
+        layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+        parts = (nn.Embedding(50, 8), nn.TransformerEncoder(layer, 2), nn.Flatten(), nn.Linear(48, 3))
+        return nn.Sequential(*parts), torch.randint(0, 50, (65, 6))
+    if kind == "pictures":
+        parts = (nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Dropout(0.1), nn.Flatten(), nn.Linear(64, 3))
+        return nn.Sequential(*parts), torch.rand(65, 1, 6, 6)
+    return nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 3)), torch.rand(65, 6)
+
+
+@pytest.mark.parametrize("kind", ["bag", "attention", "pictures", "batchnorm"])
+@pytest.mark.parametrize("form", [lambda x: x, lambda x: x.numpy(), lambda x: x.tolist()])
+def test_a_student_of_ones_own_learns_from_the_teacher_alone(kind, form):
+    student, x = own_student(kind)
+    teacher = functional.one_hot(x.reshape(65, -1).argmax(1) % 3, 3) * 4.0
+    history = distillation.distil(
+        student, teacher, form(x), None, alpha=1.0, epochs=30, lr=1e-2, batch_size=64
+    )
+    assert history.losses[-1] < 0.95 * history.losses[0]
+    assert not any(module.training for module in student.modules())
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"epochs": 0}, "epochs must be at least 1; got 0"),
+        ({"lr": 1e29}, "the training diverged"),
+        ({"temperature": 0}, "temperature must be above 0"),
+        ({"alpha": 2}, "alpha must be from 0 to 1"),
+        ({"teacher_logits": torch.zeros(65, 4)}, r"student's 3 classes; got shape \(65, 4\)"),
+        ({"teacher_logits": torch.zeros(64, 3)}, "equally long; got 65 and 64"),
+        ({"teacher_logits": torch.full((65, 3), torch.nan)}, "teacher_logits must be finite"),
+        ({"y": [0] * 64}, "labels must hold one class per row"),
+        ({"x": torch.rand(65, 5)}, "x must have 6 features"),
+        ({"batch_size": 1}, "needs at least 2 examples per batch"),
+        ({"student": None}, "student must be an nn.Module; got NoneType"),
+        ({"schedule": "long"}, "schedule must be a models.Schedule"),
+    ],
+)
+def test_a_refused_distillation_leaves_the_student_as_it_was(change, says):
+    student, x = own_student("batchnorm")
+    student.train()[1].eval()
+    before, modes = copy.deepcopy(student.state_dict()), [module.training for module in student.modules()]
+    given = {"student": student, "teacher_logits": torch.zeros(65, 3), "x": x, "y": [0, 1, 2] * 21 + [0, 1]}
+    with pytest.raises((TypeError, ValueError), match=says) as error:
+        distillation.distil(**(given | change))
+    assert "\n" not in str(error.value)
+    assert all(map(torch.equal, student.state_dict().values(), before.values()))
+    assert [module.training for module in student.modules()] == modes
+
+
+def test_a_schedule_stands_for_the_single_options():
+    _, x = own_student("batchnorm")
+    logits, y, plan = torch.rand(65, 3), [0] * 65, models.Schedule(3, 1e-2, 32, 4)
+    ones = []
+    for how in ({"schedule": plan}, {"epochs": 3, "lr": 1e-2, "batch_size": 32, "seed": 4}):
+        student = models.mlp((6, 4, 3))
+        distillation.distil(student, logits, x, y, **how)
+        ones.append(student[0].weight)
+    assert torch.equal(*ones)
+    many = [
+        distillation.distil_many((6, 4, 3), x, y, logits, seeds=[4], **how).weights[0]
+        for how in ({"schedule": plan}, {"epochs": 3, "lr": 1e-2, "batch_size": 32})
+    ]
+    assert torch.equal(*many)

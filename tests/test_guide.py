@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coursekit.claims import rules
+from coursekit.new import building
 
 ROOT = Path(__file__).resolve().parents[1]
 GUIDE = (ROOT / "docs" / "instructor-guide.md").read_text(encoding="utf-8")
@@ -383,7 +384,7 @@ def test_the_build_writes_the_guide_and_its_check_finds_a_stale_one(tmp_path, mo
         for cell in build_notebooks.code_cells(student):
             cell.execution_count = 1
 
-    monkeypatch.setattr(build_notebooks, "execute", execute)
+    monkeypatch.setattr(building, "execute", execute)
     stale = "docs/instructor-guide.md: its figures are not those of the stored notebooks"
     for size in ("3 kB", "4 kB"):
         build_notebooks.build(course, toy.NAME, force=True)

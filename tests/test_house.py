@@ -23,7 +23,7 @@ LAYERS = (
     {"claims", "exercises"},
     {"plots"},
     {"widgets"},
-    {"course"},
+    {"course", "new"},
 )
 TOPICS = sorted(LAYERS[1] | LAYERS[2])
 CHECKED = [

@@ -10,9 +10,10 @@ import nbformat
 import psutil
 import pytest
 from build_notebooks import Course, code_cells
-from execution import environment
 from jupyter_client.manager import start_new_kernel
 from ports import listening
+
+from coursekit.new.execution import environment
 
 SECONDS = 120
 APP = """

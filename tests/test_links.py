@@ -11,6 +11,8 @@ from generated import AddressError, Repository
 from hypothesis import given
 from hypothesis import strategies as st
 
+from coursekit.new import building
+
 README = "# Course\n\n<!-- notebooks -->\nold\n<!-- /notebooks -->\n\nThe end.\n"
 
 
@@ -25,11 +27,9 @@ def built(tmp_path, monkeypatch):
             cell.execution_count = number
             cell.outputs = [nbformat.v4.new_output("stream", name="stdout", text=f"kept {number}\n")]
 
-    monkeypatch.setattr(build_notebooks, "execute", execute)
+    monkeypatch.setattr(building, "execute", execute)
     build_notebooks.build(course, toy.NAME)
-    monkeypatch.setattr(
-        build_notebooks, "execute", lambda *a, **k: pytest.fail("links must not run a notebook")
-    )
+    monkeypatch.setattr(building, "execute", lambda *a, **k: pytest.fail("links must not run a notebook"))
     return course
 
 

@@ -12,9 +12,10 @@ import build_notebooks
 import nbformat
 import pytest
 import toy
-from execution import execute
-from masters import BuildError
 from nbformat import v4
+
+from coursekit.new.execution import execute
+from coursekit.new.masters import BuildError
 
 CALLBACK = (
     "import ipywidgets\n\nbutton = ipywidgets.Button()\nbutton.on_click(lambda _: 1 / 0)\nbutton.click()"

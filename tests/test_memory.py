@@ -1,8 +1,10 @@
 import copy
 import math
 import tracemalloc
+import warnings
 import weakref
-from collections import Counter
+from collections import Counter, deque
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -13,8 +15,9 @@ from torch import nn
 from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from coursekit import memory, runtime
+from coursekit import dynamic, memory, pruning, runtime
 from coursekit.memory import DEVICES, MODELS, Device, Model
+from coursekit.models import mlp, start_many
 
 few = settings(max_examples=25, deadline=None)
 sizes = st.integers(1, 40)
@@ -305,7 +308,7 @@ def test_without_numbers_as_many_bytes_are_saved_as_with_them(widths, batch):
     assert saved[0] == saved[1]
 
 
-@pytest.mark.parametrize("holder", [None, 5, "text", object()])
+@pytest.mark.parametrize("holder", [None, 5, "text", object(), b"x", torch.float32, nn.Linear, len])
 def test_what_holds_no_tensors_is_refused(holder):
     with pytest.raises(TypeError, match="holders must be tensors"):
         memory.tensor_bytes(holder)
@@ -712,3 +715,127 @@ def test_presets_cannot_be_changed():
     with pytest.raises(TypeError):
         DEVICES["mine"] = Device("mine", 1)
     assert copy.copy(MODELS["LLaMA-7B"]) == MODELS["LLaMA-7B"]
+
+
+# Forms of tensors and of models: counted by hand from shapes and types
+
+
+def quantized(model, kinds):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return torch.ao.quantization.quantize_dynamic(model, kinds, dtype=torch.qint8)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning")
+@pytest.mark.parametrize(
+    ("make", "expected"),
+    [
+        # indices int64 in two rows, then values; a clone holds no more of them than it needs
+        (lambda: torch.eye(100).to_sparse(), 2 * 100 * 8 + 100 * 4),
+        (lambda: torch.eye(100).half().to_sparse_csr().clone(), 101 * 8 + 100 * 8 + 100 * 2),
+        (lambda: torch.eye(100).to_sparse_csc().clone(), 101 * 8 + 100 * 8 + 100 * 4),
+        (lambda: torch.eye(100).to_sparse_bsr((10, 10)).clone(), 11 * 8 + 10 * 8 + 10 * 100 * 4),
+        (lambda: torch.eye(100).to_sparse_bsc((10, 10)).clone(), 11 * 8 + 10 * 8 + 10 * 100 * 4),
+        (lambda: pruning.to_csr(torch.eye(100)), 1204),
+        (lambda: nn.Parameter(torch.eye(100).to_sparse_csr().clone()), 101 * 8 + 100 * 8 + 100 * 4),
+        # sizes, strides and offsets of the two parts, int64
+        (lambda: torch.nested.nested_tensor([torch.zeros(2, 3), torch.zeros(4, 3)]), 18 * 4 + 10 * 8),
+        (
+            lambda: torch.nested.nested_tensor([torch.zeros(2, 3), torch.zeros(4, 3)], layout=torch.jagged),
+            18 * 4 + 3 * 8,
+        ),
+        (lambda: torch.quantize_per_tensor(torch.randn(7, 5), 0.1, 3, torch.quint8), 35),
+        (
+            lambda: torch.quantize_per_channel(
+                torch.randn(7, 5), torch.rand(7).double() + 1, torch.zeros(7).long(), 0, torch.qint8
+            ),
+            35 + 7 * 8 + 7 * 8,
+        ),
+        (lambda: torch.zeros(3, 4, device="meta"), 48),
+        (lambda: torch.zeros(1, 4).expand(1000, 4), 16),
+        (lambda: torch.zeros(6, 4).to_mkldnn(), 96),
+        (lambda: np.ma.masked_array(np.zeros(10), np.zeros(10, bool)), 80 + 10),
+        (lambda: quantized(nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 8)), {nn.Linear}), 4896),
+        (lambda: dynamic.quantize_dynamic(nn.Sequential(nn.Linear(64, 64), nn.Linear(64, 8))), 4896),
+        (lambda: quantized(nn.Sequential(nn.LSTM(16, 8)), {nn.LSTM}), 32 * 16 + 32 * 8 + 2 * 32 * 4),
+        (lambda: torch.ao.nn.quantized.EmbeddingBag(16, 8), 16 * 8 + 2 * 16 * 4),
+        (lambda: dynamic.DynamicLinear(nn.Linear(64, 8)), 64 * 8 + 4 + 8 * 4),
+        (lambda: nn.Sequential(nn.BatchNorm1d(6)), 4 * 6 * 4 + 8),
+        (lambda: Cached(), 5 * 4 + 7 * 4 + 2 * 3 * 8),
+        (lambda: start_many((4, 3), [0, 1]), 2 * 4 * (12 + 3)),
+        (lambda: mlp((4, 3)).parameters(), 4 * (12 + 3)),
+        (lambda: mlp((4, 3)).state_dict().values(), 4 * (12 + 3)),
+        (lambda: {"x": {torch.zeros(3)}, "y": deque([torch.zeros(2)]), "text": "abc"}, 20),
+        (lambda: stepped(), 2 * 4 * (12 + 3) + 2 * 4),
+        (lambda: stepped().state_dict(), 2 * 4 * (12 + 3) + 2 * 4),
+    ],
+    ids=range(28),
+)
+def test_all_bytes_of_every_form_are_found_and_each_once(make, expected):
+    made = make()
+    if not isinstance(made, Iterator):
+        assert memory.tensor_bytes(made, [made], {"again": made}) == expected
+    assert memory.tensor_bytes(made) == expected
+
+
+class Cached(nn.Module):
+    """Tensors that are neither parameters nor buffers."""
+
+    def __init__(self):
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(5))
+        self.mask, self.cache = torch.zeros(7), [(torch.zeros(3).double(), torch.zeros(3).double())]
+        self.again = self
+
+
+def stepped():
+    model = mlp((4, 3))
+    optimizer = torch.optim.Adam(model.parameters())
+    model(torch.zeros(1, 4)).sum().backward()
+    optimizer.step()
+    return optimizer
+
+
+def test_a_saved_state_dict_holds_the_bytes_that_were_counted():
+    for model in (
+        nn.Sequential(nn.Linear(300, 200), nn.BatchNorm1d(200)),
+        quantized(nn.Sequential(nn.Linear(300, 200)), {nn.Linear}),
+        quantized(nn.Sequential(nn.LSTM(100, 80)), {nn.LSTM}),
+    ):
+        counted = memory.tensor_bytes(model)
+        assert counted < dynamic.state_dict_size(model) < counted + 8000
+
+
+def test_layers_that_were_quantized_have_their_rows():
+    model = nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Sequential(nn.Linear(32, 8)))
+    for small in (dynamic.quantize_dynamic(model), quantized(model, {nn.Linear})):
+        rows = memory.by_layer(small).rows
+        assert [(row.name, row.kind, row.nbytes) for row in rows] == [
+            ("0", "Linear", 64 * 32 + 32 * 4),
+            ("2.0", "Linear", 32 * 8 + 8 * 4),
+        ]
+        assert memory.by_layer(small).parameters == memory.by_layer(model).parameters
+        assert memory.by_layer(small).nbytes == memory.tensor_bytes(small)
+    (row,) = memory.by_layer(quantized(nn.Sequential(nn.LSTM(16, 8)), {nn.LSTM})).rows
+    assert (row.name, row.kind, row.nbytes) == ("0", "LSTM", 32 * 24 + 2 * 32 * 4)
+    by_hand = nn.Sequential(dynamic.DynamicLinear(nn.Linear(64, 8)))
+    assert memory.by_layer(by_hand).nbytes == memory.tensor_bytes(by_hand)
+    assert "8×64 + 1 + 8" in str(memory.by_layer(by_hand))
+
+
+def test_layers_count_a_weight_once_under_whichever_name_it_is_shared():
+    tied = nn.Sequential(nn.Embedding(9, 4), nn.Linear(4, 9, bias=False))
+    tied[1].weight = tied[0].weight
+    copied = nn.Sequential(nn.Embedding(9, 4), nn.Linear(4, 9, bias=False))
+    copied[1].weight = nn.Parameter(copied[0].weight.data)  # another object on the same storage
+    flat = torch.zeros(20)
+    views = nn.ParameterList([nn.Parameter(flat[:8]), nn.Parameter(flat[8:])])
+    for model, count in ((tied, 36), (copied, 36), (views, 20)):
+        assert memory.by_layer(model).parameters == count
+        assert memory.by_layer(model).nbytes == memory.tensor_bytes(model) == 4 * count
+
+
+def test_what_a_sparse_product_keeps_is_counted_too():
+    matrix, x = torch.eye(10).to_sparse_csr(), torch.ones(10, 3, requires_grad=True)
+    assert memory.saved_bytes(lambda: matrix @ x, matrix) == 0
+    assert memory.saved_bytes(lambda: (matrix @ x).square(), matrix) == 10 * 3 * 4

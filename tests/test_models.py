@@ -1,4 +1,6 @@
 import contextlib
+import copy
+from dataclasses import FrozenInstanceError
 
 import numpy as np
 import pytest
@@ -6,8 +8,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from coursekit import data, models, runtime
-from coursekit.models import networks
+from coursekit import data, dynamic, models, runtime
+from coursekit.models import ensembles
+from coursekit.models import training as training_room
 
 
 def test_mlp_has_the_lectures_parameter_count_and_keeps_the_global_seed():
@@ -42,8 +45,9 @@ def test_same_seed_same_network_other_seed_another():
 @pytest.mark.parametrize("epochs", [1, 0])
 def test_training_takes_one_thread_and_gives_the_others_back(monkeypatch, epochs):
     before, seen = torch.get_num_threads(), []
-    real = networks.batch_orders
-    monkeypatch.setattr(networks, "batch_orders", lambda *a: seen.append(torch.get_num_threads()) or real(*a))
+    real = training_room.batch_orders
+    for room in (training_room, ensembles):
+        monkeypatch.setattr(room, "batch_orders", lambda *a: seen.append(torch.get_num_threads()) or real(*a))
     with runtime.threads(before + 1):
         for train in (
             lambda: models.fit(models.mlp((4, 2)), [[0] * 4], [0], epochs=epochs),
@@ -52,7 +56,7 @@ def test_training_takes_one_thread_and_gives_the_others_back(monkeypatch, epochs
             with contextlib.suppress(ValueError):
                 train()
             assert torch.get_num_threads() == before + 1
-    assert seen == [1, 1]
+    assert seen == [1, 1] * epochs
 
 
 def test_fit_learns_the_digits():
@@ -149,8 +153,8 @@ def test_models_refuse_impossible_shapes():
         models.mlp((64,))
     with pytest.raises(ValueError, match="widths"):
         models.mlp((64, 0, 10))
-    with pytest.raises(ValueError, match=r"nn\.Linear"):
-        models.fit(nn.Sequential(nn.ReLU()), np.ones((1, 1)), [0])
+    with pytest.raises(ValueError, match="a parameter that learns; got Sequential"):
+        models.fit(nn.Sequential(nn.ReLU()), np.ones((1, 2)), [0])
     with pytest.raises(ValueError, match="seeds"):
         models.fit_many((64, 10), np.ones((1, 64)), [0], seeds=[])
 
@@ -226,3 +230,384 @@ def test_training_finds_gradients_whatever_ran_before(left_by_an_interrupt):
         [*expected.parameters(), *many.weights], [*found.parameters(), *again.weights], strict=True
     ):
         assert torch.equal(a, b)
+
+
+# Networks of one's own
+
+
+def conv():
+    parts = (
+        nn.Conv2d(1, 4, 3),
+        nn.BatchNorm2d(4),
+        nn.ReLU(),
+        nn.Dropout(0.2),
+        nn.Flatten(),
+        nn.LayerNorm(64),
+    )
+    return nn.Sequential(*parts, nn.Linear(64, 3))
+
+
+class Reader(nn.Module):
+    """Two layers of attention over token ids."""
+
+    def __init__(self):
+        super().__init__()
+        self.tokens = nn.Embedding(20, 8)
+        layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+        self.layers, self.out = nn.TransformerEncoder(layer, 2), nn.Linear(8, 3)
+
+    def forward(self, x):
+        return self.out(self.layers(self.tokens(x)).mean(1))
+
+
+def problem(kind, count=65):
+    """Return a network of the reader's, and examples that a class mean can tell apart."""
+    generator = torch.Generator().manual_seed(0)
+    y = torch.arange(count) % 3
+    torch.manual_seed(0)
+    if kind == "tokens":
+        return Reader(), y[:, None] * 6 + torch.randint(0, 6, (count, 5), generator=generator), y
+    if kind == "bag":
+        model = nn.Sequential(nn.EmbeddingBag(20, 8), nn.Linear(8, 3))
+        return model, y[:, None] * 6 + torch.randint(0, 6, (count, 5), generator=generator), y
+    shape = (count, 1, 6, 6) if kind == "pictures" else (count, 4)
+    x = torch.randn(shape, generator=generator) + y.view(-1, *[1] * (len(shape) - 1))
+    if kind == "pictures":
+        return conv(), x, y
+    return nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 3)), x, y
+
+
+KINDS = ("tokens", "bag", "pictures", "batchnorm")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("form", [lambda x: x, lambda x: x.numpy(), lambda x: x.tolist()])
+def test_a_network_of_ones_own_learns_and_predicts(kind, form):
+    model, x, y = problem(kind)
+    history = models.fit(model, form(x), form(y), epochs=25, lr=1e-2, batch_size=64)  # a last batch of one
+    assert history.losses[-1] < 0.7 * history.losses[0]
+    with torch.no_grad():
+        expected = model(x).argmax(1).numpy()
+    assert np.array_equal(models.predict(model, form(x)), expected)
+    assert (expected == y.numpy()).mean() > 0.6
+    assert not any(module.training for module in model.modules())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_fitting_is_adam_on_cross_entropy_in_the_order_of_the_seed(kind):
+    model, x, y = problem(kind, 60)
+    alone = copy.deepcopy(model)
+    models.fit(model, x, y, epochs=2, lr=1e-3, batch_size=20, seed=5)
+    optimizer = torch.optim.Adam(alone.train().parameters(), lr=1e-3)
+    orders = torch.Generator().manual_seed(5)
+    with runtime.threads(1), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(5)
+        for _ in range(2):
+            for rows in torch.randperm(60, generator=orders).split(20):
+                optimizer.zero_grad()
+                functional.cross_entropy(alone(x[rows]), y[rows]).backward()
+                optimizer.step()
+    for ours, theirs in zip(model.state_dict().values(), alone.state_dict().values(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_seed_fixes_dropout_too_and_disturbs_no_other_numbers(kind):
+    _, x, y = problem(kind)
+    torch.manual_seed(3)
+    expected = torch.rand(1)
+    made = []
+    for _ in range(2):
+        model, *_ = problem(kind)
+        torch.manual_seed(3)
+        models.fit(model, x, y, epochs=2)
+        assert torch.equal(torch.rand(1), expected)
+        made.append(torch.cat([part.flatten() for part in model.parameters()]))
+    assert torch.equal(*made)
+
+
+def test_a_last_batch_of_one_joins_the_one_before_only_where_it_must():
+    orders = [list(map(len, training_room.batches(torch.arange(n), 64, least))) for n, least in BATCHES]
+    assert orders == [[64, 1], [65], [64, 2], [64], [1], [64, 65]]
+    assert torch.equal(torch.cat(training_room.batches(torch.arange(129), 64, 2)), torch.arange(129))
+
+
+BATCHES = ((65, 1), (65, 2), (66, 2), (64, 2), (1, 2), (129, 2))
+
+
+def test_one_example_per_batch_is_too_few_for_batchnorm_and_the_model_stays_as_it_was():
+    model, x, y = problem("batchnorm")
+    before = copy.deepcopy(model.state_dict())
+    for given, size in ((x, 1), (x[:1], 64)):
+        with pytest.raises(ValueError, match="BatchNorm, which needs at least 2 examples per batch; got 1"):
+            models.fit(model, given, y[: len(given)], batch_size=size)
+        assert model.training
+        assert all(map(torch.equal, model.state_dict().values(), before.values()))
+
+
+def unchanged(model, call, says):
+    """Check that the call is refused and leaves numbers and modes alone."""
+    model.train()
+    model[0].eval()
+    before, modes = copy.deepcopy(model.state_dict()), [module.training for module in model.modules()]
+    with pytest.raises((TypeError, ValueError), match=says) as error:
+        call()
+    assert "\n" not in str(error.value)
+    assert all(map(torch.equal, model.state_dict().values(), before.values()))
+    assert [module.training for module in model.modules()] == modes
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"epochs": 0}, "epochs must be at least 1; got 0"),
+        ({"batch_size": 0}, "batch_size must be at least 1"),
+        ({"seed": -1}, "seed must be at least 0"),
+        ({"lr": -1.0}, "lr must be from 0"),
+        ({"lr": 1e308}, "lr must be from 0 to 1e.30; got 1e.308"),
+        ({"lr": 1e29}, "lr, 1e.29, .*too large: the training diverged in epoch 2"),
+        ({"schedule": 3}, "schedule must be a models.Schedule; got int"),
+        ({"schedule": models.Schedule(), "epochs": 5}, "schedule must come without epochs"),
+    ],
+)
+def test_a_refused_training_changes_nothing(options, says):
+    model, x, y = problem("batchnorm")
+    unchanged(model, lambda: models.fit(model, x, y, **options), says)
+    many = {key: value for key, value in options.items() if key != "seed"}
+    if many:
+        with pytest.raises((TypeError, ValueError), match=says.partition(" in epoch")[0]):
+            models.fit_many((4, 8, 8, 3), x, y, seeds=[0, 1], **many)
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "says"),
+    [
+        (torch.zeros(4, 5), [0] * 4, "x must have 4 features per row"),
+        (torch.zeros(4), [0] * 4, "x must hold the examples first"),
+        (torch.zeros(4, 4), [0, 1, 2, 3], "y must hold class numbers from 0 to 2; got 0 to 3"),
+        (torch.zeros(4, 4), [0, 1, 2, -100], "y must hold class numbers from 0 to 2; got -100"),
+        (torch.zeros(4, 4), [0], "equally many rows; got 4 and 1"),
+        (torch.zeros(4, 4), ["a", "b", "c", "d"], "y must be an array of numbers"),
+        (torch.full((4, 4), torch.nan), [0] * 4, "x must be finite"),
+        (torch.zeros(4, 4, device="meta"), [0] * 4, "x must be"),
+        (torch.eye(4).to_sparse(), [0] * 4, "x must be"),
+        ("text", [0] * 4, "x must be an array of numbers"),
+        (None, [0] * 4, "x must be an array of numbers"),
+    ],
+)
+def test_examples_that_do_not_fit_change_nothing(x, y, says):
+    model, *_ = problem("batchnorm")
+    unchanged(model, lambda: models.fit(model, x, y), says)
+
+
+def test_a_training_that_an_error_ends_midway_is_undone():
+    model, x, y = problem("bag")
+    x[-1] = 99  # beyond the vocabulary, and not among the first two examples
+    unchanged(model, lambda: models.fit(model, x, y), "model cannot take x, int64 of shape .* to 99: ")
+
+
+def test_what_was_learned_until_an_interrupt_stays():
+    model, x, y = problem("batchnorm")
+    before, seen = copy.deepcopy(model.state_dict()), []
+
+    def stop(*_):
+        seen.append(1)
+        if len(seen) > 9:
+            raise KeyboardInterrupt
+
+    model.register_forward_hook(stop)
+    with pytest.raises(KeyboardInterrupt):
+        models.fit(model, x, y, batch_size=10)
+    assert all(module.training for module in model.modules())
+    assert not torch.equal(model.state_dict()["0.weight"], before["0.weight"])
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_a_schedule_stands_for_the_single_options(many):
+    _, x, y = problem("batchnorm")
+    plan, found = models.Schedule(epochs=3, lr=1e-2, batch_size=16, seed=7), []
+    for how in ({"schedule": plan}, {"epochs": 3, "lr": 1e-2, "batch_size": 16}):
+        if many:
+            found.append(models.fit_many((4, 5, 3), x, y, seeds=[7], **how).weights[0])
+        else:
+            model = models.mlp((4, 5, 3))
+            models.fit(model, x, y, **how, **({} if "schedule" in how else {"seed": 7}))
+            found.append(model[0].weight)
+    assert torch.equal(*found)
+    with pytest.raises(FrozenInstanceError):
+        plan.epochs = 4
+    assert models.Schedule(np.int64(3), np.float32(0.5)) == models.Schedule(3, 0.5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16])
+def test_a_model_of_another_type_keeps_it(dtype):
+    _, x, y = problem("batchnorm")
+    model = models.mlp((4, 3)).to(dtype)
+    if dtype != torch.float16:
+        models.fit(model, x, y, epochs=1)
+    assert model[0].weight.dtype == dtype
+    with torch.no_grad():
+        assert np.array_equal(models.predict(model, x), model(x.to(dtype)).argmax(1).numpy())
+
+
+@pytest.mark.parametrize(
+    ("model", "says"),
+    [
+        (None, "model must be an nn.Module; got NoneType"),
+        (nn.Linear, "model must be an nn.Module; got the class Linear"),
+        (nn.Linear(4, 3, device="meta"), "model must hold numbers; Linear is on the meta device"),
+        (nn.Linear(4, 3).requires_grad_(False), "must have a parameter that learns"),
+        (nn.LSTM(4, 3), "must return its logits, a tensor .*got tuple"),
+        (
+            nn.Sequential(nn.Linear(4, 6), nn.Unflatten(1, (2, 3))),
+            r"must return logits.*got shape \(2, 2, 3\)",
+        ),
+        (nn.Sequential(nn.Linear(4, 1), nn.Flatten(0)), r"must return logits.*got shape \(2,\)"),
+        (nn.Sequential(nn.Linear(4, 3), nn.Softmax(1)), "it ends in Softmax"),
+        (nn.Sequential(nn.Linear(4, 1), nn.Sequential(nn.Sigmoid())), "it ends in Sigmoid"),
+    ],
+)
+def test_what_gives_no_logits_is_not_trained(model, says):
+    with pytest.raises((TypeError, ValueError), match=says):
+        models.fit(model, torch.rand(6, 4), [0, 1, 0, 1, 0, 1])
+
+
+def test_a_network_with_nan_is_not_trained():
+    model = models.mlp((4, 3))
+    model[0].weight.data[0, 0] = torch.nan
+    with pytest.raises(ValueError, match="model must hold finite numbers"):
+        models.fit(model, torch.rand(3, 4), [0, 1, 2])
+
+
+@pytest.mark.parametrize(
+    ("masks", "says"),
+    [
+        ([torch.full((1, 3, 4), 2.0)], r"masks\[0\] must hold True and False, or 1 and 0"),
+        ([torch.full((1, 3, 4), torch.nan)], r"masks\[0\] must hold True and False, or 1 and 0"),
+        ([torch.ones(3, 4)], r"masks\[0\] must have the shape \(1, 3, 4\)"),
+        ([], "masks must hold 1 masks, one per layer; got 0"),
+        (["x"], r"masks\[0\] must be an array of True and False"),
+    ],
+)
+def test_masks_are_yes_and_no(masks, says):
+    start, x, y = models.start_many((4, 3), [0]), torch.rand(6, 4), [0, 1, 2] * 2
+    with pytest.raises((TypeError, ValueError), match=says):
+        models.tune_many(start, x, y, seeds=[0], masks=masks)
+    held = torch.rand(1, 3, 4) < 0.5
+    found = [models.tune_many(start, x, y, seeds=[0], masks=[m]).weights[0] for m in (held, held.float())]
+    assert torch.equal(*found)
+    assert not found[0][~held].any()
+
+
+def test_many_needs_an_ensemble_and_two_classes():
+    with pytest.raises(TypeError, match=r"start must be a models.Ensemble; got NoneType"):
+        models.tune_many(None, [[0.0]], [0], seeds=[0])
+    with pytest.raises(ValueError, match="at least 2 classes"):
+        models.fit_many((4, 1), torch.rand(3, 4), [0, 0, 0], seeds=[0])
+
+
+# Labels
+
+
+def line(weight=3.0, bias=0.0):
+    layer = nn.Linear(1, 1)
+    nn.init.constant_(layer.weight, weight)
+    nn.init.constant_(layer.bias, bias)
+    return layer
+
+
+class Squashed(nn.Module):
+    def __init__(self, squash):
+        super().__init__()
+        self.layer, self.squash = line(), squash
+
+    def forward(self, x):
+        return self.squash(self.layer(x)).reshape(-1, 1)
+
+
+X = torch.tensor([[-2.0], [-1.0], [0.1], [2.0]])
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        nn.Sequential(line()),
+        line(),
+        nn.Sequential(line(), nn.Sigmoid()),
+        nn.Sequential(nn.Sequential(line(), nn.Sequential(nn.Sigmoid())), nn.Identity()),
+        Squashed(torch.sigmoid),
+        Squashed(torch.tanh),
+        Squashed(torch.sigmoid).requires_grad_(False),
+        dynamic.quantize_dynamic(nn.Sequential(line(), nn.Sigmoid())),
+        dynamic.quantize_dynamic(nn.Sequential(line())),
+        line().double(),
+        line().bfloat16(),
+    ],
+    ids=range(11),
+)
+def test_one_logit_gives_the_class_that_its_loss_means(model):
+    assert models.predict(model, X).tolist() == [0, 0, 1, 1]
+    assert models.predict(model, X[2:]).tolist() == [1, 1]
+    assert models.predict(model, X[:1]).dtype == np.int64
+
+
+def test_one_logit_is_trained_with_the_binary_loss():
+    y, model = [0, 0, 1, 1], line(0.0, 0.0)
+    alone = copy.deepcopy(model)
+    models.fit(model, X, y, epochs=60, lr=0.1)
+    optimizer, orders = torch.optim.Adam(alone.parameters(), lr=0.1), torch.Generator().manual_seed(0)
+    for _ in range(60):
+        rows = torch.randperm(4, generator=orders)
+        optimizer.zero_grad()
+        nn.BCEWithLogitsLoss()(alone(X[rows])[:, 0], torch.tensor(y)[rows].float()).backward()
+        optimizer.step()
+    torch.testing.assert_close(model.weight, alone.weight)
+    assert models.predict(model, X).tolist() == y
+    with pytest.raises(ValueError, match="y must hold class numbers from 0 to 1"):
+        models.fit(model, X, [0, 0, 1, 2])
+
+
+class Says(nn.Module):
+    def __init__(self, answer):
+        super().__init__()
+        self.answer = answer
+
+    def forward(self, x):
+        return self.answer(x)
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (lambda x: 10 * x[:, 0] + 5, r"got float32 of shape \(4,\)"),  # a value, or a score?
+        (lambda x: x.reshape(4, 1, 1), r"got float32 of shape \(4, 1, 1\)"),
+        (lambda x: x.expand(4, 3).unsqueeze(1), r"got float32 of shape \(4, 1, 3\)"),
+        (lambda x: x[:2].expand(2, 3), r"got float32 of shape \(2, 3\) for 4 examples"),
+        (lambda x: x.new_zeros(4, 0), r"got float32 of shape \(4, 0\)"),
+        (lambda x: x.mean(), r"got float32 of shape \(\)"),
+        (lambda x: x.expand(4, 3).long(), r"got int64 of shape \(4, 3\)"),
+        (lambda x: x.expand(4, 3).to(torch.complex64), "got complex64"),
+        (lambda x: (x, x), "a tensor .*got tuple"),
+        (lambda x: {"logits": x}, "a tensor .*got dict"),
+        (lambda x: x.numpy(), "a tensor .*got ndarray"),
+        (lambda x: x.log().expand(4, 3), "2 of 4 examples have NaN"),
+        (lambda x: torch.where(x > 0, x, -torch.inf).expand(4, 2), "2 of 4 examples have NaN, or only -inf"),
+        (lambda x: x.softmax(1), "ends in Softmax over one class"),
+    ],
+)
+def test_what_is_no_score_gives_no_label(answer, says):
+    with pytest.raises((TypeError, ValueError), match=says):
+        models.predict(Says(answer), X)
+
+
+def test_labels_that_a_model_gives_itself_are_kept():
+    assert models.predict(Says(lambda x: (x[:, 0] * 10).long()), X).tolist() == [-20, -10, 1, 20]
+    assert models.predict(Says(lambda x: x[:, 0] > 0), X).tolist() == [0, 0, 1, 1]
+
+
+@pytest.mark.parametrize("x", [torch.zeros(3, 5), torch.zeros(3), torch.zeros(3, 4, 4), np.zeros((3, 0))])
+def test_predict_names_the_width_that_fits(x):
+    with pytest.raises(ValueError, match="x must|model must return scores|x is empty"):
+        models.predict(models.mlp((4, 3)), x)
+    with pytest.raises(ValueError, match="model cannot take x, float32 of shape|x is empty|x must"):
+        models.predict(conv(), x)

@@ -4,13 +4,14 @@ import ast
 import re
 
 import nbformat
-import notebook_health as health
 import pytest
 from bs4 import BeautifulSoup
 from build_notebooks import Course, check, code_cells
-from execution import execute
 from IPython.core.inputtransformer2 import TransformerManager
 from nbconvert import HTMLExporter
+
+from coursekit.new import health
+from coursekit.new.execution import execute
 
 COURSE = Course()
 NAMES = list(COURSE.masters())

@@ -1,5 +1,6 @@
 import gzip
 import warnings
+from collections import OrderedDict
 
 import numpy as np
 import pytest
@@ -8,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 from torch import nn
-from torch.nn import functional
-from torch.nn.utils import prune
+from torch.nn import functional, utils
+from torch.nn.utils import parametrizations, prune
 
 from coursekit import dynamic, models, pruning, runtime
 from coursekit.models import Ensemble
@@ -344,12 +345,27 @@ class Skip(nn.Module):
         return x + self.inner(x)
 
 
+def tied():
+    model = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4))
+    model[2].weight = model[0].weight
+    return model
+
+
 @pytest.mark.parametrize(
     ("model", "error", "says"),
     [
         (nn.Sequential(nn.Conv1d(1, 2, 3), nn.ReLU()), ValueError, "part 0 is Conv1d"),
-        (nn.Sequential(nn.Linear(4, 4), nn.GELU(), nn.Linear(4, 2)), ValueError, "part 1 is GELU"),
-        (nn.Sequential(nn.Linear(4, 4), nn.Dropout(), nn.Linear(4, 2)), ValueError, "part 1 is Dropout"),
+        (
+            nn.Sequential(nn.Linear(4, 4), nn.Softmax(1), nn.Linear(4, 2)),
+            ValueError,
+            "part 1 is Softmax.*pruning.masks",
+        ),
+        (nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4)), ValueError, "1 is BatchNorm1d.*fuse_linear_bn"),
+        (nn.Sequential(nn.Linear(4, 4), nn.LayerNorm(4)), ValueError, "part 1 is LayerNorm"),
+        (nn.Sequential(nn.Linear(4, 4), nn.Sequential(nn.PReLU(4))), ValueError, r"part 1\.0 is PReLU"),
+        (nn.Sequential(nn.Linear(4, 4), nn.Flatten(0), nn.Linear(4, 2)), ValueError, "part 1 is Flatten"),
+        (nn.Sequential(*[nn.Linear(4, 4)] * 2), ValueError, "parts 0 and 1 share one"),
+        (tied(), ValueError, "parts 0 and 2 share one"),
         (nn.Sequential(nn.Linear(4, 4), Skip()), ValueError, "part 1 is Skip"),
         (Skip(), ValueError, "must be an nn.Sequential.*got Skip"),
         (nn.Sequential(nn.ReLU()), ValueError, "no nn.Linear"),
@@ -365,6 +381,106 @@ def test_what_is_no_chain_is_refused(model, error, says):
     ):
         with pytest.raises(error, match=says):
             call(model)
+
+
+def with_extras(activation):
+    """Return a chain in pieces: wrapped, named, with Dropout, Identity and Flatten in between."""
+    torch.manual_seed(3)
+    inner = nn.Sequential(nn.Linear(9, 8), activation, nn.Dropout(0.4), nn.Identity())
+    parts = {"flat": nn.Flatten(), "in": nn.Linear(6, 9), "act": activation, "drop": nn.Dropout(0.3)}
+    return nn.Sequential(OrderedDict({**parts, "inner": inner, "tail": nn.Flatten(), "out": nn.Linear(8, 3)}))
+
+
+ACTIVATIONS = (nn.ReLU(), nn.GELU(), nn.Tanh(), nn.Sigmoid(), nn.SiLU(), nn.LeakyReLU(0.3), nn.Softplus())
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS, ids=lambda each: type(each).__name__)
+def test_neurons_go_through_wrapped_parts_dropout_and_any_activation(activation):
+    model = with_extras(activation).eval()
+    masked, x = pruning.structured(model, 0.5), torch.randn(20, 2, 3)
+    for shrunk in (pruning.shrink(masked), pruning.shrink(model, pruning.neuron_masks(model, 0.5))):
+        with torch.no_grad():
+            torch.testing.assert_close(shrunk(x), masked(x), rtol=1e-5, atol=1e-5)
+        assert list(shrunk.state_dict()) == list(model.state_dict())
+        assert [type(module) for module in shrunk.children()] == [type(each) for each in model.children()]
+        assert [each.out_features for each in shrunk.modules() if isinstance(each, nn.Linear)] == [5, 4, 3]
+    assert not any(module.training for module in pruning.shrink(masked).modules())
+
+
+def test_one_weight_that_two_layers_share_is_pruned_once_and_stays_shared():
+    model = nn.Sequential(nn.Embedding(9, 4), nn.Flatten(), nn.Linear(12, 4), nn.Linear(4, 9, bias=False))
+    model[3].weight = model[0].weight
+    masks = pruning.masks(model, 0.5)
+    assert [tuple(mask.shape) for mask in masks] == [(4, 12), (9, 4)]
+    x, y = torch.randint(0, 9, (30, 3)), torch.arange(30) % 9
+    tuned = pruning.finetune(model, masks, x, y, epochs=2)
+    assert tuned[3].weight is tuned[0].weight
+    assert tuned[3].weight is not model[3].weight
+    assert not tuned[0].weight[~masks[1]].any()
+    same = nn.Linear(4, 4)
+    twice = nn.Sequential(same, nn.ReLU(), same, nn.Linear(4, 4))
+    twice[3].weight = same.weight
+    (mask,) = pruning.masks(twice, 0.5)
+    assert pruning.sparsity(pruning.finetune(twice, [mask], torch.rand(9, 4), [0] * 9)) == 0.5
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda layer: prune.l1_unstructured(layer, "weight", 0.5),
+        parametrizations.weight_norm,
+        parametrizations.spectral_norm,
+        parametrizations.orthogonal,
+        utils.weight_norm,
+        utils.spectral_norm,
+    ],
+)
+@pytest.mark.filterwarnings("ignore:.*weight_norm", "ignore:.*spectral_norm")
+def test_a_weight_that_is_computed_anew_is_named_with_what_helps(change):
+    model = nn.Sequential(nn.Linear(4, 4), nn.Sequential(nn.ReLU(), nn.Linear(4, 4)))
+    change(model[1][1])
+    with pytest.raises(ValueError, match=r'model.get_submodule\("1.1"\) anew at every call') as error:
+        pruning.masks(model, 0.5)
+    exec(str(error.value).partition("first: ")[2], {"torch": torch, "model": model})  # what helps, helps
+    assert len(pruning.masks(model, 0.5)) == 2
+
+
+CLEAN_MODELS = {
+    "pictures": lambda: nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(64, 3)),
+    "tokens": lambda: nn.Sequential(nn.EmbeddingBag(9, 4), nn.Dropout(0.1), nn.Linear(4, 3)),
+    "attention": lambda: nn.Sequential(
+        nn.Embedding(9, 4),
+        nn.TransformerEncoder(nn.TransformerEncoderLayer(4, 2, 8, batch_first=True), 2),
+        nn.Flatten(),
+        nn.Linear(12, 3),
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", CLEAN_MODELS)
+def test_any_network_is_trained_on_with_its_masks_held(kind):
+    torch.manual_seed(0)
+    model = CLEAN_MODELS[kind]().eval()
+    x = torch.rand(33, 1, 6, 6) if kind == "pictures" else torch.randint(0, 9, (33, 3))
+    y, masks = torch.arange(33) % 3, pruning.masks(model, 0.6)
+    tuned = pruning.finetune(model, masks, x, y, epochs=3, batch_size=16, seed=2)
+    by_hand = pruning.apply(model, masks).train()
+    layers = [each for each in by_hand.modules() if isinstance(each, nn.Linear | nn.Conv2d)]
+    optimizer, orders = torch.optim.Adam(by_hand.parameters(), lr=1e-3), torch.Generator().manual_seed(2)
+    torch.manual_seed(2)
+    for _ in range(3):
+        order = torch.randperm(33, generator=orders)
+        merged = [order[:16], order[16:]] if kind == "pictures" else order.split(16)  # BatchNorm
+        for rows in merged:
+            optimizer.zero_grad()
+            functional.cross_entropy(by_hand(x[rows]), y[rows]).backward()
+            optimizer.step()
+            for layer, mask in zip(layers, masks, strict=True):
+                layer.weight.data[~mask] = 0
+    for name, ours in tuned.state_dict().items():
+        torch.testing.assert_close(ours, by_hand.state_dict()[name], rtol=1e-4, atol=1e-5)
+    assert pruning.sparsity(tuned) == pruning.sparsity(pruning.apply(model, masks))
+    assert not any(module.training for module in tuned.modules())
 
 
 # Sparse rows
@@ -516,7 +632,11 @@ GOOD_MASKS = pruning.masks(GOOD, 0.5)
             ValueError,
             r"masks\[0\] must have the shape \(12, 8\)",
         ),
-        (lambda: pruning.apply(GOOD, [m.float() for m in GOOD_MASKS]), TypeError, "bool.*got torch.float32"),
+        (
+            lambda: pruning.apply(GOOD, [2.0 * m for m in GOOD_MASKS]),
+            ValueError,
+            "True and False, or 1 and 0",
+        ),
         (lambda: pruning.apply(GOOD, ["x", "y", "z"]), TypeError, r"masks\[0\] must be an array of True"),
         (lambda: pruning.apply(broken(), GOOD_MASKS), ValueError, "finite"),
         (lambda: pruning.two_four(torch.ones(4)), ValueError, r"matrix \[out, in\]"),

@@ -172,9 +172,22 @@ def test_names_are_escaped_and_results_have_no_dataclass_repr():
 
 
 @pytest.mark.parametrize(
-    ("given", "kept"), [(5, "05"), ("5", "05"), ("05", "05"), ("dashboard", "dashboard")]
+    ("given", "kept"),
+    [
+        (5, "05"),
+        (np.int8(5), "05"),
+        ("5", "05"),
+        ("05", "05"),
+        ("05-pytorch-dynamic-quantization", "05"),
+        ("dashboard", "dashboard"),
+        ("A", "A"),
+        ("my-topic", "my-topic"),
+        (" five ", "five"),
+        ("100-things", "100-things"),
+        ("\N{SUPERSCRIPT TWO}", "\N{SUPERSCRIPT TWO}"),  # a digit to Python, but not a number
+    ],
 )
-def test_notebooks_are_named_by_their_number(given, kept):
+def test_notebooks_are_named_by_their_number_or_their_name(given, kept):
     assert scoreboard.record("fp32", **{**GOOD, "notebook": given}).notebook == kept
 
 
@@ -185,7 +198,7 @@ def test_notebooks_are_named_by_their_number(given, kept):
         ({"variant": " "}, ValueError, "variant"),
         ({"variant": "two\nlines"}, ValueError, "variant"),
         ({"variant": "x" * 61}, ValueError, "1 to 60 characters"),
-        ({"size_bytes": 0}, ValueError, "size_bytes must be at least 1"),
+        ({"size_bytes": 0}, ValueError, "size_bytes must be from 1 to"),
         ({"size_bytes": 1.5}, TypeError, "size_bytes must be a whole number"),
         ({"size_bytes": True}, TypeError, "size_bytes"),
         ({"latency": 0}, ValueError, "latency must be more than 0"),
@@ -197,7 +210,19 @@ def test_notebooks_are_named_by_their_number(given, kept):
         ({"accuracy": None}, TypeError, "accuracy"),
         ({"accuracy": accuracy.Accuracy(9, 10, 0.9, 0.95, 0.5)}, ValueError, "low <= high"),
         ({"notebook": 0}, ValueError, "notebook"),
-        ({"notebook": "five"}, ValueError, "dashboard"),
+        ({"notebook": "00"}, ValueError, "notebook must be from 1 to 99; got 0"),
+        ({"notebook": " "}, ValueError, "notebook must be one line"),
+        ({"notebook": "two\nlines"}, ValueError, "notebook must be one line"),
+        ({"notebook": 5.5}, TypeError, "notebook must be a whole number"),
+        ({"size_bytes": 10**400}, ValueError, "size_bytes must be from 1 to 9223372036854775807"),
+        ({"size_bytes": 2**63}, ValueError, "size_bytes must be from 1 to"),
+        ({"latency": 10**400}, ValueError, "latency is too large for a float"),
+        ({"accuracy": 10**400}, ValueError, "accuracy (a fraction) is too large for a float"),
+        (
+            {"latency": FakeMeasurement(np.array([-1.0, 1.0]), 1.0)},
+            ValueError,
+            "latency.samples must be more",
+        ),
         ({"notebook": None}, TypeError, "notebook"),
         ({"device": "tpu"}, ValueError, "cpu, cuda"),
         (
@@ -222,6 +247,11 @@ def test_bad_input_is_refused_by_name_and_nothing_is_written(home, change, error
         {"size_bytes": None},
         {"device": 3},
         {"versions": 7},
+        {"size_bytes": 10**400},
+        {"latency": 10**400},
+        {"accuracy_high": 10**400},
+        {"size_bytes": 10**4000},
+        {"seen": 10**400},
     ],
 )
 def test_a_line_of_the_wrong_types_is_moved_aside(home, change):

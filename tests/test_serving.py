@@ -350,3 +350,145 @@ def test_small_answers_are_sent_at_once():
 def test_what_is_no_application_is_refused(app):
     with pytest.raises(TypeError, match="app must be an ASGI application"), serving.serve(app):
         pytest.fail("the block must not run")
+
+
+# Whom it answers, and how much it takes
+
+
+def answer_to(server, *lines, body=b""):
+    """Send a request as it stands over a socket of its own; return the status and the body of the answer."""
+    with socket.create_connection((serving.HOST, server.port), 30) as line:
+        line.sendall("\r\n".join([*lines, "Connection: close", "", ""]).encode() + body)
+        answer = b"".join(iter(lambda: line.recv(65536), b""))
+    head, _, text = answer.partition(b"\r\n\r\n")
+    return int(head.split()[1]), text.decode()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:{port}", "localhost:{port}", "LOCALHOST:{port}"])
+def test_requests_that_name_this_server_are_answered(host):
+    with serving.serve(an_app()) as server:
+        status, text = answer_to(
+            server, "GET /double?number=2 HTTP/1.1", "Host: " + host.format(port=server.port)
+        )
+    assert status == 200
+    assert '{"double":4}' in text
+
+
+@pytest.mark.parametrize(
+    "hosts",
+    [
+        ["attacker.example:{port}"],
+        ["attacker.example"],
+        ["127.0.0.1"],
+        ["127.0.0.1:1"],
+        ["localhost"],
+        ["127.0.0.1:{port}.attacker.example"],
+        ["127.0.0.1:{port}@attacker.example"],
+        ["localhost.attacker.example:{port}"],
+        ["127.0.0.2:{port}"],
+        ["0.0.0.0:{port}"],
+        ["[::1]:{port}"],
+        [""],
+        [],
+        ["127.0.0.1:{port}", "attacker.example:{port}"],
+        ["attacker.example:{port}", "127.0.0.1:{port}"],
+    ],
+)
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+def test_requests_that_name_another_server_never_reach_the_application(hosts, version):
+    reached = []
+
+    async def app(scope, receive, send):
+        reached.append(scope["type"])
+
+    with serving.serve(app) as server:
+        named = [f"Host: {host.format(port=server.port)}" for host in hosts]
+        extra = f"X-Forwarded-Host: 127.0.0.1:{server.port}"
+        status, _ = answer_to(server, f"GET / HTTP/{version}", *named, extra)
+    assert status == 400
+    assert "http" not in reached
+
+
+def an_echo():
+    app = FastAPI()
+
+    @app.post("/length")
+    async def length(request: fastapi.Request):
+        return {"length": len(await request.body())}
+
+    @app.post("/stream")
+    async def stream(request: fastapi.Request):
+        return {"length": sum([len(piece) async for piece in request.stream()])}
+
+    @app.post("/early")
+    async def early():
+        return {"length": -1}
+
+    return app
+
+
+def pieces(size):
+    for start in range(0, size, 65536):
+        yield b"x" * min(65536, size - start)
+
+
+@pytest.mark.parametrize("path", ["/length", "/stream"])
+@pytest.mark.parametrize("known", [True, False], ids=["announced", "in pieces"])
+def test_a_body_up_to_the_limit_is_taken_and_a_larger_one_is_not(path, known):
+    with serving.serve(an_echo(), max_body=200_000) as server, server.client() as client:
+        for size, expected in [(0, 200), (199_999, 200), (200_000, 200), (200_001, 413), (900_000, 413)]:
+            content = b"x" * size if known else pieces(size)
+            answer = client.post(path, content=content)
+            assert answer.status_code == expected
+            if expected == 200:
+                assert answer.json() == {"length": size}
+            else:
+                assert answer.text == "a request may bring at most 200,000 bytes\n"
+        assert client.post(path, content=b"after all that").json() == {"length": 14}
+        assert server.failures == []
+
+
+def test_an_announced_body_is_refused_before_it_comes():
+    with serving.serve(an_echo()) as server:
+        host = f"Host: 127.0.0.1:{server.port}"
+        status, _ = answer_to(
+            server, "POST /length HTTP/1.1", host, f"Content-Length: {serving.MAX_BODY + 1}"
+        )
+    assert status == 413
+
+
+def test_a_handler_that_does_not_read_answers_whatever_comes():
+    with serving.serve(an_echo(), max_body=1000) as server, server.client() as client:
+        assert client.post("/early", content=pieces(100_000)).json() == {"length": -1}
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["announced", "in pieces"])
+def test_a_huge_body_does_not_fill_the_memory(known):
+    size, process = 100_000_000, psutil.Process()
+    with serving.serve(an_echo()) as server, server.client() as client:
+        client.post("/length", content=b"x" * 1000)
+        before, most = process.memory_info().rss, [0]
+
+        def watched():
+            for piece in pieces(size):
+                most[0] = max(most[0], process.memory_info().rss - before)
+                yield piece
+
+        headers = {"Content-Length": str(size)} if known else {}
+        assert client.post("/length", content=watched(), headers=headers).status_code == 413
+    assert most[0] < 4 * serving.MAX_BODY
+
+
+@pytest.mark.parametrize("limit", [0, -1, "much", None, True, 1.5])
+def test_a_limit_that_is_not_one_is_refused(limit):
+    with (
+        pytest.raises((TypeError, ValueError), match="max_body must be"),
+        serving.serve(an_app(), max_body=limit),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("timeout", [0, -1, float("nan"), None, "soon"])
+def test_a_timeout_that_is_not_one_is_refused(timeout):
+    with serving.serve(an_app()) as server, pytest.raises((TypeError, ValueError), match="timeout must be"):
+        server.client(timeout)

@@ -17,8 +17,9 @@ from typing import Any
 import lab
 import nbformat
 import pages
-from notebook_health import WIDGET_VIEW, clear_outputs
 from playwright.sync_api import Locator, Page, TimeoutError, expect, sync_playwright
+
+from coursekit.new.health import WIDGET_VIEW, clear_outputs
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = ("--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu")

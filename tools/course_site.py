@@ -17,14 +17,15 @@ from pathlib import Path, PurePosixPath
 
 import gallery
 import generated
-import masters
 import nbformat
 import pages
 import reference
 import slides
 from generated import Repository
 from nbformat import NotebookNode
-from notebook_health import WIDGET_VIEW
+
+from coursekit.new import masters
+from coursekit.new.health import WIDGET_VIEW
 
 OUTPUT = generated.ROOT / "build" / "site"
 SETTINGS = generated.ROOT / "site"

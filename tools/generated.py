@@ -14,8 +14,6 @@ ADDRESS = re.compile(
 )
 # Names of tags, branches and commits that need no quoting in an address or in a shell.
 REF = re.compile(r"[A-Za-z0-9][\w.-]*")
-INSTALLED = re.compile(r"coursekit @ git\+https://github\.com/[\w.-]+/[\w.-]+(@[\w.-]+)?")
-BADGES, INSTALL = "{{badges}}", "{{install}}"
 SETTINGS = {
     name: re.compile(rf'^({name}\s*=\s*")([^"]*)(")', re.MULTILINE)
     for name in ("Repository", "Changelog", "ref")

@@ -10,9 +10,10 @@ import sys
 from pathlib import Path
 
 import generated
-import masters
 from build_notebooks import Course, difference, keep_outputs, load, replace_text, update_readme, write
 from generated import AddressError, Repository
+
+from coursekit.new import masters
 
 
 def origin(root: Path, ref: str) -> Repository:

@@ -7,8 +7,9 @@ from collections.abc import Container
 from pathlib import Path, PurePosixPath
 
 import generated
-from masters import ABSOLUTE, LINK
 from nbformat import NotebookNode
+
+from coursekit.new.masters import ABSOLUTE, LINK
 
 BADGE = re.compile(r"\[!\[([^\]]+)\]\([^)]*\)\]\(([^)]+)\)")
 PNG = "image/png"

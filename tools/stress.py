@@ -16,8 +16,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from execution import environment
 from run_notebooks import run
+
+from coursekit.new.execution import environment
 
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
 CORES = os.cpu_count() or 1

@@ -1,98 +1,369 @@
-"""Checks for what callers hand in: every message names the argument, what came and what is allowed."""
+"""Checks for what callers hand in: every message names the argument, what came and what is allowed.
+
+All numbers, flags, arrays, paths and objects of public functions go through here, so that numpy's and torch's
+numbers are taken as numbers, and what looks like a number without being one is refused, on one line.
+"""
 
 import contextlib
 import math
 import operator
-from collections.abc import Iterable
-from typing import Any
+import os
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-# Formats of torch that numpy has no name for.
-_TORCH_ONLY = ("torch.bfloat16", "torch.float8", "torch.float4")
+from coursekit._core.arrays import NUMBERS, array, dense, finite, special, to_numpy
+
+if TYPE_CHECKING:
+    from torch import nn
+
+__all__ = [
+    "array",
+    "ascending",
+    "choice",
+    "dense",
+    "finite",
+    "flag",
+    "function",
+    "instance",
+    "integer",
+    "integers",
+    "module",
+    "path",
+    "positive",
+    "real",
+    "reals",
+    "seeds",
+    "shown",
+    "target",
+    "text",
+    "to_numpy",
+]
+
+Kind = TypeVar("Kind")
+Number = TypeVar("Number", int, float)
+
+LARGEST_SEED = 2**32 - 1  # numpy's legacy generator takes no larger one
+LONGEST_SHOWN = 80  # characters of a value that a message repeats
+
+
+def shown(value: Any) -> str:
+    """Return ``value`` and its type as a message says them: one line, never long, whatever the value is.
+
+    Parameters
+    ----------
+    value : object
+        What the caller handed in.
+
+    Returns
+    -------
+    str
+        Such as ``'False' (str)``.
+    """
+    return f"{_brief(value)} ({type(value).__name__})"
 
 
 def choice(name: str, value: Any, allowed: Iterable[str]) -> str:
-    """Return ``value`` if it is one of ``allowed``; raise ValueError or TypeError otherwise."""
+    """Return ``value`` if it is one of ``allowed``.
+
+    Parameters
+    ----------
+    name : str
+        The argument's name in the caller's signature, here and in every other function of this module.
+    value : object
+        What the caller handed in.
+    allowed : iterable of str
+        The texts to choose from.
+
+    Returns
+    -------
+    str
+        The text.
+
+    Raises
+    ------
+    TypeError
+        If it is not a text.
+    ValueError
+        If it is another text.
+    """
     options = list(allowed)
     if not isinstance(value, str):
-        raise TypeError(f"{name} must be one of {', '.join(options)}; got {value!r} ({type(value).__name__})")
+        raise TypeError(f"{name} must be one of {', '.join(options)}; got {shown(value)}")
     if value not in options:
-        raise ValueError(f"{name} must be one of {', '.join(options)}; got {value!r}")
+        raise ValueError(f"{name} must be one of {', '.join(options)}; got {_brief(value)}")
     return value
 
 
+def flag(name: str, value: Any) -> bool:
+    """Return ``value`` as a bool; texts, numbers and None are refused, not taken as yes or no.
+
+    Raises
+    ------
+    TypeError
+        If it is neither Python's nor numpy's bool.
+    """
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} must be True or False; got {shown(value)}")
+    return bool(value)
+
+
 def integer(name: str, value: Any, low: int | None = None, high: int | None = None) -> int:
-    """Return ``value`` as an int within [low, high]; bools and fractions are refused."""
+    """Return ``value`` as Python's int within [low, high].
+
+    Numbers of numpy and torch are taken, also arrays of one element; bools and fractions are refused.
+
+    Raises
+    ------
+    TypeError
+        If it is not a whole number.
+    ValueError
+        If it lies outside.
+    """
     try:
         number = operator.index(_scalar(value))
-    except TypeError:
-        raise TypeError(f"{name} must be a whole number; got {value!r} ({type(value).__name__})") from None
+    except (TypeError, RuntimeError):
+        raise TypeError(f"{name} must be a whole number; got {shown(value)}") from None
     _within(name, number, low, high)
     return number
 
 
 def real(name: str, value: Any, low: float | None = None, high: float | None = None) -> float:
-    """Return ``value`` as a finite float within [low, high]."""
+    """Return ``value`` as Python's float within [low, high].
+
+    Numbers of numpy and torch are taken, also arrays of one element, and fractions and decimals.
+
+    Raises
+    ------
+    TypeError
+        If it is not a real number.
+    ValueError
+        If it is not finite, is too large for a float, or lies outside.
+    """
     try:
         number = float(_scalar(value))
     except (TypeError, ValueError, RuntimeError):
-        raise TypeError(f"{name} must be a number; got {value!r} ({type(value).__name__})") from None
+        raise TypeError(f"{name} must be a number; got {shown(value)}") from None
     except OverflowError:
-        raise ValueError(f"{name} is too large for a float; got {value!r}") from None
+        raise ValueError(f"{name} is too large for a float; got {_brief(value)}") from None
     if not math.isfinite(number):
         raise ValueError(f"{name} must be finite; got {number}")
     _within(name, number, low, high)
     return number
 
 
-def array(name: str, value: Any, dtype: type = np.float32, ndim: int | None = None) -> NDArray[Any]:
-    """Return ``value`` (list, array or tensor) as a finite, non-empty numpy array of ``dtype``."""
-    try:
-        result = _widened(np.asarray(to_numpy(value)))
-    except (TypeError, ValueError, RuntimeError):
-        raise TypeError(f"{name} must be an array of numbers; got {type(value).__name__}") from None
-    if result.dtype.kind not in "fiu":
-        raise TypeError(f"{name} must be an array of numbers; got {type(value).__name__} of {result.dtype}")
-    if result.size == 0:
-        raise ValueError(f"{name} is empty (shape {result.shape}): at least one number is needed")
-    if ndim is not None and result.ndim != ndim:
-        raise ValueError(f"{name} must have {ndim} dimension(s); got shape {result.shape}")
-    with np.errstate(over="ignore", invalid="ignore"):
-        converted = result.astype(dtype)
-    if converted.dtype.kind in "iu" and not np.array_equal(converted, result):
-        raise ValueError(
-            f"{name} must hold whole numbers within {converted.dtype}; got {result.dtype} values outside"
-        )
-    bad = converted.size - np.count_nonzero(np.isfinite(converted))
-    if bad:
-        raise ValueError(f"{name} must be finite; {bad} of {converted.size} values are NaN or infinite")
-    return converted
+def positive(name: str, value: Any, unit: str = "") -> float:
+    """Return ``value`` as a float above 0; ``unit``, such as "seconds", stands in the message.
+
+    Raises
+    ------
+    TypeError
+        If it is not a real number.
+    ValueError
+        If it is 0, negative or not finite.
+    """
+    number = real(name, value)
+    if number <= 0:
+        raise ValueError(f"{name} must be more than 0{unit and f' {unit}'}; got {number:g}")
+    return number
 
 
-def to_numpy(value: Any) -> Any:
-    """Turn a torch tensor into a numpy array without importing torch; leave anything else as it is."""
-    if hasattr(value, "detach") and hasattr(value, "cpu"):
-        tensor = value.detach().cpu()
-        return tensor.float().numpy() if str(tensor.dtype).startswith(_TORCH_ONLY) else tensor.numpy()
+def integers(name: str, values: Any, low: int | None = None, high: int | None = None) -> tuple[int, ...]:
+    """Return ``values`` (a list, an array, a range) as one or more ints within [low, high].
+
+    Raises
+    ------
+    TypeError
+        If it is not a series of whole numbers.
+    ValueError
+        If it is empty, or an entry lies outside.
+    """
+    return tuple(integer(f"an entry of {name}", each, low, high) for each in _entries(name, values))
+
+
+def reals(name: str, values: Any, low: float | None = None, high: float | None = None) -> tuple[float, ...]:
+    """Return ``values`` (a list, an array, a range) as one or more floats within [low, high].
+
+    Raises
+    ------
+    TypeError
+        If it is not a series of numbers.
+    ValueError
+        If it is empty, or an entry lies outside or is not finite.
+    """
+    return tuple(real(f"an entry of {name}", each, low, high) for each in _entries(name, values))
+
+
+def ascending(name: str, numbers: Sequence[Number]) -> tuple[Number, ...]:
+    """Return ``numbers``, as ``integers`` or ``reals`` gave them, if each is larger than the one before.
+
+    Raises
+    ------
+    ValueError
+        If they do not ascend.
+    """
+    if any(later <= earlier for earlier, later in zip(numbers, numbers[1:], strict=False)):
+        raise ValueError(f"{name} must ascend, each more than the one before; got {_brief(list(numbers))}")
+    return tuple(numbers)
+
+
+def seeds(name: str, values: Any, least: int = 1, high: int = LARGEST_SEED) -> tuple[int, ...]:
+    """Return ``values`` as seeds from 0 to ``high``, at least ``least`` of them.
+
+    Raises
+    ------
+    TypeError
+        If they are not whole numbers.
+    ValueError
+        If there are too few, or one lies outside.
+    """
+    found = integers(name, values, 0, high)
+    if len(found) < least:
+        raise ValueError(f"{name} must hold at least {least} seeds; got {len(found)}")
+    return found
+
+
+def instance(name: str, value: Any, kind: type[Kind]) -> Kind:
+    """Return ``value`` if it is a ``kind``, one of coursekit's own classes.
+
+    Raises
+    ------
+    TypeError
+        If it is anything else, such as None.
+    """
+    if not isinstance(value, kind):
+        article = "an" if kind.__name__[0] in "AEIOU" else "a"
+        raise TypeError(f"{name} must be {article} {kind.__name__}; got {shown(value)}")
     return value
+
+
+def module(name: str, value: Any) -> "nn.Module":
+    """Return ``value`` if it is a torch module; torch is not imported for that.
+
+    Raises
+    ------
+    TypeError
+        If it is anything else, such as a class that nobody has called yet.
+    """
+    known = sys.modules.get("torch.nn")  # where torch was never loaded, there are no modules
+    if known is None or not isinstance(value, known.Module):
+        raise TypeError(f"{name} must be an nn.Module; got {shown(value)}")
+    return value
+
+
+def function(name: str, value: Any, takes: str = "") -> Callable[..., Any]:
+    """Return ``value`` if it can be called; ``takes``, such as "with a list", ends the message's rule.
+
+    Raises
+    ------
+    TypeError
+        If it cannot.
+    """
+    if not callable(value):
+        raise TypeError(f"{name} must be callable{takes and f' {takes}'}; got {shown(value)}")
+    return value
+
+
+def text(name: str, value: Any, longest: int | None = None) -> str:
+    """Return ``value`` without the blanks around it, if it is one line of text that can be printed.
+
+    Raises
+    ------
+    TypeError
+        If it is not a text.
+    ValueError
+        If it is blank, has more than one line or more than ``longest`` characters.
+    """
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be text; got {shown(value)}")
+    if not value.strip() or not value.isprintable() or len(value) > (longest or math.inf):
+        limit = "" if longest is None else f" of 1 to {longest} characters"
+        raise ValueError(f"{name} must be one line{limit or ' of text'}; got {_brief(value)}")
+    return value.strip()
+
+
+def path(name: str, value: Any) -> Path:
+    """Return ``value`` as a Path with the user's home in place of "~".
+
+    Raises
+    ------
+    TypeError
+        If it is neither text nor a path.
+    ValueError
+        If it is empty or holds a character that no file's name can.
+    """
+    if not isinstance(value, str | os.PathLike) or isinstance(os.fspath(value), bytes):
+        raise TypeError(f"{name} must be a path, as text or a Path; got {shown(value)}")
+    given = os.fspath(value)
+    if not given.strip() or "\0" in given:
+        raise ValueError(f"{name} must be the path of a file; got {_brief(given)}")
+    try:
+        return Path(given).expanduser()
+    except RuntimeError:
+        raise ValueError(f"{name} names a user who is not known here; got {_brief(given)}") from None
+
+
+def target(name: str, value: Any) -> Path:
+    """Return ``value`` as the path of a file to write: a new one, or a regular file that is replaced.
+
+    Raises
+    ------
+    TypeError
+        If it is neither text nor a path.
+    ValueError
+        If something stands there that is not a regular file: a folder, a device, a pipe.
+    """
+    found = path(name, value)
+    try:
+        in_the_way = found.exists() and not found.is_file()
+    except OSError as error:
+        raise ValueError(f"{name} cannot be written: {error.strerror}; got {_brief(str(found))}") from None
+    if in_the_way:
+        raise ValueError(
+            f"{name} must be a new file or a regular one to replace; {_brief(str(found))} is neither"
+        )
+    return found
+
+
+def _entries(name: str, values: Any) -> list[Any]:
+    """Return the entries of a series; text, mappings and what cannot be iterated are refused."""
+    dense(name, values)
+    try:
+        if isinstance(values, str | bytes | bytearray | dict):
+            raise TypeError
+        entries = list(values)
+    except (TypeError, RuntimeError):
+        raise TypeError(f"{name} must be a list of numbers; got {shown(values)}") from None
+    if not entries:
+        raise ValueError(f"{name} must hold at least one number; got {_brief(values)}")
+    return entries
+
+
+def _brief(value: Any) -> str:
+    """Return ``repr(value)`` in one line of at most LONGEST_SHOWN characters."""
+    try:
+        whole = " ".join(repr(value).split())
+    except Exception:  # a repr may fail in any way; Python's own does for an int of more than 4,300 digits
+        digits = isinstance(value, int)
+        return "a number with thousands of digits" if digits else f"an object of {type(value).__name__}"
+    return whole if len(whole) <= LONGEST_SHOWN else f"{whole[: LONGEST_SHOWN - 1]}…"
 
 
 def _scalar(value: Any) -> Any:
-    """Return one-element arrays and tensors as the Python number they hold; refuse text and bools."""
+    """Return one-element arrays and tensors as the Python number they hold; refuse text, bools and dates."""
+    if isinstance(value, bool | str | bytes | bytearray | memoryview) or special(value) is not None:
+        raise TypeError(type(value).__name__)
+    if getattr(getattr(value, "dtype", None), "kind", "f") not in NUMBERS + "V":
+        raise TypeError(type(value).__name__)
     if hasattr(value, "dtype") and hasattr(value, "item"):
         with contextlib.suppress(ValueError, RuntimeError):  # more than one element: the caller refuses it
             value = value.item()
-    if isinstance(value, bool | str | bytes | bytearray | memoryview):
+    if isinstance(value, bool):
         raise TypeError(type(value).__name__)
     return value
-
-
-def _widened(values: NDArray[Any]) -> NDArray[Any]:
-    """Return values of ml_dtypes' formats (bfloat16, float8, int4), which numpy calls void, as float64."""
-    is_number = values.dtype.kind == "V" and values.dtype.type is not np.void
-    return values.astype(np.float64) if is_number else values
 
 
 def _within(name: str, number: float, low: float | None, high: float | None) -> None:
@@ -104,4 +375,4 @@ def _within(name: str, number: float, low: float | None, high: float | None) -> 
             if None not in (low, high)
             else (f"at least {low}" if high is None else f"at most {high}")
         )
-        raise ValueError(f"{name} must be {span}; got {number}")
+        raise ValueError(f"{name} must be {span}; got {_brief(number)}")

@@ -153,6 +153,15 @@ def files(name: str) -> dict[str, Path]:
     return {key: path for key, path in found if path.exists()}
 
 
+def notebook_name(folder: str) -> str:
+    """Return the notebook's name that the name of its ``folder`` means ("05" for nb05); "" for none."""
+    found = FOLDER.fullmatch(folder)
+    if not found:
+        return ""
+    short = SHORT.fullmatch(found["name"])
+    return short[1] if short else found["name"]
+
+
 @functools.cache
 def _ours() -> Course:
     return Course(OURS)
@@ -210,13 +219,12 @@ def _notebooks(folder: Path) -> Iterator[tuple[str, Path]]:
         raise ValueError(f"source must hold a notebook's {' or '.join(FILES)}; {folder} holds none of them")
     names: dict[str, Path] = {}
     for place in own:
-        found = FOLDER.fullmatch(place.name)
-        if not found:
+        name = notebook_name(place.name)
+        if not name:
             raise ValueError(
                 "source: a notebook's folder must be named by letters or digits, more only behind a dash, "
                 f"without dots, like '20-my-topic'; got {place.name!r}"
             )
-        name = SHORT.sub(r"\1", found["name"]) if SHORT.fullmatch(found["name"]) else found["name"]
         if name in names:
             raise ValueError(
                 f"source: {names[name]} and {place} are both notebook {name!r}; rename one of them"

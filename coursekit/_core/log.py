@@ -1,25 +1,34 @@
 """Records that outlive the kernel: JSON lines in the results folder, safe with several kernels at once.
 
 Each change writes the whole new file beside the old one and then swaps the two (``os.replace``), under a
-lock. So whoever is killed at any moment leaves the old records or the new ones, never half a line.
+lock. So whoever is killed at any moment leaves the old records or the new ones, never half a line, and
+readers need no lock: a full disk, a read-only folder or a hung kernel does not keep anybody from reading.
 """
 
 import json
+import math
 import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import filelock
+
+from coursekit._core import files
+from coursekit._core.folders import UnwritableFolder
+
+__all__ = ["Log", "Record", "now"]
 
 Record = dict[str, Any]
 
 TIMEOUT = 20.0  # seconds; a write takes milliseconds, so only a hung process holds the lock for longer
 POLL = 0.005  # seconds between two tries for the lock
+# Windows lets nobody replace a file that somebody reads. Elsewhere a reader keeps the file that was there.
+_READERS_HINDER = os.name == "nt"
 _BOM = b"\xef\xbb\xbf"  # some editors put it in front
 
 
@@ -32,13 +41,30 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
+class _Line(NamedTuple):
+    """One line of the file, the record in it, and what ``check`` made of that."""
+
+    raw: bytes
+    record: Record
+    checked: Any
+
+
 @dataclass(frozen=True)
 class Log:
     """A file of records, oldest first.
 
-    ``folder`` returns where the file is, made when missing. ``check`` raises ValueError, TypeError or
-    KeyError for a record that this log cannot hold. With ``key``, a new record takes the place of older ones
-    that agree with it in those fields; without, all are kept.
+    Attributes
+    ----------
+    name : str
+        The file's name, without its ending.
+    folder : callable
+        Returns the folder that the file is in, made when missing.
+    check : callable
+        Takes a record and raises ValueError, TypeError or KeyError if this log cannot hold it. ``entries``
+        returns what it returns.
+    key : tuple of str
+        A new record takes the place of older ones that agree with it in these fields; without a key, all are
+        kept.
     """
 
     name: str
@@ -49,60 +75,112 @@ class Log:
     @property
     def path(self) -> Path:
         """Where the records are: a file in ``folder()``."""
-        return self.folder() / f"{self.name}.jsonl"
+        return self.folder() / self._file
 
     def append(self, record: Mapping[str, Any]) -> None:
-        """Add ``record``; when this returns, it is on the disk.
+        """Add ``record``; when this returns, it is on the disk, as far as the disk keeps its word.
 
-        Errors: ValueError or TypeError if the record is not plain JSON or fails ``check``; TimeoutError if
-        another process holds the lock; OSError if the disk is full.
+        Raises
+        ------
+        TypeError, ValueError, KeyError
+            If the record is not plain JSON, holds a number that no float can, or fails ``check``.
+        TimeoutError
+            If another process holds the lock.
+        OSError
+            If the disk is full or the folder cannot be written.
         """
-        self.check(record)
         line = json.dumps(record, allow_nan=False).encode()
+        self.check(_parsed(line))
         with self._locked() as path:
-            _write_bytes(path, self._kept(path, record) + line + b"\n")
+            files.replace(path, self._kept(path, record) + line + b"\n")
 
     def read(self) -> list[Record]:
         """Return all records, oldest first.
 
         A damaged file is moved aside with a warning; the records that can be read stay in use.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be read.
         """
-        with self._locked() as path:
-            return [record for _, record in self._load(path)]
+        return [line.record for line in self._lines()]
+
+    def entries(self) -> list[Any]:
+        """Return what ``check`` made of each record, oldest first; each is checked once. As ``read``."""
+        return [line.checked for line in self._lines()]
 
     def remove(self, unwanted: Callable[[Record], bool]) -> None:
-        """Drop the records for which ``unwanted`` is true; nothing is written if there are none."""
+        """Drop the records for which ``unwanted`` is true; nothing is written if there are none.
+
+        Raises
+        ------
+        OSError
+            As ``append``.
+        """
         with self._locked() as path:
             lines = self._load(path)
-            kept = [raw for raw, record in lines if not unwanted(record)]
+            kept = [line.raw for line in lines if not unwanted(line.record)]
             if len(kept) < len(lines):
-                _write_bytes(path, _joined(kept))
+                files.replace(path, _joined(kept))
 
     def clear(self) -> tuple[int, Path | None]:
-        """Start an empty file; return how many records the old one held and where it is kept, if it was."""
+        """Start an empty file; return how many records the old one held and where it is kept, if it was.
+
+        Raises
+        ------
+        OSError
+            As ``append``.
+        """
         with self._locked() as path:
             if not path.exists():
                 return 0, None
             count = len(self._load(path))
             backup = _free_name(path, "cleared")
             os.replace(path, backup)
-            _sync_folder(path.parent)
+            files.sync_folder(path.parent)
             return count, backup
+
+    @property
+    def _file(self) -> str:
+        return f"{self.name}.jsonl"
+
+    def _lines(self) -> list[_Line]:
+        """Return the lines that can be read; where some cannot, take the lock and move the file aside."""
+        try:
+            path = self.path
+        except UnwritableFolder as error:
+            path = error.folder / self._file
+        if _READERS_HINDER:
+            with suppress(OSError), self._locked() as locked:
+                return self._load(locked)
+        good, total = self._split(files.read(path))
+        if len(good) == total:
+            return good
+        try:
+            with self._locked() as path:
+                return self._load(path)
+        except OSError as error:
+            _warn(path, len(good), total, f"It was left as it is, because {error}")
+            return good
 
     def _kept(self, path: Path, record: Mapping[str, Any]) -> bytes:
         """Return the lines that stay when ``record`` comes; without a key these are the file's very bytes."""
         if not self.key:
-            data = _data(path)
+            data = files.read(path)
             return data if not data or data.endswith(b"\n") else data + b"\n"
-        pairs = self._load(path)
         return _joined(
-            line for line, old in pairs if any(old.get(name) != record.get(name) for name in self.key)
+            line.raw
+            for line in self._load(path)
+            if any(line.record.get(name) != record.get(name) for name in self.key)
         )
 
     @contextmanager
     def _locked(self) -> Iterator[Path]:
         path = self.path
-        lock = filelock.FileLock(path.with_suffix(".lock"), timeout=TIMEOUT)
+        place = path.with_suffix(".lock")
+        files.guard(place)
+        lock = filelock.FileLock(place, timeout=TIMEOUT, mode=files.OWNER_ONLY)
         try:
             lock.acquire(poll_interval=POLL)  # the oldest filelock takes it only here
         except filelock.Timeout:
@@ -111,79 +189,76 @@ class Log:
                 "Restart the kernel that hangs, then run this cell again."
             ) from None
         try:
+            files.sweep(path)
             yield path
         finally:
             lock.release()
 
-    def _load(self, path: Path) -> list[tuple[bytes, Record]]:
-        """Return (line, record) pairs; the caller holds the lock."""
-        lines = [line for line in _data(path).removeprefix(_BOM).split(b"\n") if line.strip()]
-        pairs = [(line, self._parse(line)) for line in lines]
-        good = [(line, record) for line, record in pairs if record is not None]
-        if len(good) < len(lines):
-            self._rescue(path, [line for line, _ in good], len(lines))
+    def _load(self, path: Path) -> list[_Line]:
+        """Return the lines that can be read, and move a damaged file aside; the caller holds the lock."""
+        data = files.read(path)
+        good, total = self._split(data)
+        if len(good) < total:
+            # The copy is complete on the disk before the file is touched: a kill in between loses nothing.
+            aside = _free_name(path, "damaged")
+            files.replace(aside, data)
+            files.replace(path, _joined(line.raw for line in good))
+            _warn(path, len(good), total, f"The damaged file is kept as {aside}")
         return good
 
-    def _parse(self, line: bytes) -> Record | None:
+    def _split(self, data: bytes) -> tuple[list[_Line], int]:
+        """Return the lines that can be read, and how many there are."""
+        lines = [line for line in data.removeprefix(_BOM).split(b"\n") if line.strip()]
+        return [good for line in lines if (good := self._line(line)) is not None], len(lines)
+
+    def _line(self, raw: bytes) -> _Line | None:
         try:
-            record = json.loads(line.decode("utf-8"), parse_constant=_refuse)
-            if not isinstance(record, dict):
-                return None
-            self.check(record)
+            record = _parsed(raw)
+            return _Line(raw, record, self.check(record))
         except (ValueError, TypeError, KeyError, RecursionError):
             return None
-        return record
-
-    def _rescue(self, path: Path, good: list[bytes], total: int) -> None:
-        # The copy is complete on the disk before the file is touched: a kill in between loses nothing.
-        aside = _free_name(path, "damaged")
-        _write_bytes(aside, _data(path))
-        _write_bytes(path, _joined(good))
-        warnings.warn(
-            f"{path.name} was damaged: {total - len(good)} of its {total} lines could not be read. "
-            f"The damaged file is kept as {aside}; the other {len(good)} records are still in use.",
-            stacklevel=5,
-        )
-
-
-def _data(path: Path) -> bytes:
-    return path.read_bytes() if path.exists() else b""
 
 
 def _joined(lines: Iterable[bytes]) -> bytes:
     return b"".join(line + b"\n" for line in lines)
 
 
+def _parsed(line: bytes) -> Record:
+    """Return the record in a line; ValueError if there is none, or a number in it that no float can hold."""
+    record = json.loads(
+        line.decode("utf-8"), parse_constant=_refuse, parse_int=_integer, parse_float=_fraction
+    )
+    if not isinstance(record, dict):
+        raise ValueError("a line must hold a JSON object")
+    return record
+
+
 def _refuse(constant: str) -> None:
     raise ValueError(f"{constant} is not JSON")
 
 
-def _write_bytes(path: Path, data: bytes) -> None:
-    """Put ``data`` at ``path`` in one step; the caller holds the lock, so one temporary name is enough."""
-    temporary = path.with_name(f"{path.name}.new")
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
-    _sync_folder(path.parent)
+def _integer(digits: str) -> int:
+    number = int(digits)
+    _fraction(digits)
+    return number
 
 
-def _sync_folder(folder: Path) -> None:
-    if os.name != "posix":  # Windows cannot open a folder, and records its names in order anyway
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+def _fraction(digits: str) -> float:
+    number = float(digits)
+    if not math.isfinite(number):
+        raise ValueError(f"a number of {len(digits)} characters is too large for a float")
+    return number
+
+
+def _warn(path: Path, good: int, total: int, outcome: str) -> None:
+    warnings.warn(
+        f"{path.name} was damaged: {total - good} of its {total} lines could not be read. {outcome}; "
+        f"the other {good} records are still in use.",
+        stacklevel=6,
+    )
 
 
 def _free_name(path: Path, why: str) -> Path:
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     names = (f"{path.stem}.{why}-{stamp}{'' if n == 1 else f'-{n}'}{path.suffix}" for n in range(1, 10**6))
-    return next(free for name in names if not (free := path.with_name(name)).exists())
+    return next(free for name in names if not os.path.lexists(free := path.with_name(name)))

@@ -1,6 +1,6 @@
 """Training students: one with any architecture, or one per seed, all in the same products."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,12 +20,15 @@ from coursekit.distillation.losses import (
     loss,
     positive,
 )
-from coursekit.models import networks
-from coursekit.models.training import training
+from coursekit.models.ensembles import as_examples, layer_outputs
+from coursekit.models.inputs import as_features, as_inputs, as_labels, as_module, run
+from coursekit.models.networks import logits_of
+from coursekit.models.training import train, training
 
 __all__ = ["Matched", "distil", "distil_many", "hidden", "match_hidden"]
 
 EPOCHS, LR, BATCH = 100, 1e-2, 64
+USUAL = models.Schedule(EPOCHS, LR, BATCH)
 
 
 @dataclass(frozen=True, repr=False)
@@ -57,32 +60,56 @@ def distil(
     lr: float = LR,
     batch_size: int = BATCH,
     seed: int = 0,
+    schedule: models.Schedule | None = None,
 ) -> models.History:
-    """Train ``student`` in place with Adam on ``loss``; return the mean loss of every epoch.
+    """Train ``student`` in place with Adam on ``loss``; it ends in eval mode.
 
-    x: what the student takes, examples first; teacher_logits: [n, classes]; y: class numbers [n], or None
-    where alpha is 1. ``seed`` fixes the order of the batches. Errors as in ``loss``.
+    Parameters
+    ----------
+    student : nn.Module
+        Whatever returns logits [n, classes].
+    teacher_logits : array_like
+        The teacher's answers to ``x`` [n, classes].
+    x : array_like
+        Examples first [n, …], in the shape that the student takes. Token ids stay whole numbers.
+    y : array_like or None
+        Class numbers [n]; None where alpha is 1.
+    temperature, alpha : float
+        As in ``loss``.
+    epochs, lr, batch_size, seed : int, float, int, int
+        How long and how fast, as in ``models.Schedule``. Where the student has a BatchNorm, a last batch of
+        one example joins the one before.
+    schedule : Schedule, optional
+        The same four in one object.
+
+    Returns
+    -------
+    History
+        The mean loss of every epoch.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As ``loss`` and ``models.fit``. The student is then as it was before.
     """
-    device = next(student.parameters()).device
-    inputs, teacher = (
-        torch.as_tensor(arguments.array(name, value), device=device)
-        for name, value in (("x", x), ("teacher_logits", teacher_logits))
-    )
+    plan = models.Schedule(epochs, lr, batch_size, seed).or_else(schedule, USUAL)
+    inputs, classes = logits_of(as_module("student", student), x)
+    teacher = torch.as_tensor(arguments.array("teacher_logits", teacher_logits, ndim=2), device=inputs.device)
     if len(inputs) != len(teacher):
         raise ValueError(f"x and teacher_logits must be equally long; got {len(inputs)} and {len(teacher)}")
+    if teacher.shape[1] != classes:
+        raise ValueError(
+            f"teacher_logits must have the student's {classes} classes; got shape {tuple(teacher.shape)}"
+        )
     labels = None if y is None else class_numbers(y, teacher)
 
-    def of_batch(rows: Tensor) -> Tensor:
+    def of_batch(logits: Tensor, rows: Tensor) -> Tensor:
+        if not torch.isfinite(logits).all():
+            return logits.sum()  # the training diverged: whoever trains says so
         hard = None if labels is None else labels[rows]
-        return loss(student(inputs[rows]), teacher[rows], hard, temperature=temperature, alpha=alpha)
+        return loss(logits, teacher[rows], hard, temperature=temperature, alpha=alpha)
 
-    optimizer = torch.optim.Adam(student.parameters(), lr=arguments.real("lr", lr, 0))
-    orders = (order.to(device) for order in networks.batch_orders(len(inputs), epochs, seed))
-    size = arguments.integer("batch_size", batch_size, 1)
-    student.train()
-    losses = tuple(_epoch(of_batch, optimizer, order.split(size)) for order in orders)
-    student.eval()
-    return models.History(losses)
+    return train(student, inputs, of_batch, plan)
 
 
 def distil_many(
@@ -97,6 +124,7 @@ def distil_many(
     epochs: int = EPOCHS,
     lr: float = LR,
     batch_size: int = BATCH,
+    schedule: models.Schedule | None = None,
 ) -> models.Ensemble:
     """Train one student per seed, all in the same matrix products; alpha = 0 trains on the labels alone.
 
@@ -107,7 +135,8 @@ def distil_many(
     """
     start = models.start_many(widths, seeds, x.device if isinstance(x, Tensor) else None)
     terms = _Terms(start, len(x[0]) if np.ndim(x) == 3 else len(x), y, teacher_logits, temperature, alpha)
-    return models.train_many(start, x, terms, seeds=seeds, epochs=epochs, lr=lr, batch_size=batch_size)
+    plan = models.Schedule(epochs, lr, batch_size).or_else(schedule, USUAL)
+    return models.train_many(start, x, terms, seeds=seeds, schedule=plan)
 
 
 def hidden(network: models.Ensemble | nn.Sequential, x: Any) -> Tensor:
@@ -116,15 +145,15 @@ def hidden(network: models.Ensemble | nn.Sequential, x: Any) -> Tensor:
     One network gives [n, width], an Ensemble [seeds, n, width].
     """
     if isinstance(network, models.Ensemble):
-        features = networks.as_features(x, network.widths[0], network.weights[0].device)
+        features = as_features(x, network.widths[0], network.weights[0].device)
         shared = features.expand(len(network), *features.shape)
         with torch.no_grad():
-            return networks.layer_outputs(network.weights, network.biases, shared)[-2]
+            return layer_outputs(network.weights, network.biases, shared)[-2]
     if not isinstance(network, nn.Sequential):
         raise TypeError(f"network must be an Ensemble or an nn.Sequential; got {type(network).__name__}")
-    parameter = next(network.parameters())
+    inputs = as_inputs(network, x)
     with torch.no_grad():
-        return network[:-1](torch.as_tensor(arguments.array("x", x, ndim=2), device=parameter.device))
+        return run(network[:-1], inputs)
 
 
 def match_hidden(
@@ -138,6 +167,7 @@ def match_hidden(
     epochs: int = EPOCHS,
     lr: float = LR,
     batch_size: int = BATCH,
+    schedule: models.Schedule | None = None,
 ) -> Matched:
     """Train students on cross-entropy + weight * mean((projection @ hidden - teacher_hidden)²).
 
@@ -158,9 +188,8 @@ def match_hidden(
         gap = outputs[-2] @ projections.transpose(1, 2) - aim[terms.networks, rows]
         return terms(outputs, rows) + share * gap.square().mean((1, 2)).sum()
 
-    made = models.train_many(
-        start, x, matching, seeds=seeds, epochs=epochs, lr=lr, batch_size=batch_size, extra=[projections]
-    )
+    plan = models.Schedule(epochs, lr, batch_size).or_else(schedule, USUAL)
+    made = models.train_many(start, x, matching, seeds=seeds, extra=[projections], schedule=plan)
     left = _distance(made, x, projections.detach(), aim)
     return Matched(made, projections.detach(), left)
 
@@ -193,20 +222,6 @@ class _Terms:
             weight = (self.alpha * self.temperature**2).flatten()
             total = total + (weight * gap.sum(-1).mean(1)).sum()
         return total
-
-
-def _epoch(
-    of_batch: Callable[[Tensor], Tensor], optimizer: torch.optim.Optimizer, batches: Sequence[Tensor]
-) -> float:
-    """Take one step per batch and return the mean loss of its examples."""
-    total = 0.0
-    for rows in batches:
-        value = of_batch(rows)
-        optimizer.zero_grad()
-        value.backward()
-        optimizer.step()
-        total += value.item() * len(rows)
-    return total / sum(map(len, batches))
 
 
 def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
@@ -244,7 +259,7 @@ def _labels_per_network(y: Any, start: models.Ensemble, count: int) -> Tensor:
     values = arguments.array("y", y, np.float64)
     if values.shape not in ((count,), (len(start), count)):
         raise ValueError(f"y must be [{count}] or [{len(start)}, {count}]; got {list(values.shape)}")
-    numbers = networks.as_labels(values.reshape(-1), start.widths[-1], start.weights[0].device)
+    numbers = as_labels(values.reshape(-1), start.widths[-1], start.weights[0].device)
     return numbers.view(values.shape).expand(len(start), count)
 
 
@@ -257,6 +272,6 @@ def _projections(start: models.Ensemble, width: int, seeds: Sequence[int]) -> Te
 def _distance(made: models.Ensemble, x: Any, projections: Tensor, aim: Tensor) -> np.ndarray:
     """Return the mean squared difference between projected and teacher's features, [networks]."""
     with torch.no_grad():
-        features = networks.layer_outputs(made.weights, made.biases, networks.as_examples(x, made))[-2]
+        features = layer_outputs(made.weights, made.biases, as_examples(x, made))[-2]
         gap = features @ projections.transpose(1, 2) - aim
     return gap.square().mean((1, 2)).cpu().numpy()

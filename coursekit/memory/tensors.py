@@ -3,21 +3,21 @@
 torch is imported inside the functions: the formulas of ``memory`` do without it.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from coursekit._core import display
-
-__all__ = ["Layer", "Layers", "by_layer", "saved_bytes", "tensor_bytes"]
+from coursekit.memory.storages import holds, inside, parts, storages
 
 if TYPE_CHECKING:
     import torch
 
+__all__ = ["Layer", "Layers", "by_layer", "saved_bytes", "tensor_bytes"]
+
 HEADERS = ("layer", "kind", "shapes", "parameters", "size")
 LEFT = 3  # columns of words
+PACKED = ("_packed_params", "_all_weight_values")  # where PyTorch's INT8 layers keep theirs
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,13 @@ class Layers:
 
     def _cells(self) -> list[tuple[str, ...]]:
         rows = [
-            (r.name, r.kind, " + ".join("×".join(map(str, s)) for s in r.shapes), r.parameters, r.nbytes)
+            (
+                r.name,
+                r.kind,
+                " + ".join("×".join(map(str, s)) or "1" for s in r.shapes),
+                r.parameters,
+                r.nbytes,
+            )
             for r in self.rows
         ]
         rows.append(("all", "", "", self.parameters, self.nbytes))
@@ -67,52 +73,100 @@ class Layers:
 def by_layer(model: "torch.nn.Module") -> Layers:
     """Return the parameters of ``model`` layer by layer; one that is shared counts where it comes first.
 
-    Works on the meta device too, where a model has shapes but no numbers. Errors: TypeError unless a module.
+    Parameters
+    ----------
+    model : nn.Module
+        Also one on the meta device, where a model has shapes but no numbers. Of a layer that was quantized,
+        the INT8 weights count as its parameters, with the bias.
+
+    Returns
+    -------
+    Layers
+        A row for every module that holds parameters of its own.
+
+    Raises
+    ------
+    TypeError
+        Unless it is an nn.Module.
     """
     import torch
 
     if not isinstance(model, torch.nn.Module):
         raise TypeError(f"model must be an nn.Module; got {type(model).__name__}")
-    seen: set[int] = set()
-    rows = []
+    seen: set[Any] = set()
+    rows, kept = [], []
     for name, module in model.named_modules():
-        own = [p for p in module.parameters(recurse=False) if id(p) not in seen]
-        seen |= {id(p) for p in own}
+        found = _own(module)
+        kept.append(found)  # unpacked weights are new tensors: no other may get their addresses
+        own = []
+        for tensor in found:
+            key = _identity(tensor)
+            if key not in seen:
+                own.append(tensor)
+            seen.add(key)
         if own:
-            rows.append(_row(name or "(the model)", module, own))
+            rows.append(_row(*_named(model, name, module), own))
     return Layers(tuple(rows))
 
 
 def tensor_bytes(*holders: Any) -> int:
     """Return the bytes of all tensors in ``holders``, each storage once.
 
-    Takes tensors, numpy arrays, models (parameters and buffers), and dicts, lists and tuples of these, such
-    as an optimizer's state; other values in them count nothing. Errors: TypeError for anything else on top.
+    Parameters
+    ----------
+    *holders : object
+        Tensors of any form (sparse, nested and quantized ones count all their parts), numpy arrays, models
+        (parameters, buffers, packed INT8 weights, and tensors that are plain attributes; no gradients),
+        optimizers (their state), dataclasses, and dicts, lists and other collections of these. Other values
+        in them count nothing.
+
+    Returns
+    -------
+    int
+        Bytes.
+
+    Raises
+    ------
+    TypeError
+        For anything else on top.
     """
     for holder in holders:
-        if not (_has_bytes(holder) or isinstance(holder, Mapping | list | tuple) or _is_model(holder)):
+        if not holds(holder):
             got = type(holder).__name__
             raise TypeError(f"holders must be tensors, models, or dicts and lists of them; got {got}")
-    return sum(dict(map(_storage, _tensors(holders))).values())
+    return sum(storages(inside(holders)).values())
 
 
 def saved_bytes(function: Callable[[], Any], *apart_from: Any) -> int:
     """Return the bytes that one call of ``function`` keeps for the backward pass, each storage once.
 
-    What is in ``apart_from`` (the model, say, whose weights are there anyway) does not count.
-    Source: torch.autograd.graph.saved_tensors_hooks.
+    Parameters
+    ----------
+    function : callable
+        It is called once, without arguments.
+    *apart_from : object
+        What does not count: the model, say, whose weights are there anyway.
+
+    Returns
+    -------
+    int
+        Bytes.
+
+    Notes
+    -----
+    Counted by torch.autograd.graph.saved_tensors_hooks.
     """
     import torch
 
-    saved: dict[Any, int] = {}
-    there = {key for key, _ in map(_storage, _tensors(apart_from))}
-    kept_alive = []  # so that no storage is freed and its address used again while we count
+    excluded = inside(apart_from)
+    there, saved = storages(excluded), {}
+    kept_alive: list[Any] = [
+        excluded
+    ]  # so that no storage is freed and its address used again while we count
 
     def note(tensor: "torch.Tensor") -> "torch.Tensor":
-        key, nbytes = _storage(tensor)
-        if key not in there:
-            saved[key] = nbytes
-            kept_alive.append(tensor)
+        kept_alive.append(tensor)
+        saved.update({key: size for key, size in storages([tensor]).items() if key not in there})
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
@@ -120,42 +174,41 @@ def saved_bytes(function: Callable[[], Any], *apart_from: Any) -> int:
     return sum(saved.values())
 
 
-def _row(name: str, module: "torch.nn.Module", own: list["torch.nn.Parameter"]) -> Layer:
-    shapes = tuple(tuple(p.shape) for p in own)
-    nbytes = sum(p.numel() * p.element_size() for p in own)
-    return Layer(name, type(module).__name__, shapes, sum(p.numel() for p in own), nbytes)
+def _row(name: str, kind: str, own: list["torch.Tensor"]) -> Layer:
+    shapes = tuple(tuple(tensor.shape) for tensor in own)
+    return Layer(name, kind, shapes, sum(tensor.numel() for tensor in own), sum(map(_size, own)))
 
 
-def _tensors(value: Any) -> Iterator[Any]:
-    """Yield every tensor and array inside ``value``."""
-    if _is_model(value):
-        value = [*value.parameters(), *value.buffers()]
-    if _has_bytes(value):
-        yield value
-    elif isinstance(value, Mapping):
-        yield from _tensors([*value.values()])
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from _tensors(item)
+def _size(tensor: "torch.Tensor") -> int:
+    """Return the bytes of a tensor alone: of a view into a larger storage, those that it shows."""
+    pieces = parts(tensor)
+    if len(pieces) == 1:
+        return int(tensor.numel() * tensor.element_size())
+    return sum(storages(pieces).values())
 
 
-def _is_model(value: Any) -> bool:
-    return hasattr(value, "parameters") and hasattr(value, "buffers")
+def _identity(tensor: "torch.Tensor") -> tuple[Any, ...]:
+    """Return what two tensors agree in that show the same bytes."""
+    pieces = parts(tensor)
+    place = (pieces[0].storage_offset(), tuple(pieces[0].shape)) if len(pieces) == 1 else ()
+    return (*storages(pieces), *place)
 
 
-def _has_bytes(value: Any) -> bool:
-    return hasattr(value, "untyped_storage") or (hasattr(value, "__array_interface__") and value.ndim >= 0)
+def _own(module: "torch.nn.Module") -> list["torch.Tensor"]:
+    """Return a module's own parameters; where it was quantized, what it holds in their place."""
+    own = list(module.parameters(recurse=False))
+    packed = [inside(value) for value in vars(module).values() if type(value).__name__ == "ScriptObject"]
+    buffers = dict(module.named_buffers(recurse=False))
+    if own or packed or "weight" not in buffers:
+        return [*own, *(tensor for tensors in packed for tensor in tensors)]
+    return list(buffers.values())
 
 
-def _storage(tensor: Any) -> tuple[Any, int]:
-    """Return (what tells this storage from others, its bytes); views of one storage agree in both."""
-    if not hasattr(tensor, "untyped_storage"):
-        while isinstance(tensor.base, np.ndarray):  # a view: the array it looks at
-            tensor = tensor.base
-        if hasattr(tensor.base, "untyped_storage"):  # it looks at a tensor
-            return _storage(tensor.base)
-        return ("numpy", tensor.__array_interface__["data"][0]), tensor.nbytes
-    storage = tensor.untyped_storage()
-    if tensor.device.type == "meta":  # no addresses there
-        return ("meta", storage._cdata), storage.nbytes()
-    return (tensor.device, storage.data_ptr()), storage.nbytes()
+def _named(model: "torch.nn.Module", name: str, module: "torch.nn.Module") -> tuple[str, str]:
+    """Return a layer's name and kind; packed weights lie one level below the layer that they belong to."""
+    words = name.split(".") if name else []
+    packed = [number for number, word in enumerate(words) if word in PACKED]
+    if packed:
+        name = ".".join(words[: packed[0]])
+        module = model.get_submodule(name)
+    return name or "(the model)", type(module).__name__

@@ -1,6 +1,7 @@
 """ONNX files on the disk: read with care, weighed with all that belongs to them, written in one step."""
 
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,6 +36,13 @@ FLOATS = {"float": "float32", "double": "float64"}  # ONNX's names, in numpy's w
 MOST_OPERATORS = 12  # that are listed before an ellipsis
 MOST_IN_ONE_FILE = 2_000_000_000  # bytes; a protobuf message ends at 2 GiB
 LEVELS_OF_SUBGRAPHS = 64
+SPECIAL = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a FIFO",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
 
 
 @dataclass(frozen=True, repr=False)
@@ -79,8 +87,7 @@ def checked_path(name: str, path: Any) -> Path:
 def target_path(name: str, path: Any) -> Path:
     """Return ``path`` as a Path that a file can be written to; ValueError for a folder or a missing one."""
     target = checked_path(name, path)
-    if target.is_dir():
-        raise ValueError(f"{name} must be a file's name; {target} is a folder")
+    _only_a_file(name, target)
     if not target.parent.is_dir():
         raise ValueError(f"{name} lies in the folder {target.parent}, which does not exist: make it first")
     return target
@@ -169,9 +176,11 @@ def save(model: "onnx.ModelProto", target: Path) -> None:
 @contextmanager
 def replacing(target: Path) -> Iterator[Path]:
     """Give a temporary name in the target's folder; what stands there at the end takes the target's place."""
+    _only_a_file("target", target)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".coursekit-") as folder:
         temporary = Path(folder) / target.name
         yield temporary
+        _only_a_file("target", target)
         os.replace(temporary, target)
 
 
@@ -184,6 +193,19 @@ def graphs(graph: "onnx.GraphProto", depth: int = 0) -> Iterator["onnx.GraphProt
         for attribute in node.attribute:
             for inner in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
                 yield from graphs(inner, depth + 1)
+
+
+def _only_a_file(name: str, target: Path) -> None:
+    """Refuse what exists and is not a regular file: a replaced device or socket is gone for everybody."""
+    try:
+        mode = os.stat(target).st_mode
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{name} must be a file's name; got {str(target)!r} ({error})") from None
+    if not stat.S_ISREG(mode):
+        what = SPECIAL.get(stat.S_IFMT(mode), "a special file")
+        raise ValueError(f"{name} must be a file's name; {target} is {what}")
 
 
 def _parsed(path: Path) -> "onnx.ModelProto":

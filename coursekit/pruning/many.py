@@ -9,6 +9,8 @@ from torch import Tensor
 from coursekit import models
 from coursekit._core import arguments
 from coursekit.models import Ensemble
+from coursekit.models.ensembles import as_ensemble
+from coursekit.pruning.masking import USUAL
 from coursekit.pruning.weights import check_masks, magnitudes, of_layers, smallest, tensors
 
 __all__ = ["finetune_many", "hold_many", "masks_many", "prune_many", "structured_many"]
@@ -61,9 +63,10 @@ def finetune_many(
     y: Any,
     *,
     seeds: Sequence[int],
-    epochs: int = 10,
-    lr: float = 1e-3,
-    batch_size: int = 64,
+    epochs: int = USUAL.epochs,
+    lr: float = USUAL.lr,
+    batch_size: int = USUAL.batch_size,
+    schedule: models.Schedule | None = None,
 ) -> Ensemble:
     """Return the networks trained on with cross-entropy, their masks [networks, out, in] held.
 
@@ -72,9 +75,8 @@ def finetune_many(
     Errors: as for ``apply`` and ``models.tune_many``.
     """
     held = check_masks(masks, _weights(networks))
-    tuned = models.tune_many(
-        networks, x, y, seeds=seeds, epochs=epochs, lr=lr, batch_size=batch_size, masks=held
-    )
+    plan = models.Schedule(epochs, lr, batch_size).or_else(schedule, USUAL)
+    tuned = models.tune_many(networks, x, y, seeds=seeds, masks=held, schedule=plan)
     return hold_many(tuned, held)
 
 
@@ -85,6 +87,4 @@ def hold_many(networks: Ensemble, masks: Sequence[Tensor]) -> Ensemble:
 
 
 def _weights(networks: Any) -> list[Tensor]:
-    if not isinstance(networks, Ensemble):
-        raise TypeError(f"networks must be a models.Ensemble; got {type(networks).__name__}")
-    return tensors(list(networks.weights), name="networks")
+    return tensors(list(as_ensemble("networks", networks).weights), name="networks")

@@ -1,12 +1,10 @@
 """Masks: which weights go, and a model trained on with the masks held."""
 
-import copy
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import prune
 
 from coursekit import models
 from coursekit._core import arguments
@@ -25,6 +23,8 @@ __all__ = ["apply", "finetune", "masks", "sparsity", "two_four"]
 
 # Of every four neighbours two stay. Source: Mishra et al. 2021, Accelerating Sparse Deep Neural Networks.
 KEPT, OF = 2, 4
+USUAL = models.Schedule(epochs=10, lr=1e-3)  # for training on
+Module = TypeVar("Module", bound=nn.Module)
 
 
 def masks(
@@ -75,7 +75,7 @@ def sparsity(weights: Any) -> float:
     return sum(int((weight == 0).sum()) for weight in found) / sum(weight.numel() for weight in found)
 
 
-def apply(model: nn.Module, masks: Sequence[Any]) -> nn.Module:
+def apply(model: Module, masks: Sequence[Any]) -> Module:
     """Return a copy of ``model`` with the weights that ``masks`` leave out set to 0.
 
     Errors: TypeError or ValueError unless there is one bool mask per layer, of its weight's shape.
@@ -86,31 +86,56 @@ def apply(model: nn.Module, masks: Sequence[Any]) -> nn.Module:
 
 
 def finetune(
-    model: nn.Sequential,
+    model: Module,
     masks: Sequence[Any],
     x: Any,
     y: Any,
     *,
-    epochs: int = 10,
-    lr: float = 1e-3,
-    batch_size: int = 64,
-    seed: int = 0,
-) -> nn.Sequential:
+    epochs: int = USUAL.epochs,
+    lr: float = USUAL.lr,
+    batch_size: int = USUAL.batch_size,
+    seed: int = USUAL.seed,
+    schedule: models.Schedule | None = None,
+) -> Module:
     """Return a copy of ``model``, pruned by ``masks`` and trained on as ``models.fit`` does, the masks held.
 
-    x: [n, features]; y: class numbers [n]. Errors: as for ``apply`` and ``models.fit``.
+    Parameters
+    ----------
+    model : nn.Module
+        Whatever returns logits [n, classes] and holds an nn.Linear or a convolution; it stays as it is.
+    masks : sequence
+        One per layer, in the shape of its weight, as ``masks`` gives them.
+    x, y : array_like
+        Examples first [n, …], in the shape that the model takes; their class numbers [n].
+    epochs, lr, batch_size, seed : int, float, int, int
+        How long and how fast, as in ``models.Schedule``.
+    schedule : Schedule, optional
+        The same four in one object.
+
+    Returns
+    -------
+    nn.Module
+        Of the same kind, in eval mode.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As ``apply`` and ``models.fit``.
     """
-    pruned = apply(model, masks)
-    tuned = copy.deepcopy(pruned)
-    layers = weighted(tuned)
-    for layer, mask in zip(layers, check_masks(masks, [layer.weight for layer in layers]), strict=True):
-        prune.custom_from_mask(layer, "weight", mask.to(layer.weight.dtype))
-    models.fit(tuned, x, y, epochs=epochs, lr=lr, batch_size=batch_size, seed=seed)
-    for layer in layers:
-        prune.remove(layer, "weight")
-    # Into a fresh copy: what ``prune`` has touched holds its parameters in another order.
-    pruned.load_state_dict(tuned.state_dict())
-    return pruned.eval()
+    plan = models.Schedule(epochs, lr, batch_size, seed).or_else(schedule, USUAL)
+    tuned = apply(model, masks)
+    weights = [layer.weight for layer in weighted(tuned)]
+    pairs = zip(weights, check_masks(masks, weights), strict=True)
+    # Adam leaves alone what never had a gradient.
+    handles = [weight.register_hook(_without(~mask)) for weight, mask in pairs if weight.requires_grad]
+    models.fit(tuned, x, y, schedule=plan)
+    for handle in handles:
+        handle.remove()
+    return tuned
+
+
+def _without(gone: Tensor) -> Callable[[Tensor], Tensor]:
+    return lambda gradient: gradient.masked_fill(gone, 0)
 
 
 def _hold(model: nn.Module, masks: Sequence[Any]) -> None:

@@ -1,27 +1,62 @@
 """Whole neurons: which are weakest, their rows set to zero, and the network rebuilt without them."""
 
 import copy
-from collections.abc import Sequence
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from coursekit._core import arguments
+from coursekit.models.inputs import as_module
 from coursekit.pruning.weights import check_masks, smallest, tensors
 
 __all__ = ["Share", "linears", "neuron_masks", "shrink", "structured"]
 
 Share = float | Sequence[float]
+# What says the same of each number, whichever numbers stand beside it.
+ACTIVATIONS = (
+    nn.ReLU,
+    nn.ReLU6,
+    nn.LeakyReLU,
+    nn.ELU,
+    nn.GELU,
+    nn.SiLU,
+    nn.Mish,
+    nn.Softplus,
+    nn.Hardswish,
+    nn.Hardtanh,
+    nn.Tanh,
+    nn.Sigmoid,
+)
+PASSED = (nn.Identity, nn.Dropout, nn.Flatten)  # in eval mode, each hands a row of numbers on as it is
+FOLD = "fold it into the layer before: torch.nn.utils.fusion.fuse_linear_bn_eval"
+ADVICE = "such a model is pruned by single weights: pruning.masks and pruning.finetune"
 
 
 def neuron_masks(model: nn.Sequential, share: Share) -> tuple[Tensor, ...]:
-    """Return a mask [neurons] per hidden layer that drops the ``share`` with the smallest weights (L2 norm).
+    """Return a mask per hidden layer that drops its neurons with the smallest weights (L2 norm).
 
-    share: one for all hidden layers, or a list with one for each; exactly round(share · neurons) go, where
-    norms tie the first ones. The last layer's neurons are the classes and stay.
-    Errors: TypeError or ValueError for a model that is no chain of nn.Linear and nn.ReLU, for weights that
-    are not finite, a share outside 0 to 1 or a list of the wrong length.
+    Parameters
+    ----------
+    model : nn.Sequential
+        A chain of nn.Linear with activations that take each number alone (ReLU, GELU, Tanh …), Dropout,
+        Identity and Flatten; Sequentials inside of it count as their parts.
+    share : float or sequence of float
+        One for all hidden layers, or one for each. Exactly round(share · neurons) go, where norms tie the
+        first ones. The last layer's neurons are the classes and stay.
+
+    Returns
+    -------
+    tuple of Tensor
+        Bools [neurons], True where a neuron stays.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For any other model, with the part that is in the way; for weights that are not finite, a share
+        outside 0 to 1 or a list of the wrong length.
     """
     hidden = linears(model)[:-1]
     shares = _shares(share, len(hidden))
@@ -32,8 +67,24 @@ def neuron_masks(model: nn.Sequential, share: Share) -> tuple[Tensor, ...]:
 def structured(model: nn.Sequential, share: Share) -> nn.Sequential:
     """Return a copy of ``model`` with the rows of the neurons that ``neuron_masks`` drops set to zero.
 
+    Parameters
+    ----------
+    model, share
+        As in ``neuron_masks``.
+
+    Returns
+    -------
+    nn.Sequential
+        Of the same sizes.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As ``neuron_masks``.
+
+    Notes
+    -----
     Their biases stay, as in ``torch.nn.utils.prune.ln_structured``: such a neuron still outputs relu(bias).
-    Errors: as for ``neuron_masks``.
     """
     masks = neuron_masks(model, share)
     pruned = copy.deepcopy(model)
@@ -44,14 +95,30 @@ def structured(model: nn.Sequential, share: Share) -> nn.Sequential:
 
 
 def shrink(model: nn.Sequential, keep: Sequence[Any] | None = None) -> nn.Sequential:
-    """Return a new, smaller network with the same outputs as ``model`` with its dead neurons' rows at zero.
+    """Return a new, smaller network with the outputs of ``model``, its dead neurons' rows at zero.
 
-    keep: a bool mask [neurons] per hidden layer, as ``neuron_masks`` gives; None: every hidden neuron whose
-    weights are all zero is dead, also one that only listened to dead neurons. A dead neuron's constant
-    output relu(bias), times its outgoing weights, goes into the next layer's bias. A layer whose neurons are
-    all dead keeps one, so that a network remains. Inputs and outputs stay as they are.
-    Errors: TypeError or ValueError for a model that is no chain of nn.Linear and nn.ReLU, for weights or
-    biases that are not finite, and for masks that do not fit.
+    Parameters
+    ----------
+    model : nn.Sequential
+        As in ``neuron_masks``; it stays as it is.
+    keep : sequence, optional
+        A bool mask [neurons] per hidden layer, as ``neuron_masks`` gives. None: every hidden neuron whose
+        weights are all zero is dead, also one that only listened to dead neurons.
+
+    Returns
+    -------
+    nn.Sequential
+        Its parts have the names and the places of the old ones.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For another model, weights or biases that are not finite, and for masks that do not fit.
+
+    Notes
+    -----
+    A dead neuron's constant output, relu(bias) say, times its outgoing weights, goes into the next layer's
+    bias. A layer whose neurons are all dead keeps one, so that a network remains. Inputs and outputs stay.
     """
     chain = linears(model)
     kept = None if keep is None else check_masks(keep, [_row(layer) for layer in chain[:-1]], name="keep")
@@ -69,27 +136,25 @@ def shrink(model: nn.Sequential, keep: Sequence[Any] | None = None) -> nn.Sequen
         made.append(_linear(weights[number][stays], biases[number][stays], chain[number]))
         weights[number + 1] = weights[number + 1][:, stays]
     made.append(_linear(weights[-1], biases[-1], chain[-1]))
-    smaller = iter(made)
-    parts = [next(smaller) if isinstance(part, nn.Linear) else copy.deepcopy(part) for part in model]
-    return nn.Sequential(*parts).train(model.training)
+    return _rebuilt(model, iter(made))
 
 
 def linears(model: Any) -> list[nn.Linear]:
     """Return the nn.Linear layers of a chain; errors for a model that is anything else."""
     if not isinstance(model, nn.Module):
         raise TypeError(f"model must be an nn.Sequential; got {type(model).__name__}")
-    if type(model) is not nn.Sequential:
+    if type(as_module("model", model)) is not nn.Sequential:
         raise ValueError(
             f"model must be an nn.Sequential, so that each layer's output goes to the next one only; got "
-            f"{type(model).__name__}"
+            f"{type(model).__name__}: {ADVICE}"
         )
-    for number, part in enumerate(model):
-        if type(part) not in (nn.Linear, nn.ReLU):
-            raise ValueError(
-                f"model must consist of nn.Linear and nn.ReLU; its part {number} is {type(part).__name__}"
-            )
+    parts = list(_parts(model))
+    for name, part in parts:
+        _check_part(name, part)
     tensors(model, name="model's weights")
-    chain = [part for part in model if isinstance(part, nn.Linear)]
+    named = [(name, part) for name, part in parts if isinstance(part, nn.Linear)]
+    _check_apart(named)
+    chain = [part for _, part in named]
     for layer, after in zip(chain, chain[1:], strict=False):
         if layer.out_features != after.in_features:
             raise ValueError(
@@ -99,11 +164,60 @@ def linears(model: Any) -> list[nn.Linear]:
     return chain
 
 
+def _parts(model: nn.Sequential, prefix: str = "") -> Iterator[tuple[str, nn.Module]]:
+    """Yield the parts with their names, in the order in which they run, as often as they do."""
+    for name, part in model._modules.items():
+        if type(part) is nn.Sequential:
+            yield from _parts(part, f"{prefix}{name}.")
+        elif part is not None:
+            yield f"{prefix}{name}", part
+
+
+def _check_part(name: str, part: nn.Module) -> None:
+    kind = type(part)
+    if kind is nn.BatchNorm1d:
+        raise ValueError(f"model must be a chain of nn.Linear; its part {name} is BatchNorm1d: {FOLD}")
+    if kind is nn.Flatten and (part.start_dim, part.end_dim) != (1, -1):
+        raise ValueError(f"model must keep its examples apart; its part {name} is {part}")
+    if kind is not nn.Linear and kind not in (*ACTIVATIONS, *PASSED):
+        raise ValueError(
+            "model must consist of nn.Linear, activations such as nn.ReLU, Dropout, Identity and Flatten; "
+            f"its part {name} is {kind.__name__}: {ADVICE}"
+        )
+
+
+def _check_apart(named: Sequence[tuple[str, nn.Linear]]) -> None:
+    """Refuse a layer that comes twice, or shares its weight: each use would need rows of its own."""
+    first: dict[int, str] = {}
+    for name, layer in named:
+        other = first.setdefault(id(layer.weight), name)
+        if other != name:
+            raise ValueError(f"model must use every weight once; its parts {other} and {name} share one")
+
+
 def _between(model: nn.Sequential) -> list[nn.Sequential]:
-    """Return what lies between each nn.Linear and the next: one ReLU, or none, or several."""
-    parts = list(model)
-    numbers = [number for number, part in enumerate(parts) if isinstance(part, nn.Linear)]
-    return [nn.Sequential(*parts[a + 1 : b]) for a, b in zip(numbers[:-1], numbers[1:], strict=True)]
+    """Return what lies between each nn.Linear and the next: one activation, or none, or several."""
+    found: list[list[nn.Module]] = []
+    for _, part in _parts(model):
+        if isinstance(part, nn.Linear):
+            found.append([])
+        elif found and not isinstance(part, PASSED):
+            found[-1].append(part)
+    return [nn.Sequential(*parts) for parts in found[:-1]]
+
+
+def _rebuilt(model: nn.Sequential, smaller: Iterator[nn.Linear]) -> nn.Sequential:
+    """Return the same parts in the same places, with the smaller layers for the old ones."""
+    parts: OrderedDict[str, nn.Module] = OrderedDict()
+    for name, part in model._modules.items():
+        if isinstance(part, nn.Linear):
+            parts[name] = next(smaller).train(part.training)
+        elif part is not None:
+            nested = type(part) is nn.Sequential
+            parts[name] = _rebuilt(part, smaller) if nested else copy.deepcopy(part)
+    made = nn.Sequential(parts)
+    made.training = model.training
+    return made
 
 
 def _bias(layer: nn.Linear) -> Tensor:

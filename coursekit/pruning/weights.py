@@ -2,36 +2,54 @@
 
 import copy
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from coursekit._core import arguments
+from coursekit.models.ensembles import as_masks
+from coursekit.models.inputs import as_module
 
 __all__ = ["check_masks", "copied", "magnitudes", "matrix", "of_layers", "smallest", "tensors", "weighted"]
 
 SCOPES = ("global", "layer")
+Module = TypeVar("Module", bound=nn.Module)
 PRUNABLE = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
 def weighted(model: Any) -> list[nn.Module]:
-    """Return the layers of ``model`` whose weights can be pruned; errors for a model without any."""
-    if not isinstance(model, nn.Module):
-        raise TypeError(f"model must be an nn.Module; got {type(model).__name__}")
-    found = [module for module in model.modules() if isinstance(module, PRUNABLE)]
-    if not found:
+    """Return the layers of ``model`` whose weights can be pruned, each once; errors for a model without any.
+
+    Layers that share one weight count as one: it is pruned where it comes first.
+    """
+    as_module("model", model)
+    named = [(name, part) for name, part in model.named_modules() if isinstance(part, PRUNABLE)]
+    if not named:
         raise ValueError(f"model has no nn.Linear and no convolution to prune; got {type(model).__name__}")
-    for layer in found:
+    found: dict[int, nn.Module] = {}
+    for name, layer in named:
         if "weight" not in dict(layer.named_parameters(recurse=False)):
-            raise ValueError(
-                f"model computes the weight of {layer} anew at every call; make it permanent first, "
-                'e.g. torch.nn.utils.prune.remove(layer, "weight")'
-            )
-    return found
+            raise ValueError(_computed(f'model.get_submodule("{name}")' if name else "model", layer))
+        found.setdefault(id(layer.weight), layer)
+    return list(found.values())
 
 
-def copied(model: nn.Module) -> nn.Module:
+def _computed(name: str, layer: nn.Module) -> str:
+    """Say what makes the weight of a layer permanent that is computed anew at every call."""
+    if parametrize.is_parametrized(layer, "weight"):
+        remedy = f'torch.nn.utils.parametrize.remove_parametrizations({name}, "weight")'
+    elif "weight_g" in dict(layer.named_parameters(recurse=False)):
+        remedy = f"torch.nn.utils.remove_weight_norm({name})"
+    elif hasattr(layer, "weight_u"):
+        remedy = f"torch.nn.utils.remove_spectral_norm({name})"
+    else:
+        remedy = f'torch.nn.utils.prune.remove({name}, "weight")'
+    return f"model computes the weight of {name} anew at every call; make it permanent first: {remedy}"
+
+
+def copied(model: Module) -> Module:
     """Return a deep copy of a model that can be pruned."""
     tensors(model)
     return copy.deepcopy(model)
@@ -68,15 +86,10 @@ def magnitudes(weight: Tensor) -> Tensor:
     return (weight if weight.is_floating_point() else weight.double()).abs()
 
 
-def check_masks(masks: Sequence[Any], weights: Sequence[Tensor], name: str = "masks") -> list[Tensor]:
+def check_masks(masks: Any, weights: Sequence[Tensor], name: str = "masks") -> list[Tensor]:
     """Return ``masks`` as bool tensors beside their weights; errors unless one fits each weight."""
-    given = [masks] if isinstance(masks, Tensor) or hasattr(masks, "dtype") else list(masks)
-    if len(given) != len(weights):
-        raise ValueError(f"{name} must hold {len(weights)} masks, one per layer; got {len(given)}")
-    return [
-        _mask(f"{name}[{number}]", mask, weight)
-        for number, (mask, weight) in enumerate(zip(given, weights, strict=True))
-    ]
+    given = [masks] if isinstance(masks, Tensor) or hasattr(masks, "dtype") else masks
+    return as_masks(name, given, weights)
 
 
 def of_layers(layers: Sequence[int] | None, count: int) -> list[int]:
@@ -119,15 +132,3 @@ def _tensor(name: str, value: Any) -> Tensor:
     if bad:
         raise ValueError(f"{name} must be finite; {bad} of {value.numel()} values are NaN or infinite")
     return value.detach()
-
-
-def _mask(name: str, value: Any, weight: Tensor) -> Tensor:
-    try:
-        mask = torch.as_tensor(value, device=weight.device)
-    except (TypeError, ValueError, RuntimeError):
-        raise TypeError(f"{name} must be an array of True and False; got {type(value).__name__}") from None
-    if mask.dtype != torch.bool:
-        raise TypeError(f"{name} must be bool, True where a weight stays; got {mask.dtype}")
-    if mask.shape != weight.shape:
-        raise ValueError(f"{name} must have the shape {tuple(weight.shape)}; got {tuple(mask.shape)}")
-    return mask

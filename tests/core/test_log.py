@@ -2,6 +2,8 @@ import json
 import multiprocessing
 import os
 import re
+import subprocess
+import sys
 import threading
 import warnings
 
@@ -11,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from coursekit import runtime
+from coursekit._core import folders
 from coursekit._core import log as log_module
 
 PLAIN = st.recursive(
@@ -248,3 +251,106 @@ def _write_many(home):
     os.environ["COURSEKIT_HOME"] = str(home)
     for number in range(100):
         log_module.Log("numbers", runtime.home).append({"n": number, "filler": "x" * 2000})
+
+
+# Reading where nothing can be written
+
+
+@pytest.fixture(params=["read-only", "full"])
+def nothing_can_be_written(request, monkeypatch):
+    def act():
+        code = {"read-only": 30, "full": 28}[request.param]
+
+        def refuse(*given, **options):
+            raise OSError(code, "nothing can be written")
+
+        monkeypatch.setattr(log_module.files.tempfile, "mkstemp", refuse)
+        monkeypatch.setattr(folders.tempfile, "TemporaryFile", refuse)
+        monkeypatch.setattr(log_module.files, "guard", refuse)
+
+    return act
+
+
+def test_records_can_be_read_where_nothing_can_be_written(log, nothing_can_be_written):
+    log.append({"n": 1})
+    nothing_can_be_written()
+    assert log.read() == [{"n": 1}]
+    with pytest.raises(OSError, match="nothing can be written"):
+        log.append({"n": 2})
+    assert log.read() == [{"n": 1}]
+
+
+def test_what_is_left_of_a_damaged_file_can_be_read_there_too(log, nothing_can_be_written):
+    log.path.write_bytes(b'{"n": 1}\nbroken\n{"n": 2}\n')
+    path = log.path
+    nothing_can_be_written()
+    with pytest.warns(UserWarning, match="1 of its 3 lines could not be read. It was left as it is, because"):
+        assert log.read() == [{"n": 1}, {"n": 2}]
+    assert path.read_bytes() == b'{"n": 1}\nbroken\n{"n": 2}\n'
+
+
+@pytest.mark.skipif(os.name != "posix", reason="on Windows a reader has to wait for a writer")
+def test_a_lock_that_is_never_released_does_not_keep_others_from_reading(home, log):
+    log.append({"n": 1})
+    with filelock.FileLock(home / "numbers.lock"):
+        result = []
+        thread = threading.Thread(target=lambda: result.extend(log.read()))
+        thread.start()
+        thread.join()
+    assert result == [{"n": 1}]
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can become another user"
+)
+def test_a_real_read_only_folder_can_be_read(home, log):
+    log.append({"n": 1})
+    log.path.chmod(0o644)
+    for each in [home, *home.parents]:
+        each.chmod(each.stat().st_mode | 0o055)
+    code = (
+        "import os; from coursekit import runtime; from coursekit._core import log; os.setuid(65533)\n"
+        "numbers = log.Log('numbers', runtime.home); print(numbers.read())\n"
+        "try: numbers.append({'n': 2})\nexcept OSError as error: print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[0] == "[{'n': 1}]"
+    assert "cannot be written" in done.stdout
+
+
+# One look at each record
+
+
+def test_each_record_is_checked_once(home):
+    seen = []
+
+    def check(record):
+        seen.append(record["n"])
+        return -record["n"]
+
+    log = log_module.Log("numbers", runtime.home, check=check)
+    for number in range(5):
+        log.append({"n": number})
+    assert seen == list(range(5))
+    assert log.entries() == [0, -1, -2, -3, -4]
+    assert seen == list(range(5)) * 2
+
+
+@pytest.mark.parametrize("number", [10**400, -(10**309), float("inf"), float("nan")])
+def test_numbers_that_no_float_can_hold_are_refused(home, log, number):
+    log.append({"n": 1})
+    before = log.path.read_bytes()
+    with pytest.raises(ValueError, match="too large for a float|not JSON compliant"):
+        log.append({"n": 1, "deep": [{"x": number}]})
+    assert log.path.read_bytes() == before
+    log.append({"n": 10**300, "x": 1.7e308})
+    assert log.read()[-1] == {"n": 10**300, "x": 1.7e308}
+
+
+@pytest.mark.parametrize("stored", [b"1" + b"0" * 400, b"1e999", b"-1e999", b"[1e400]"])
+def test_a_log_that_already_holds_such_a_number_can_be_read(log, stored):
+    log.path.write_bytes(b'{"n": 1}\n{"n": 2, "x": ' + stored + b"}\n")
+    with pytest.warns(UserWarning, match="1 of its 2 lines could not be read"):
+        assert log.read() == [{"n": 1}]
+    log.append({"n": 3})
+    assert log.read() == [{"n": 1}, {"n": 3}]

@@ -10,9 +10,10 @@ import pages
 import psutil
 import pytest
 from environments import ROOT
-from execution import environment
 from jupyter_client.manager import start_new_kernel
 from run_notebooks import run
+
+from coursekit.new.execution import environment
 
 NOTEBOOKS = [path.name for path in pages.notebooks(ROOT)]
 PATIENCE = 0.4  # seconds until the reader presses the square

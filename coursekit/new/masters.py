@@ -6,14 +6,34 @@ Nothing is executed here, so reading every master takes well under a second.
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-import generated
 import jupytext
 import nbformat
 from nbformat import NotebookNode
 
+__all__ = [
+    "ABSOLUTE",
+    "BADGES",
+    "INSTALL",
+    "INSTALLED",
+    "KERNELSPEC",
+    "LANGUAGE",
+    "LINK",
+    "BuildError",
+    "check_markers",
+    "read",
+    "reveal",
+    "slide_type",
+    "solution",
+    "student",
+    "summary",
+]
+
+BADGES, INSTALL = "{{badges}}", "{{install}}"
+# What stands in the place of INSTALL.
+INSTALLED = re.compile(r"coursekit @ git\+https://github\.com/[\w.-]+/[\w.-]+(@[\w.-]+)?")
 OPEN, CLOSE, BLANK = "# solution", "# end solution", "..."
 EXERCISE = "exercise"
 KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
@@ -45,19 +65,18 @@ def read(path: Path) -> NotebookNode:
     return notebook
 
 
-def student(master: NotebookNode, name: str, repo: generated.Repository) -> NotebookNode:
-    """Return the copy to work in: every solution is one line ``...``, badges and install line filled in."""
-    return _copy(master, lambda source: reveal(source, solved=False), generated.badges(repo, name), repo)
+def student(master: NotebookNode, texts: Mapping[str, str]) -> NotebookNode:
+    """Return the copy to work in: every solution is one line ``...``, and ``texts`` replace their keys."""
+    return _copy(master, texts, lambda source: reveal(source, solved=False), lambda source: source)
 
 
-def solution(master: NotebookNode, name: str, repo: generated.Repository) -> NotebookNode:
+def solution(master: NotebookNode, texts: Mapping[str, str]) -> NotebookNode:
     """Return the copy with the solutions; its relative links are made to fit the folder it lies in."""
-    notebook = _copy(master, lambda source: reveal(source, solved=True), generated.BADGES, repo)
-    for cell in notebook.cells:
-        if cell.cell_type == "markdown":
-            cell.source = LINK.sub(lambda match: match[1] + _from_solutions(match[2]), cell.source)
-            cell.source = cell.source.replace(generated.BADGES, generated.badges(repo, name, solution=True))
-    return notebook
+
+    def relinked(source: str) -> str:
+        return LINK.sub(lambda match: match[1] + _from_solutions(match[2]), source)
+
+    return _copy(master, texts, lambda source: reveal(source, solved=True), relinked)
 
 
 def reveal(source: str, *, solved: bool) -> str:
@@ -104,7 +123,8 @@ def summary(notebook: NotebookNode) -> tuple[str, str]:
     """Return the notebook's title, without its number, and the minutes it takes, from its first cell."""
     text = notebook.cells[0].source
     found = re.search(r"^# (?:\d+ )?(.*)$", text, re.MULTILINE), re.search(r"(\d+) minutes", text)
-    return tuple(match[1].strip() if match else "" for match in found)
+    title, minutes = (match[1].strip() if match else "" for match in found)
+    return title, minutes
 
 
 def _marker(line: str) -> str:
@@ -132,13 +152,14 @@ def _code_cells(text: str) -> Iterator[tuple[int, str, list[str]]]:
             yield start + 1, lines[start], lines[start:end]
 
 
-def _copy(master: NotebookNode, edit, badges: str, repo: generated.Repository) -> NotebookNode:
+def _copy(
+    master: NotebookNode, texts: Mapping[str, str], code: Callable[[str], str], prose: Callable[[str], str]
+) -> NotebookNode:
     notebook = nbformat.from_dict(master)
     for cell in notebook.cells:
-        if cell.cell_type == "code":
-            cell.source = edit(cell.source).replace(generated.INSTALL, repo.install)
-        else:
-            cell.source = cell.source.replace(generated.BADGES, badges)
+        cell.source = (code if cell.cell_type == "code" else prose)(cell.source)
+        for placeholder, text in texts.items():
+            cell.source = cell.source.replace(placeholder, text)
     return notebook
 
 
@@ -182,6 +203,6 @@ def _set_ids(notebook: NotebookNode, name: str) -> None:
 
 def _from_solutions(target: str) -> str:
     """Return a relative link of the student copy as it reads from the folder with the solutions."""
-    if ABSOLUTE.match(target) or re.fullmatch(r"[^/]+\.ipynb(#.*)?", target) or target == generated.BADGES:
+    if ABSOLUTE.match(target) or re.fullmatch(r"[^/]+\.ipynb(#.*)?", target):
         return target
     return target.removeprefix("solutions/") if target.startswith("solutions/") else f"../{target}"

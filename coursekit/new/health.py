@@ -5,6 +5,18 @@ from collections.abc import Iterator
 
 from nbformat import NotebookNode
 
+__all__ = [
+    "MACHINE_PATH",
+    "MAX_BYTES",
+    "WIDGET_STATE",
+    "WIDGET_VIEW",
+    "cell_faults",
+    "clear_outputs",
+    "faults",
+    "leftovers",
+    "output_text",
+]
+
 MAX_BYTES = 600_000
 WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"

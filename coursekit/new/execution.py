@@ -5,9 +5,12 @@ import tempfile
 from pathlib import Path
 
 import nbformat
-import notebook_health as health
-from masters import KERNELSPEC, LANGUAGE, BuildError
 from nbformat import NotebookNode
+
+from coursekit.new import health
+from coursekit.new.masters import KERNELSPEC, LANGUAGE, BuildError
+
+__all__ = ["environment", "execute"]
 
 CELL_TIMEOUT = 120
 

@@ -1,0 +1,362 @@
+"""Many networks of one shape at once: started, trained and asked in the same matrix products."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from coursekit._core import arguments
+from coursekit.models.inputs import as_features, pair
+from coursekit.models.networks import USUAL, linears, mlp
+from coursekit.models.training import Schedule, batch_orders, training
+
+__all__ = [
+    "Ensemble",
+    "Loss",
+    "as_ensemble",
+    "as_examples",
+    "as_masks",
+    "fit_many",
+    "layer_outputs",
+    "start_many",
+    "train_many",
+    "tune_many",
+]
+
+# From the outputs of every layer and the examples' numbers to the sum of all networks' mean losses.
+Loss = Callable[[list[Tensor], Tensor], Tensor]
+
+
+@dataclass(frozen=True, repr=False)
+class Ensemble:
+    """Networks of one shape, trained with different seeds.
+
+    Parameters
+    ----------
+    weights : tuple of Tensor
+        Those of every layer, [seeds, out, in].
+    biases : tuple of Tensor
+        Those of every layer, [seeds, out].
+    """
+
+    weights: tuple[Tensor, ...]
+    biases: tuple[Tensor, ...]
+
+    def __len__(self) -> int:
+        return len(self.weights[0])
+
+    def __repr__(self) -> str:
+        return f"{len(self)} networks {'-'.join(map(str, self.widths))}"
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """The sizes of the layers, input first."""
+        return (self.weights[0].shape[2], *(weight.shape[1] for weight in self.weights))
+
+    def logits(self, x: Any) -> Tensor:
+        """Return the logits [seeds, n, classes] of every network for the same ``x`` [n, features]."""
+        features = as_features(x, self.widths[0], self.weights[0].device)
+        with torch.no_grad():
+            return layer_outputs(self.weights, self.biases, features.expand(len(self), *features.shape))[-1]
+
+    def accuracy(self, x: Any, y: Any) -> NDArray[np.float64]:
+        """Return every network's share of right answers, [seeds]; x is [n, features], y class numbers [n]."""
+        features, labels = pair(as_features(x, self.widths[0], self.weights[0].device), y, self.widths[-1])
+        return (self.logits(features).argmax(-1) == labels).double().mean(-1).cpu().numpy()
+
+    def model(self, index: int) -> nn.Sequential:
+        """Return network ``index`` as an ordinary model."""
+        index = arguments.integer("index", index, 0, len(self) - 1)
+        model = mlp(self.widths).to(self.weights[0].device)
+        with torch.no_grad():
+            for layer, weight, bias in zip(linears(model), self.weights, self.biases, strict=True):
+                layer.weight.copy_(weight[index])
+                layer.bias.copy_(bias[index])
+        return model.eval()
+
+    def replace(self, weights: Sequence[Tensor]) -> "Ensemble":
+        """Return the same networks with other weights (rounded, pruned …), biases kept."""
+        return Ensemble(tuple(weights), self.biases)
+
+
+def fit_many(
+    widths: Sequence[int],
+    x: Any,
+    y: Any,
+    *,
+    seeds: Sequence[int],
+    epochs: int = USUAL.epochs,
+    lr: float = USUAL.lr,
+    batch_size: int = USUAL.batch_size,
+    schedule: Schedule | None = None,
+) -> Ensemble:
+    """Train one network per seed, all in the same matrix products.
+
+    Parameters
+    ----------
+    widths : sequence of int
+        The sizes of the layers, input first.
+    x : array_like
+        Examples [n, features].
+    y : array_like
+        Class numbers [n].
+    seeds : sequence of int
+        Network i starts from ``mlp(widths, seeds[i])`` and sees the batches of ``fit(seed=seeds[i])``.
+    epochs, lr, batch_size : int, float, int
+        As in ``Schedule``.
+    schedule : Schedule, optional
+        The same three in one object; its seed does not count here.
+
+    Returns
+    -------
+    Ensemble
+        The networks that ``fit`` would give, up to float rounding: Adam treats every number alone.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As ``fit``.
+    """
+    start = start_many(widths, seeds, x.device if isinstance(x, Tensor) else None)
+    how = {"epochs": epochs, "lr": lr, "batch_size": batch_size, "schedule": schedule}
+    return tune_many(start, x, y, seeds=seeds, **how)
+
+
+def tune_many(
+    start: Ensemble,
+    x: Any,
+    y: Any,
+    *,
+    seeds: Sequence[int],
+    epochs: int = USUAL.epochs,
+    lr: float = USUAL.lr,
+    batch_size: int = USUAL.batch_size,
+    masks: Sequence[Any] | None = None,
+    schedule: Schedule | None = None,
+) -> Ensemble:
+    """Train the networks of ``start`` on with cross-entropy, as ``train_many`` does, and return new ones.
+
+    Parameters
+    ----------
+    start : Ensemble
+        Stays as it is.
+    x, y : array_like
+        Examples [n, features] and their class numbers [n].
+    seeds, epochs, lr, batch_size, masks, schedule
+        As in ``train_many``.
+
+    Returns
+    -------
+    Ensemble
+        The trained networks.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As ``fit``, and for one class only, which leaves nothing to learn.
+    """
+    networks = as_ensemble("start", start)
+    place = networks.weights[0].device
+    features, labels = pair(as_features(x, networks.widths[0], place), y, networks.widths[-1])
+    if networks.widths[-1] == 1:
+        raise ValueError("widths must end in at least 2 classes; one logit teaches cross-entropy nothing")
+
+    def cross_entropy(outputs: list[Tensor], rows: Tensor) -> Tensor:
+        logits = outputs[-1].flatten(0, 1)
+        return functional.cross_entropy(logits, labels[rows].flatten(), reduction="sum") / rows.shape[1]
+
+    how = {"epochs": epochs, "lr": lr, "batch_size": batch_size, "schedule": schedule}
+    return train_many(networks, features, cross_entropy, seeds=seeds, masks=masks, **how)
+
+
+def start_many(widths: Sequence[int], seeds: Sequence[int], device: Any = None) -> Ensemble:
+    """Return untrained networks, ``mlp(widths, seed)`` for every seed.
+
+    Parameters
+    ----------
+    widths, seeds : sequence of int
+        The sizes of the layers; one seed per network.
+    device : optional
+        Where they shall lie; the CPU.
+
+    Returns
+    -------
+    Ensemble
+        One network per seed.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If there are no seeds, or widths that ``mlp`` refuses.
+    """
+    networks = [linears(mlp(widths, seed)) for seed in seeds]
+    if not networks:
+        raise ValueError("seeds is empty: at least one seed is needed")
+    layers = list(zip(*networks, strict=True))
+    weights, biases = (
+        tuple(torch.stack([getattr(layer, name).detach() for layer in row]).to(device) for row in layers)
+        for name in ("weight", "bias")
+    )
+    return Ensemble(weights, biases)
+
+
+@training()
+def train_many(
+    start: Ensemble,
+    x: Any,
+    loss: Loss,
+    *,
+    seeds: Sequence[int],
+    epochs: int = USUAL.epochs,
+    lr: float = USUAL.lr,
+    batch_size: int = USUAL.batch_size,
+    masks: Sequence[Any] | None = None,
+    extra: Sequence[Tensor] = (),
+    schedule: Schedule | None = None,
+) -> Ensemble:
+    """Train the networks of ``start`` on with Adam and a loss of your own, and return them as new ones.
+
+    Parameters
+    ----------
+    start : Ensemble
+        Stays as it is.
+    x : array_like
+        Examples [n, features], or [networks, n, features] where each network has its own.
+    loss : callable
+        ``loss(outputs, rows)``: outputs holds the batch after every layer, hidden ones after their ReLU,
+        [networks, batch, width]; rows are the numbers of its examples, [networks, batch]. It returns the
+        **sum** over networks of each one's mean, so that each gets the gradient it would get alone.
+    seeds : sequence of int
+        One per network, for the order of its batches.
+    epochs, lr, batch_size : int, float, int
+        As in ``Schedule``.
+    masks : sequence, optional
+        One per layer, [networks, out, in], False (or 0) where a weight is held at 0.
+    extra : sequence of Tensor
+        What is trained in place along with the networks.
+    schedule : Schedule, optional
+        Epochs, lr and batch_size in one object; its seed does not count here.
+
+    Returns
+    -------
+    Ensemble
+        The trained networks.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For what does not fit, and for a training that diverges.
+    """
+    plan = Schedule(epochs, lr, batch_size).or_else(schedule, USUAL)
+    if len(seeds) != len(as_ensemble("start", start)):
+        raise ValueError(f"seeds must hold one seed per network, {len(start)}; got {len(seeds)}")
+    examples, held = as_examples(x, start), as_masks("masks", masks, start.weights)
+    weights, biases = (
+        [part.clone().requires_grad_() for part in parts] for parts in (start.weights, start.biases)
+    )
+    optimizer = torch.optim.Adam([*weights, *biases, *extra], lr=plan.lr)
+    _hold(weights, held)
+    networks = torch.arange(len(start), device=examples.device).unsqueeze(1)
+    for orders in zip(*(batch_orders(examples.shape[1], plan.epochs, seed) for seed in seeds), strict=True):
+        order = torch.stack(orders).to(examples.device)
+        for rows in order.split(plan.batch_size, dim=1):
+            optimizer.zero_grad()
+            loss(layer_outputs(weights, biases, examples[networks, rows]), rows).backward()
+            optimizer.step()
+            _hold(weights, held)
+        _check_finite([*weights, *biases], plan.lr)
+    return Ensemble(tuple(w.detach() for w in weights), tuple(b.detach() for b in biases))
+
+
+def layer_outputs(weights: Sequence[Tensor], biases: Sequence[Tensor], x: Tensor) -> list[Tensor]:
+    """Run [networks, n, features] through all networks; return the batch after every layer (and its ReLU)."""
+    outputs = []
+    for layer, (weight, bias) in enumerate(zip(weights, biases, strict=True), 1):
+        x = torch.baddbmm(bias.unsqueeze(1), x, weight.transpose(1, 2))
+        x = torch.relu(x) if layer < len(weights) else x
+        outputs.append(x)
+    return outputs
+
+
+def as_ensemble(name: str, networks: Any) -> Ensemble:
+    """Return ``networks`` if they are an Ensemble; TypeError otherwise."""
+    if not isinstance(networks, Ensemble):
+        raise TypeError(f"{name} must be a models.Ensemble; got {type(networks).__name__}")
+    return networks
+
+
+def as_examples(x: Any, networks: Ensemble) -> Tensor:
+    """Return the examples as [networks, n, features], without copying those that all share."""
+    device = networks.weights[0].device
+    if getattr(x, "ndim", 2) == 3:
+        own = torch.as_tensor(arguments.array("x", x, ndim=3), device=device)
+        if (own.shape[0], own.shape[2]) != (len(networks), networks.widths[0]):
+            raise ValueError(
+                f"x must be [{len(networks)}, n, {networks.widths[0]}] or [n, {networks.widths[0]}]; "
+                f"got {tuple(own.shape)}"
+            )
+        return own
+    shared = as_features(x, networks.widths[0], device)
+    return shared.expand(len(networks), *shared.shape)
+
+
+def as_masks(name: str, masks: Any, weights: Sequence[Tensor]) -> list[Tensor]:
+    """Return masks as bool tensors, one beside each weight, or none where ``masks`` is None.
+
+    Parameters
+    ----------
+    name : str
+        The argument that they came as.
+    masks : sequence, optional
+        Bools, or numbers that are all 0 or 1, each in the shape of its weight.
+    weights : sequence of Tensor
+        What they hold.
+
+    Returns
+    -------
+    list of Tensor
+        Bools, on the weights' devices.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For other numbers, shapes, or another number of masks.
+    """
+    if masks is None:
+        return []
+    given = list(masks)
+    if len(given) != len(weights):
+        raise ValueError(f"{name} must hold {len(weights)} masks, one per layer; got {len(given)}")
+    return [
+        _mask(f"{name}[{number}]", mask, weight)
+        for number, (mask, weight) in enumerate(zip(given, weights, strict=True))
+    ]
+
+
+def _mask(name: str, value: Any, weight: Tensor) -> Tensor:
+    try:
+        mask = torch.as_tensor(value, device=weight.device)
+    except (TypeError, ValueError, RuntimeError):
+        raise TypeError(f"{name} must be an array of True and False; got {type(value).__name__}") from None
+    if mask.shape != weight.shape:
+        raise ValueError(f"{name} must have the shape {tuple(weight.shape)}; got {tuple(mask.shape)}")
+    if not bool(((mask == 0) | (mask == 1)).all()):
+        raise ValueError(f"{name} must hold True and False, or 1 and 0; got other numbers")
+    return mask.to(torch.bool)
+
+
+def _hold(weights: Sequence[Tensor], masks: Sequence[Tensor]) -> None:
+    """Set the weights that the masks leave out to 0."""
+    with torch.no_grad():
+        for weight, mask in zip(weights, masks, strict=bool(masks)):
+            weight.mul_(mask)
+
+
+def _check_finite(parts: Sequence[Tensor], lr: float) -> None:
+    if not all(bool(torch.isfinite(part).all()) for part in parts):
+        raise ValueError(f"lr, {lr:g}, or the numbers in x are too large: the training diverged")

@@ -1,0 +1,247 @@
+"""Build notebooks from their masters: students' copies executed on the CPU, solutions without outputs.
+
+Only what differs from its master is written, and only notebooks whose code changed run again, so that outputs
+do not churn in git.
+"""
+
+import contextlib
+import importlib.metadata
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import nbformat
+from nbformat import NotebookNode
+
+from coursekit.new import health, masters
+from coursekit.new.execution import execute
+from coursekit.new.masters import BADGES, INSTALL, INSTALLED, BuildError
+
+__all__ = [
+    "Folder",
+    "build",
+    "build_all",
+    "code_cells",
+    "difference",
+    "keep_outputs",
+    "load",
+    "replace_text",
+    "requirement",
+    "stale",
+    "write",
+]
+
+
+class Folder:
+    """A folder of notebooks: masters in ``source/``, copies to work in beside it, ``solutions/``.
+
+    Parameters
+    ----------
+    notebooks : Path
+        The folder.
+
+    """
+
+    def __init__(self, notebooks: Path) -> None:
+        self.notebooks = self.root = notebooks
+
+    def masters(self) -> dict[str, Path]:
+        """Return name to path of every master, in the order of the course (numbered ones first)."""
+        paths = sorted((self.notebooks / "source").glob("*.py"))
+        return {path.stem: path for path in sorted(paths, key=lambda path: not path.stem[0].isdigit())}
+
+    def paths(self, name: str) -> tuple[Path, Path]:
+        """Return where the student copy and the solutions of ``name`` are written."""
+        return self.notebooks / f"{name}.ipynb", self.notebooks / "solutions" / f"{name}.ipynb"
+
+    def texts(self, name: str, *, solution: bool) -> dict[str, str]:
+        """Return what replaces the placeholders in a copy of ``name``."""
+        return {INSTALL: requirement(), BADGES: ""}
+
+    def expected(self, name: str) -> tuple[NotebookNode, NotebookNode]:
+        """Return what the master ``name`` says: student copy and solutions, both without outputs."""
+        master = masters.read(self.masters()[name])
+        return (
+            masters.student(master, self.texts(name, solution=False)),
+            masters.solution(master, self.texts(name, solution=True)),
+        )
+
+    def select(self, wanted: list[str]) -> list[str]:
+        """Return the names that ``wanted`` means (numbers, names or paths); all of them if it is empty."""
+        names = list(self.masters())
+        if not wanted:
+            return names
+        stems = [Path(text).name.removesuffix(".py").removesuffix(".ipynb") for text in wanted]
+        for text, stem in zip(wanted, stems, strict=True):
+            if not any(name == stem or name.startswith(f"{stem}-") for name in names):
+                raise BuildError(f"no master for {text!r}; there are: {', '.join(names) or 'none'}")
+        return [name for name in names if any(name == s or name.startswith(f"{s}-") for s in stems)]
+
+
+def build(folder: Folder, name: str, *, force: bool = False, solve: bool = False) -> list[str]:
+    """Bring both notebooks of ``name`` up to date.
+
+    Parameters
+    ----------
+    folder : Folder
+        Where the notebooks lie.
+    name : str
+        The master's name, without its ending.
+    force : bool
+        Run and write what is up to date, too.
+    solve : bool
+        Run the solutions as well, where every exercise must be right; their outputs are not stored.
+
+    Returns
+    -------
+    list of str
+        What was done, a line per file; nothing if all was up to date.
+
+    Raises
+    ------
+    BuildError
+        If the master is malformed or a copy does not run cleanly; then nothing is written.
+
+    """
+    (student, solution), (student_path, solution_path) = folder.expected(name), folder.paths(name)
+    old, changes = load(student_path), []
+    sound = old is not None and not list(health.faults(old, student_path.stat().st_size))
+    if force or not sound or difference(old, student):
+        how = "executed"
+        if sound and not force and keep_outputs(old, student):
+            how = "written, its code is the same"
+        else:
+            execute(student, name, folder.notebooks, strict="claims")
+            _refuse_size(student, name)
+        changes.append((student_path, student, how))
+    if force or difference(load(solution_path), solution):
+        changes.append((solution_path, solution, "written"))
+    if solve and changes:
+        solution_path.parent.mkdir(parents=True, exist_ok=True)
+        solved = nbformat.from_dict(solution)
+        execute(solved, f"{solution_path.parent.name}/{name}", solution_path.parent, strict="1")
+    for path, notebook, _ in changes:
+        write(path, notebook)
+    return [f"{path.relative_to(folder.root)} {how}" for path, _, how in changes]
+
+
+def keep_outputs(old: NotebookNode, fresh: NotebookNode) -> bool:
+    """Move the outputs of ``old`` into ``fresh`` if both run the same code; tell whether they do.
+
+    Install lines may name different repositories: they run nowhere but in Colab.
+    """
+    before, after = code_cells(old), code_cells(fresh)
+    if [_runs(cell) for cell in before] != [_runs(cell) for cell in after]:
+        return False
+    for source, target in zip(before, after, strict=True):
+        target.outputs, target.execution_count = source.outputs, source.execution_count
+    return True
+
+
+def code_cells(notebook: NotebookNode) -> list[NotebookNode]:
+    """Return the notebook's code cells."""
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def _runs(cell: NotebookNode) -> str:
+    return INSTALLED.sub(INSTALL, cell.source)
+
+
+def difference(built: NotebookNode | None, expected: NotebookNode) -> str:
+    """Return where the built notebook differs from its master (outputs aside), "" if it does not."""
+    if built is None:
+        return "is missing or cannot be read"
+    one, two = health.clear_outputs(built), health.clear_outputs(expected)
+    if len(one.cells) != len(two.cells):
+        return f"{len(one.cells)} cells, the master has {len(two.cells)}"
+    for number, (left, right) in enumerate(zip(one.cells, two.cells, strict=True)):
+        for key in sorted({*left, *right}, key=lambda key: (key != "source", key)):
+            if left.get(key) != right.get(key):
+                return f"cell {number}: {key} differs from the master"
+    keys = ("metadata", "nbformat", "nbformat_minor")
+    return next((f"notebook {key} differs" for key in keys if one.get(key) != two.get(key)), "")
+
+
+def build_all(folder: Folder, names: list[str], *, force: bool = False, solve: bool = False) -> int:
+    """Build all of ``names``, print what was done, go on after a failure, and return how many failed."""
+    failed = 0
+    for name in names:
+        try:
+            done = build(folder, name, force=force, solve=solve)
+        except BuildError as error:
+            print(error, file=sys.stderr, flush=True)
+            failed += 1
+        else:
+            print("\n".join(done) or f"{name} is up to date", flush=True)
+    return failed
+
+
+def stale(folder: Folder, names: list[str]) -> list[str]:
+    """Return where built notebooks are unsound or not what their masters say, one line each; run none."""
+    return [line for name in names for line in _stale(folder, name)] + _orphans(folder)
+
+
+def requirement() -> str:
+    """Return what pip installs this coursekit from, for the install line of Colab."""
+    try:
+        known = importlib.metadata.metadata("coursekit").get_all("Project-URL") or []
+    except importlib.metadata.PackageNotFoundError:
+        return "coursekit"
+    urls = dict(line.split(", ", 1) for line in known)
+    ref = re.search(r"/blob/([^/]+)/", urls.get("Changelog", ""))
+    address = f"git+{urls['Repository']}" if "Repository" in urls else ""
+    return f"coursekit @ {address}@{ref[1]}" if address and ref else "coursekit"
+
+
+def load(path: Path) -> NotebookNode | None:
+    """Return the notebook at ``path``, or None if there is none that can be read."""
+    try:
+        return nbformat.read(path, as_version=4)
+    except (OSError, ValueError, nbformat.reader.NotJSONError, nbformat.ValidationError):
+        return None
+
+
+def write(path: Path, notebook: NotebookNode) -> None:
+    """Write the notebook to ``path``, after a check that it is a valid one."""
+    nbformat.validate(notebook)
+    replace_text(path, nbformat.writes(notebook).rstrip("\n") + "\n")
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Write the file in one step: whoever reads meanwhile sees the old text or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, part = tempfile.mkstemp(dir=path.parent, suffix=".part", text=True)
+    try:
+        with open(handle, "w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+        os.chmod(part, path.stat().st_mode & 0o777 if path.exists() else 0o644)
+        os.replace(part, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(part)
+        raise
+
+
+def _refuse_size(notebook: NotebookNode, name: str) -> None:
+    for fault in health.faults(notebook, len(nbformat.writes(notebook).encode())):
+        raise BuildError(f"{name}: {fault}")
+
+
+def _stale(folder: Folder, name: str) -> Iterator[str]:
+    for path, fresh in zip(folder.paths(name), folder.expected(name), strict=True):
+        built = load(path)
+        found = [difference(built, fresh)]
+        if built is not None:
+            is_student = path.parent == folder.notebooks
+            found += health.faults(built, path.stat().st_size) if is_student else health.leftovers(built)
+        yield from (f"{path.relative_to(folder.root)}: {fault}" for fault in found if fault)
+
+
+def _orphans(folder: Folder) -> list[str]:
+    known = {path for name in folder.masters() for path in folder.paths(name)}
+    built = [*folder.notebooks.glob("*.ipynb"), *folder.notebooks.glob("solutions/*.ipynb")]
+    strays = sorted(path for path in built if path not in known)
+    return [f"{path.relative_to(folder.root)}: has no master; delete it" for path in strays]

@@ -1,0 +1,140 @@
+"""A second user of the machine can neither read nor direct what this user's course writes.
+
+Both are real: root starts processes that become the one or the other. Elsewhere the checks below them, in
+test_files.py and test_folders.py, hold with one user.
+"""
+
+import os
+import stat
+import subprocess
+import sys
+
+import pytest
+
+VICTIM, ATTACKER, SHARED_GROUP = 65533, 65532, 65531
+# What is imported beforehand need not be readable by the user.
+ENTER = """
+import os, pathlib, sys, warnings
+if sys.argv[1] == "65533":
+    import coursekit.scoreboard
+    coursekit.runtime.describe()
+user, group = map(int, sys.argv[1:3])
+os.setgroups([group]); os.setgid(user); os.setuid(user); os.umask(0o022)
+warnings.simplefilter("ignore")
+folder, precious = map(pathlib.Path, sys.argv[3:])
+"""
+RECORD = """
+from coursekit import runtime, scoreboard
+try:
+    scoreboard.record("mine", size_bytes=1, latency=1.0, accuracy=0.5, notebook=1)
+    print("recorded", list(scoreboard.table().here), runtime.home())
+except OSError as error:
+    print("refused:", error)
+"""
+PLANTED = ["scoreboard.jsonl", "scoreboard.jsonl.new", "scoreboard.lock"]
+PLANT = "".join(f"(folder / {name!r}).symlink_to(precious)\n" for name in PLANTED)
+SPY = """
+for root, folders, files in os.walk(folder):
+    for name in files:
+        path = pathlib.Path(root) / name
+        try: print("read", name, path.read_text()) if path.lstat().st_uid != user else None
+        except OSError: pass
+"""
+
+pytestmark = pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can become two other users"
+)
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Return what runs code as a user, in a machine with a temporary folder that everybody may write to."""
+    for each in [tmp_path, *tmp_path.parents]:
+        if not each.stat().st_mode & stat.S_IXOTH:
+            each.chmod(each.stat().st_mode | stat.S_IXOTH)
+    precious = tmp_path / "precious"
+    precious.write_text("years of work")
+    os.chown(precious, VICTIM, VICTIM)
+    precious.chmod(0o600)
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o1777)
+
+    def go(user, code, folder=shared, **variables):
+        env = {**os.environ, "HOME": "/nowhere", "XDG_DATA_HOME": "/proc/nowhere", "TMPDIR": str(shared)}
+        env = {**env, "COURSEKIT_DEVICE": "cpu", "COURSEKIT_HOME": "", **variables}
+        command = [sys.executable, "-c", ENTER + code, str(user), str(SHARED_GROUP), folder, precious]
+        done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    go.shared, go.precious = shared, precious
+    return go
+
+
+def test_the_two_are_kept_apart_by_the_system(run):
+    assert "denied" in run(ATTACKER, "try: precious.read_text()\nexcept OSError as e: print('denied')")
+    assert "years" in run(VICTIM, "print(precious.read_text())")
+
+
+MAKE = "folder /= 'coursekit-65533'\n"
+FALLBACKS = {
+    "nothing there": "",
+    "a folder": MAKE + "folder.mkdir(); folder.chmod(0o777)",
+    "a folder with links": MAKE + "folder.mkdir(); folder.chmod(0o777)\n" + PLANT,
+    "a link to the victim's folder": MAKE + "folder.symlink_to(precious.parent)",
+    "a link to nothing": MAKE + "folder.symlink_to(precious.parent / 'absent')",
+    "a file": MAKE + "folder.touch(); folder.chmod(0o666)",
+    "all names": "[os.mkdir(folder / f'coursekit-65533{n}', 0o777)"
+    " for n in ['', *(f'-{i}' for i in range(2, 30))]]",
+}
+
+
+@pytest.mark.parametrize("planted", FALLBACKS)
+def test_the_fallback_in_the_shared_temporary_folder_is_the_users_own(run, planted):
+    run(ATTACKER, FALLBACKS[planted])
+    said = run(VICTIM, RECORD)
+    assert said.startswith("recorded ['mine']")
+    home = said.split()[-1]
+    assert os.path.dirname(home) == str(run.shared)
+    found = os.lstat(home)
+    assert (stat.S_IMODE(found.st_mode), found.st_uid) == (0o700, VICTIM)
+    assert {stat.S_IMODE(os.stat(os.path.join(home, name)).st_mode) for name in os.listdir(home)} == {0o600}
+    assert run(ATTACKER, SPY) == ""
+    assert run.precious.read_text() == "years of work"
+
+
+HOMES = {"group": 0o2770, "everybody": 0o777, "everybody, sticky": 0o1777}
+
+
+@pytest.mark.parametrize(
+    ("mode", "planted"),
+    [("group", []), *(("group", [name]) for name in PLANTED), *((mode, PLANTED) for mode in HOMES)],
+)
+def test_a_home_that_others_may_write_to_is_no_way_to_the_users_files(run, mode, planted):
+    home = run.shared / "home"
+    home.mkdir()
+    os.chown(home, VICTIM, SHARED_GROUP)
+    home.chmod(HOMES[mode])
+    run(ATTACKER, "".join(f"(folder / {name!r}).symlink_to(precious)\n" for name in planted), home)
+    said = run(VICTIM, RECORD, home, COURSEKIT_HOME=str(home))
+    opened = set(planted) & {"scoreboard.lock", "scoreboard.jsonl"}
+    assert said.startswith("refused" if opened else "recorded ['mine']")
+    assert all("must be a plain file of its own" in said or "recorded" in said for _ in opened)
+    assert run(ATTACKER, SPY, home) == ""
+    assert run.precious.read_text() == "years of work"
+
+
+def test_a_pipe_in_the_way_keeps_nobody_waiting(run):
+    home = run.shared / "home"
+    home.mkdir()
+    home.chmod(0o777)
+    run(ATTACKER, "os.mkfifo(folder / 'scoreboard.jsonl'); os.mkfifo(folder / 'scoreboard.lock')", home)
+    assert "must be a plain file of its own" in run(VICTIM, RECORD, home, COURSEKIT_HOME=str(home))
+
+
+def test_a_home_behind_another_users_link_is_refused(run):
+    run(ATTACKER, "(folder / 'results').symlink_to(precious.parent)")
+    said = run(VICTIM, RECORD, COURSEKIT_HOME=str(run.shared / "results"))
+    assert "a link that another user made" in said or "Permission denied" in said
+    assert run.precious.read_text() == "years of work"
