@@ -111,7 +111,7 @@ def index(root: Path, folder: Path) -> str:
         "cards": f'<div class="notebooks">\n{cards}\n</div>',
         "notebooks": toctree("Notebooks", [f"notebooks/{path.stem}" for path in names]),
         "documents": toctree("About the course", [os.fspath(file.with_suffix("")) for file in documents]),
-        "package": toctree("The package", [gallery.PAGE, *reference.names()]),
+        "package": toctree("The package", [gallery.PAGE, f"{reference.FOLDER}/index"]),
     }
     text = (SETTINGS / "index.md").read_text(encoding="utf-8")
     return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], text)

@@ -15,6 +15,7 @@ from typing import Any, get_origin
 import coursekit
 
 FOLDER = "reference"
+PLOTS = "coursekit.plots."  # each of them is a room of its own
 LEFT_OUT = ("coursekit.course",)  # the course's own checks: who reads them knows the answers
 LONGEST = 60  # characters of a constant's value
 FOREIGN = r"~?\b(?:numpy|typing|collections|torch|matplotlib|ipywidgets)(?:\.\w+)*\.(?=\w)"
@@ -32,17 +33,33 @@ def write(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name in rooms():
         (folder / f"{name}.rst").write_text(page(name), encoding="utf-8")
+    (folder / "index.rst").write_text(index(), encoding="utf-8")
 
 
-def names() -> list[str]:
-    """Return the names of all pages, as a table of contents wants them."""
-    return [f"{FOLDER}/{name}" for name in rooms()]
+def index() -> str:
+    """Return the first page: what each room is about, in the sentence that it says itself."""
+    said = [f":doc:`{name}`\n   {plain(summary(name))}\n" for name in rooms()]
+    text = (
+        "What coursekit offers, module by module; ``help(coursekit.pruning)`` says the same where you work.\n"
+    )
+    tops = [name for name in rooms() if not name.startswith(PLOTS)]
+    return "\n".join([title("Reference", "="), text, *said, toctree(tops)])
+
+
+def summary(name: str) -> str:
+    """Return the first sentence of a module's docstring."""
+    return str(importlib.import_module(name).__doc__).partition("\n")[0]
+
+
+def toctree(names: list[str]) -> str:
+    """Return a hidden table of contents, which the theme shows at the side."""
+    return "\n".join([".. toctree::", "   :hidden:", "", *(f"   {name}" for name in names), ""])
 
 
 def rooms() -> list[str]:
     """Return the names of the modules and packages right inside coursekit and coursekit.plots."""
     found = [name for name in public(coursekit) if name.count(".") == 1]
-    return sorted([*found, *(name for name in public(coursekit) if name.startswith("coursekit.plots."))])
+    return sorted([*found, *(name for name in public(coursekit) if name.startswith(PLOTS))])
 
 
 def public(package: ModuleType) -> Iterator[str]:
@@ -57,7 +74,9 @@ def page(name: str) -> str:
     """Return the reStructuredText of a room's page."""
     module = importlib.import_module(name)
     parts = [title(name, "="), part(name)]
-    if hasattr(module, "__path__") and name != "coursekit.plots":
+    if name == "coursekit.plots":
+        parts.append(toctree([room for room in rooms() if room.startswith(PLOTS)]))
+    elif hasattr(module, "__path__"):
         offered = {id(thing) for _, thing in here(module)}
         for inner in public(module):
             rest = [each for each in here(importlib.import_module(inner)) if id(each[1]) not in offered]
