@@ -71,7 +71,7 @@ def entry(name: str, function: Any, anchor: str, png: bytes, alt: str) -> Shown:
 
 def first_line(function: Any) -> str:
     """Return the first sentence of a docstring, without its marks for code."""
-    return inspect.getdoc(function).partition("\n")[0].replace("``", "")
+    return str(inspect.getdoc(function)).partition("\n")[0].replace("``", "")
 
 
 def card(shown: Shown, folder: Path) -> str:
