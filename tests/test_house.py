@@ -111,9 +111,10 @@ def test_the_house_is_small_at_the_top_and_has_rooms_instead_of_prefixes():
 
 
 def private_names_of_others(path):
-    """Yield "module.name" for every name with an underscore that the file takes from another module of ours."""
+    """Yield "module.name" for every name with an underscore that the file takes from another module."""
     code = tree(path)
     ours = {}
+    rooms = ("coursekit", "benchmarks")
     for node in ast.walk(code):
         if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in (
             "coursekit",
