@@ -116,10 +116,7 @@ def private_names_of_others(path):
     ours = {}
     rooms = ("coursekit", "benchmarks")
     for node in ast.walk(code):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in (
-            "coursekit",
-            "benchmarks",
-        ):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in rooms:
             for alias in node.names:
                 ours[alias.asname or alias.name] = f"{node.module}.{alias.name}"
                 if alias.name.startswith("_") and alias.name != "_core" and not alias.name.startswith("__"):
