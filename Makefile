@@ -54,9 +54,10 @@ site: $(WEB)  ## build the course site, to be read without a kernel, in build/si
 slides: $(WEB)  ## build a reveal.js deck for every notebook in build/slides
 	$(BIN)/python tools/slides.py
 
-lint: $(READY)  ## ruff over package, tools, tests and masters
+lint: $(READY)  ## ruff over package, tools, tests and masters; mypy over package and tools
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 	$(BIN)/python tools/build_notebooks.py --check
 
 bench: $(READY)  ## print the benchmark tables of docs/benchmarks.md

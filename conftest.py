@@ -2,13 +2,18 @@
 
 import functools
 import os
+import re
 import signal
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from typing import TypeVar
 
 import pytest
 from hypothesis import HealthCheck, settings
 from nbval.plugin import IPyNbCell, IPyNbFile, NbCellError
+
+GPU = re.compile(r"\b(GPU|CUDA)\b")
+Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -37,6 +42,31 @@ def pytest_collect_file(parent: pytest.Collector) -> Iterator[None]:
 def _per_device(notebook: IPyNbFile, parent: pytest.Collector) -> list["DeviceNotebook"]:
     kinds = {"cpu": CpuNotebook, "cuda": CudaNotebook}
     return [kinds[device].from_parent(parent, path=notebook.path) for device in devices()]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Judge a file that skips as a whole."""
+    return judged((yield))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Judge a test, or a fixture, that skips."""
+    return judged((yield))
+
+
+def judged(report: Report) -> Report:
+    """Return the report; with COURSEKIT_SKIPS=gpu a skip fails unless its reason names a GPU.
+
+    A test that is skipped wherever it runs is no test. Continuous integration has everything but a GPU.
+    """
+    if report.skipped and not hasattr(report, "wasxfail") and os.environ.get("COURSEKIT_SKIPS") == "gpu":
+        why = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        if not GPU.search(why):
+            report.outcome = "failed"
+            report.longrepr = f"COURSEKIT_SKIPS=gpu, and this was skipped for another reason. {why}"
+    return report
 
 
 @functools.cache

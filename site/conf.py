@@ -1,11 +1,18 @@
 """Sphinx's settings for the course site; tools/course_site.py lays out the pages and starts Sphinx."""
 
+import reference
 from docutils import nodes
 from latex2mathml.converter import convert
 
 project = "coursekit"
 html_title = "Profiling, quantization and model optimisation"
-extensions = ["myst_nb", "sphinx.ext.githubpages"]
+extensions = [
+    "myst_nb",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "numpydoc",
+    "sphinx.ext.githubpages",
+]
 html_theme = "sphinx_book_theme"
 html_static_path = ["_static"]
 html_css_files = ["course.css"]
@@ -23,8 +30,19 @@ html_show_sourcelink = html_copy_source = False
 html_show_sphinx = False
 language = "en"
 highlight_language = "text"
-suppress_warnings = ["myst.header"]
+suppress_warnings = ["myst.header", "autosummary.import_cycle"]
 nitpicky = True
+# Types of numpy, torch and matplotlib are described elsewhere, and the site is built without a network.
+nitpick_ignore_regex = [("py:.*", ".*")]
+
+# The reference: signatures short enough to read, and what docstrings say in prose taken as prose.
+add_module_names = False
+autodoc_typehints_format = "short"
+autodoc_member_order = "bysource"
+autosummary_generate = False
+maximum_signature_line_length = 90
+numpydoc_show_class_members = False
+numpydoc_class_members_toctree = False
 
 # The pages show what the notebooks stored: nothing runs, and a panel is its picture.
 nb_execution_mode = "off"
@@ -40,6 +58,24 @@ html_math_renderer = "mathml"
 def setup(app):
     """Register the renderer for formulas."""
     app.add_html_math_renderer("mathml", (_formula("inline"), None), (_formula("block"), None))
+    app.connect("autodoc-process-docstring", _prose, priority=100)  # before numpydoc
+    app.connect("autodoc-process-signature", _signature)
+    app.connect("autodoc-skip-member", _skipped)
+
+
+def _prose(app, kind, name, thing, options, lines):
+    """Let stars, bars and backticks of a docstring mean themselves: it is plain text with ``code``."""
+    lines[:] = [line if line.lstrip().startswith((">>>", "...")) else reference.plain(line) for line in lines]
+
+
+def _signature(app, kind, name, thing, options, signature, returns):
+    """Name types as the source does."""
+    return tuple(None if each is None else reference.short(each) for each in (signature, returns))
+
+
+def _skipped(app, kind, name, thing, skip, options):
+    """Leave out what a named tuple says about its fields by itself."""
+    return True if str(getattr(thing, "__doc__", "")).startswith("Alias for field") else None
 
 
 def _formula(display):

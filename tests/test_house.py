@@ -99,6 +99,60 @@ def test_every_public_module_has_its_place_in_the_house():
     assert not missing, f"give {missing} a layer in this file"
 
 
+def test_the_house_is_small_at_the_top_and_has_rooms_instead_of_prefixes():
+    there = [path for path in PACKAGE.iterdir() if path.name != "__pycache__"]
+    assert len(there) <= 28
+    assert not [path.name for path in there if re.fullmatch(r"_[a-z]+_\w+\.py", path.name)]
+    for folder in {path.parent for path in modules()}:
+        inside_it = {path.stem for path in folder.glob("*.py")}
+        prefixes = [name.lstrip("_").partition("_")[0] for name in inside_it if "_" in name.strip("_")]
+        # Three modules that begin alike are a package spelled with underscores.
+        assert not [each for each in set(prefixes) if prefixes.count(each) > 2], folder
+
+
+def private_names_of_others(path):
+    """Yield "module.name" for every name with an underscore that the file takes from another module."""
+    code = tree(path)
+    ours = {}
+    rooms = ("coursekit", "benchmarks")
+    for node in ast.walk(code):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in rooms:
+            for alias in node.names:
+                ours[alias.asname or alias.name] = f"{node.module}.{alias.name}"
+                if alias.name.startswith("_") and alias.name != "_core" and not alias.name.startswith("__"):
+                    yield f"{node.module}.{alias.name}"
+    for node in ast.walk(code):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in ours:
+            private = node.attr.startswith("_") and not node.attr.startswith("__")
+            if private and node.attr != "_core":
+                yield f"{ours[node.value.id]}.{node.attr}"
+
+
+@pytest.mark.parametrize("path", [path for path in CHECKED if "tests" not in path.parts], ids=named)
+def test_private_names_stay_in_their_module(path):
+    assert list(private_names_of_others(path)) == []
+
+
+def test_private_names_of_others_are_found(tmp_path):
+    bad = tmp_path / "bad.py"
+    bad.write_text(
+        "from coursekit.batching.queueing import _times\nfrom coursekit import models\nmodels._orders()\n"
+        "from coursekit._core import log\nlog.read()\nself._own = models.__name__\n",
+        encoding="utf-8",
+    )
+    assert list(private_names_of_others(bad)) == [
+        "coursekit.batching.queueing._times",
+        "coursekit.models._orders",
+    ]
+
+
+def test_lint_checks_the_types():
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert "$(BIN)/mypy" in re.search(r"^lint:.*?\n\n", makefile, re.M | re.S)[0]
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["mypy"]
+    assert {"coursekit", "tools"} <= set(settings["files"])
+
+
 def test_the_import_rule_sees_late_imports_and_forgives_types(tmp_path):
     bad = tmp_path / "floats.py"
     bad.write_text(

@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -161,3 +162,34 @@ def test_the_build_refuses_what_nbclient_lets_pass(tmp_path, name):
     with pytest.raises(BuildError, match="broken, cell 0") as error:
         execute(notebook, "broken", tmp_path, strict="claims")
     assert CELLS[name][0] in str(error.value)
+
+
+SKIPS = """
+import pytest
+
+
+@pytest.mark.parametrize("why", ["needs a GPU", "no CUDA provider", "needs requirements-site.txt"])
+def test_skipped(why):
+    pytest.skip(why)
+
+
+@pytest.mark.skip(reason="not today")
+def test_never(): ...
+
+
+@pytest.mark.xfail
+def test_known():
+    assert False
+"""
+
+
+@pytest.mark.parametrize(("allowed", "failed"), [("gpu", 2), ("", 0)])
+def test_where_only_a_gpu_is_missing_no_other_skip_passes(tmp_path, monkeypatch, allowed, failed):
+    monkeypatch.setenv("COURSEKIT_SKIPS", allowed)
+    (tmp_path / "test_skips.py").write_text(SKIPS, encoding="utf-8")
+    (tmp_path / "test_whole.py").write_text("import pytest\npytest.importorskip('no_such')", encoding="utf-8")
+    run = pytest_in(tmp_path, "-q", "test_skips.py")
+    counts = {what: int(number) for number, what in re.findall(r"(\d+) (\w+)", run.stdout.splitlines()[-1])}
+    assert counts.get("failed", 0) + counts.get("error", 0) == failed  # an error where the mark skips
+    assert counts["skipped"] == 4 - failed
+    assert (pytest_in(tmp_path, "-q", "test_whole.py").returncode == 2) == bool(failed)

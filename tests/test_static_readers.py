@@ -172,12 +172,3 @@ def test_no_page_is_much_too_full(path):
     for cell in slides.paged(read(path).cells):
         used = slides.lines(cell) + (0.0 if slides.slide_type(cell) in ("slide", "subslide") else used)
         assert used <= 1.4 * slides.PAGE, cell.source
-
-
-def test_formulas_in_code_stay_as_they_are():
-    pytest.importorskip("latex2mathml", reason="needs requirements-site.txt")
-    shown = slides.FORMULA.sub(slides._mathml, "cost `$a$`, $b^2$ and\n```\n$c$\n```\n$$d$$")
-    assert shown.count("<math") == 2
-    assert 'display="block"' in shown
-    assert "`$a$`" in shown
-    assert "\n$c$\n" in shown

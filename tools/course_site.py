@@ -15,9 +15,11 @@ import tempfile
 from functools import cache
 from pathlib import Path, PurePosixPath
 
+import gallery
 import generated
 import nbformat
 import pages
+import reference
 import slides
 from generated import Repository
 from nbformat import NotebookNode
@@ -40,8 +42,15 @@ def build(output: Path = OUTPUT, root: Path = generated.ROOT) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         source, built = Path(scratch, "source"), Path(scratch, "built")
         lay_out(root, source)
+        gallery.write(source)
+        reference.write(source / reference.FOLDER)
         sphinx = [sys.executable, "-m", "sphinx", "--quiet", "--fail-on-warning"]
-        subprocess.run([*sphinx, "--doctree-dir", f"{scratch}/.doctrees", source, built], check=True)
+        search = os.pathsep.join([os.fspath(root), os.fspath(generated.ROOT / "tools"), *sys.path])
+        subprocess.run(
+            [*sphinx, "--doctree-dir", f"{scratch}/.doctrees", source, built],
+            check=True,
+            env=os.environ | {"PYTHONPATH": search},  # the reference imports the package
+        )
         if (output / BY_SPHINX).exists():
             shutil.rmtree(output)
         shutil.copytree(built, output, dirs_exist_ok=True)
@@ -102,6 +111,7 @@ def index(root: Path, folder: Path) -> str:
         "cards": f'<div class="notebooks">\n{cards}\n</div>',
         "notebooks": toctree("Notebooks", [f"notebooks/{path.stem}" for path in names]),
         "documents": toctree("About the course", [os.fspath(file.with_suffix("")) for file in documents]),
+        "package": toctree("The package", [gallery.PAGE, f"{reference.FOLDER}/index"]),
     }
     text = (SETTINGS / "index.md").read_text(encoding="utf-8")
     return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], text)

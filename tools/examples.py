@@ -210,7 +210,8 @@ def _graph(*operators: str) -> Graph:
 
 def _orders() -> style.Picture:
     picture, axes = style.axes(1, 2, alt="Two plots.")
-    made.pipeline.colour(made.pipeline.orders(*axes, _pipelines()), ORDERS[-1])
+    left, right = axes
+    made.pipeline.colour(made.pipeline.orders(left, right, _pipelines()), ORDERS[-1])
     return picture
 
 

@@ -77,7 +77,7 @@ def deck(notebook: NotebookNode, name: str, root: Path) -> str:
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             text = pages.relinked(pages.with_buttons(cell.source), PurePosixPath("notebooks", name), root)
-            cell.source = pages.FORMULA.sub(_mathml, text)
+            cell.source = pages.FORMULA.sub(mathml, text)
         # Two empty lines around a function are good style, and too much room on a slide.
         cell.source = cell.source.replace("\n\n\n", "\n\n")
     notebook.cells = list(paged(notebook.cells))
@@ -185,7 +185,8 @@ def _wrapped(rows: list[str], width: int) -> int:
     return sum(max(1, math.ceil(len(row) / width)) for row in rows)
 
 
-def _mathml(match: re.Match) -> str:
+def mathml(match: re.Match) -> str:
+    """Return what stands between dollar signs as MathML; code stays as it is."""
     from latex2mathml.converter import convert
 
     if match["code"]:

@@ -16,9 +16,17 @@ __all__ = ["CrossoverGrid", "Interval"]
 class Interval(Protocol):
     """A measured ratio with the ends of its interval, such as ``timing.Comparison.ratio`` returns."""
 
-    value: float
-    low: float
-    high: float
+    @property
+    def value(self) -> float:
+        """The ratio."""
+
+    @property
+    def low(self) -> float:
+        """The lower end."""
+
+    @property
+    def high(self) -> float:
+        """The upper end."""
 
 
 @dataclass(frozen=True, repr=False, eq=False)

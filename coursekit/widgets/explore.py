@@ -209,7 +209,7 @@ def _slider(name: str, value: tuple[Any, ...], default: Any) -> ipywidgets.Widge
     start = _start(name, low, high, step, default)
     if whole:
         return ipywidgets.IntSlider(int(start), min=int(low), max=int(high), step=int(step))
-    look = {"readout_format": f".{_decimals(low, step)}f"}
+    look: dict[str, Any] = {"readout_format": f".{_decimals(low, step)}f"}
     return ipywidgets.FloatSlider(start, min=low, max=high, step=step, **look)
 
 

@@ -76,3 +76,11 @@ def test_every_page_fits_and_can_be_read_from_the_back_row(decks):
             page.screenshot(path=SCREENSHOTS / f"slides-{path.stem}.png")
         assert [url for url in asked if not url.startswith(("file:", "data:"))] == []
         assert complaints == []
+
+
+def test_formulas_in_code_stay_as_they_are():
+    shown = pages.FORMULA.sub(slides.mathml, "cost `$a$`, $b^2$ and\n```\n$c$\n```\n$$d$$")
+    assert shown.count("<math") == 2
+    assert 'display="block"' in shown
+    assert "`$a$`" in shown
+    assert "\n$c$\n" in shown
