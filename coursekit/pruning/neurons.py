@@ -32,7 +32,7 @@ ACTIVATIONS = (
 )
 PASSED = (nn.Identity, nn.Dropout, nn.Flatten)  # in eval mode, each hands a row of numbers on as it is
 FOLD = "fold it into the layer before: torch.nn.utils.fusion.fuse_linear_bn_eval"
-ADVICE = "such a model is pruned by single weights: pruning.masks and pruning.finetune"
+ADVICE = "prune it by single weights: pruning.masks, pruning.finetune"
 
 
 def neuron_masks(model: nn.Sequential, share: Share) -> tuple[Tensor, ...]:
