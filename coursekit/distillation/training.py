@@ -248,7 +248,8 @@ def _per_network(
 ) -> Tensor:
     """Return ``value`` as [networks, n, width], without copying what all share."""
     given = torch.as_tensor(arguments.array(name, value), device=start.weights[0].device)
-    shape = (len(start), count, given.shape[-1] if width is None and given.ndim else width)
+    last = given.shape[-1] if given.ndim else 0
+    shape = (len(start), count, last if width is None else width)
     if tuple(given.shape) not in (shape, shape[1:]):
         raise ValueError(f"{name} must be {list(shape[1:])} or {list(shape)}; got {list(given.shape)}")
     return given.expand(shape)
@@ -265,7 +266,7 @@ def _labels_per_network(y: Any, start: models.Ensemble, count: int) -> Tensor:
 
 def _projections(start: models.Ensemble, width: int, seeds: Sequence[int]) -> Tensor:
     """Return fresh projections [networks, width, student's width], drawn as nn.Linear draws its weights."""
-    made = [models.mlp((start.widths[-2], width), seed)[0].weight.detach() for seed in seeds]
+    made = [next(models.mlp((start.widths[-2], width), seed).parameters()).detach() for seed in seeds]
     return torch.stack(made).to(start.weights[0].device)
 
 

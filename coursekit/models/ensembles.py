@@ -123,8 +123,8 @@ def fit_many(
         As ``fit``.
     """
     start = start_many(widths, seeds, x.device if isinstance(x, Tensor) else None)
-    how = {"epochs": epochs, "lr": lr, "batch_size": batch_size, "schedule": schedule}
-    return tune_many(start, x, y, seeds=seeds, **how)
+    plan = Schedule(epochs, lr, batch_size).or_else(schedule, USUAL)
+    return tune_many(start, x, y, seeds=seeds, schedule=plan)
 
 
 def tune_many(
@@ -170,8 +170,8 @@ def tune_many(
         logits = outputs[-1].flatten(0, 1)
         return functional.cross_entropy(logits, labels[rows].flatten(), reduction="sum") / rows.shape[1]
 
-    how = {"epochs": epochs, "lr": lr, "batch_size": batch_size, "schedule": schedule}
-    return train_many(networks, features, cross_entropy, seeds=seeds, masks=masks, **how)
+    plan = Schedule(epochs, lr, batch_size).or_else(schedule, USUAL)
+    return train_many(networks, features, cross_entropy, seeds=seeds, masks=masks, schedule=plan)
 
 
 def start_many(widths: Sequence[int], seeds: Sequence[int], device: Any = None) -> Ensemble:

@@ -36,6 +36,11 @@ def weighted(model: Any) -> list[nn.Module]:
     return list(found.values())
 
 
+def weights_of(model: Any) -> list[nn.Parameter]:
+    """Return the weights of ``model`` that can be pruned, each once; errors for a model without any."""
+    return [parameter for layer in weighted(model) if isinstance(parameter := layer.weight, nn.Parameter)]
+
+
 def _computed(name: str, layer: nn.Module) -> str:
     """Say what makes the weight of a layer permanent that is computed anew at every call."""
     if parametrize.is_parametrized(layer, "weight"):
@@ -58,7 +63,7 @@ def copied(model: Module) -> Module:
 def tensors(weights: Any, name: str = "weights") -> list[Tensor]:
     """Return the weights of a model, or the tensors in a list, or the one given; finite and not empty."""
     if isinstance(weights, nn.Module):
-        found = [layer.weight for layer in weighted(weights)]
+        found: list[Any] = list(weights_of(weights))
     elif isinstance(weights, list | tuple) and any(
         hasattr(entry, "ndim") and entry.ndim for entry in weights
     ):

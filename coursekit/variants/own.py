@@ -14,7 +14,7 @@ from coursekit import distillation, dynamic, models, onnx_models, pruning
 from coursekit._core.scratch import Scratch
 from coursekit.models.inputs import as_module, run
 from coursekit.models.networks import logits_of
-from coursekit.pruning.neurons import linears
+from coursekit.pruning.neurons import as_chain, linears
 from coursekit.variants.examples import Examples
 from coursekit.variants.files import Network
 from coursekit.variants.rows import BASELINE, VARIANTS, Variant
@@ -145,7 +145,8 @@ class _Recipe:
         return digest.hexdigest()[:8]
 
     def _pruned(self, model: nn.Module) -> nn.Module:
-        smaller = pruning.shrink(model, pruning.neuron_masks(model, SHARE))
+        chain = as_chain(model)
+        smaller = pruning.shrink(chain, pruning.neuron_masks(chain, SHARE))
         more = max(1, self.plan.epochs * MORE_EPOCHS // USUAL.epochs)
         models.fit(
             smaller, self.x, self.y, schedule=replace(self.plan, epochs=more, lr=self.plan.lr / CALMER)
@@ -158,9 +159,11 @@ class _Recipe:
         self.taught, inputs = copy.deepcopy(self.student), logits_of(self.whole, self.x)[0]
         with torch.no_grad():
             answers = run(self.whole, inputs)
-        how = {"temperature": TEMPERATURE, "alpha": ALPHA, "schedule": self.plan}
-        distillation.distil(self.taught, answers, self.x, self.y, **how)
-        return self.taught
+        taught, how = self.taught, self.plan
+        distillation.distil(
+            taught, answers, self.x, self.y, temperature=TEMPERATURE, alpha=ALPHA, schedule=how
+        )
+        return taught
 
     def _stacked(self) -> tuple[int, Any]:
         if self.taught is None:
