@@ -263,7 +263,7 @@ def _right(name: str, predictions: Any, truth: NDArray[Any]) -> NDArray[np.bool_
 
 def _labels(name: str, values: Any) -> NDArray[Any]:
     """Return class labels [n]: whole numbers, as they are, or text."""
-    _refuse_hidden(name, values)
+    arguments.dense(name, values)
     try:
         found = _as_text(np.asarray(arguments.to_numpy(values)))
     except (TypeError, ValueError, RuntimeError):
@@ -289,14 +289,6 @@ def _as_text(values: NDArray[Any]) -> NDArray[Any]:
     ):
         return values.astype(str)
     return values
-
-
-def _refuse_hidden(name: str, values: Any) -> None:
-    hidden = int(np.ma.getmaskarray(values).sum()) if isinstance(values, np.ma.MaskedArray) else 0
-    if hidden:
-        raise ValueError(
-            f"{name} must not hide entries; {hidden} of {values.size} are masked: leave them out"
-        )
 
 
 def _z(confidence: float) -> float:

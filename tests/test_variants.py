@@ -396,7 +396,7 @@ def test_impossible_steps_are_refused(steps, error):
 
 
 def test_no_seeds_are_refused():
-    with pytest.raises(ValueError, match="seeds is empty"):
+    with pytest.raises(ValueError, match="seeds must hold at least one number"):
         variants.pipeline([], seeds=[])
 
 

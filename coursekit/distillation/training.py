@@ -134,7 +134,8 @@ def distil_many(
     alpha: one number, or one per seed. Errors: TypeError or ValueError as in ``loss``.
     """
     start = models.start_many(widths, seeds, x.device if isinstance(x, Tensor) else None)
-    terms = _Terms(start, len(x[0]) if np.ndim(x) == 3 else len(x), y, teacher_logits, temperature, alpha)
+    count = as_examples(x, start).shape[1]
+    terms = _Terms(start, count, y, teacher_logits, temperature, alpha)
     plan = models.Schedule(epochs, lr, batch_size).or_else(schedule, USUAL)
     return models.train_many(start, x, terms, seeds=seeds, schedule=plan)
 
@@ -178,7 +179,7 @@ def match_hidden(
     start = models.start_many(widths, seeds, x.device if isinstance(x, Tensor) else None)
     if len(start.widths) < 3:
         raise ValueError(f"widths must have a hidden layer to match; got {start.widths}")
-    count = len(x[0]) if np.ndim(x) == 3 else len(x)
+    count = as_examples(x, start).shape[1]
     terms = _Terms(start, count, y, None, 1.0, 0.0)
     aim = _per_network("teacher_hidden", teacher_hidden, start, count)
     share = arguments.real("weight", weight, 0)

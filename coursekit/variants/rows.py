@@ -219,6 +219,7 @@ class Budget:
 
     def verdict(self, row: Row) -> str:
         """Return "fits", "out", or "unsure" where an interval reaches across a limit."""
+        _row(row)
         if row.size_bytes > self.size_bytes or (self.portable and not row.portable):
             return OUT
         if row.latency_low > self.seconds or row.accuracy.high < self.accuracy:
@@ -259,10 +260,18 @@ def front(rows: Iterable[Row], accuracy: float = 0.0) -> tuple[str, ...]:
 
     Only rows with at least this ``accuracy`` (a fraction, by value) take part.
     """
-    able = [row for row in rows if row.accuracy.value >= accuracy]
+    if not isinstance(rows, Iterable) or isinstance(rows, str):
+        raise TypeError(f"rows must be a Sitting or a list of its rows; got {type(rows).__name__}")
+    able = [
+        row for row in map(_row, rows) if row.accuracy.value >= arguments.real("accuracy", accuracy, 0, 1)
+    ]
     costs = {row.name: (row.size_bytes, row.latency) for row in able}
     best = [name for name, mine in costs.items() if not any(dominates(c, mine) for c in costs.values())]
     return tuple(sorted(best, key=costs.__getitem__))
+
+
+def _row(row: Any) -> Row:
+    return arguments.instance("row", row, Row)
 
 
 def _short(text: str) -> str:
