@@ -671,17 +671,17 @@ def test_an_error_in_the_block_is_passed_on_and_the_gauge_is_read(gauge):
 @pytest.mark.parametrize(
     ("call", "error", "says"),
     [
-        (lambda: memory.linear(0, 5), ValueError, "inputs must be at least 1"),
+        (lambda: memory.linear(0, 5), ValueError, "inputs must be from 1"),
         (lambda: memory.linear(2.5, 5), TypeError, "inputs must be a whole number"),
         (lambda: memory.linear(5, True), TypeError, "outputs"),
         (lambda: memory.conv2d(3, 16, 3, groups=2), ValueError, "groups must divide inputs = 3"),
         (lambda: memory.conv2d(4, 6, 3, groups=4), ValueError, "groups must divide outputs = 6"),
         (lambda: memory.attention(10, 3), ValueError, "heads must divide hidden = 10"),
         (lambda: memory.attention(12, 3, kv_heads=2), ValueError, "kv_heads must divide heads = 3"),
-        (lambda: memory.weight_bytes(-1), ValueError, "parameters must be at least 0"),
+        (lambda: memory.weight_bytes(-1), ValueError, "parameters must be from 0"),
         (lambda: memory.weight_bytes(5, "fp33"), ValueError, "format must be one of fp64|format must be one"),
         (lambda: memory.weight_bytes(5, "tf32"), ValueError, "stored as fp32"),
-        (lambda: memory.weight_bytes(5, "int4", group=0), ValueError, "group must be at least 1"),
+        (lambda: memory.weight_bytes(5, "int4", group=0), ValueError, "group must be from 1"),
         (lambda: memory.kv_cache("LLaMA-8B", 5), ValueError, "model must be one of BERT-base"),
         (lambda: memory.kv_cache("LLaMA-7B", 0), ValueError, "context"),
         (lambda: memory.kv_cache("LLaMA-7B", 5, bits=5), ValueError, "bits must be one of 32, 16, 8, 4"),
@@ -839,3 +839,45 @@ def test_what_a_sparse_product_keeps_is_counted_too():
     matrix, x = torch.eye(10).to_sparse_csr(), torch.ones(10, 3, requires_grad=True)
     assert memory.saved_bytes(lambda: matrix @ x, matrix) == 0
     assert memory.saved_bytes(lambda: (matrix @ x).square(), matrix) == 10 * 3 * 4
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda: memory.linear(3, 4, bias=5), "bias must be True or False; got 5"),
+        (lambda: memory.linear(3, 4, bias=math.nan), "bias must be True or False"),
+        (lambda: memory.conv2d(3, 4, 3, bias="False"), "bias must be True or False; got 'False'"),
+        (lambda: memory.layer_norm(4, bias=None), "bias must be True or False; got None"),
+        (lambda: memory.attention(8, 2, bias=1), "bias must be True or False; got 1"),
+        (lambda: memory.attention(0, 2, head_dim=4), "hidden must be from 1"),
+        (lambda: memory.need("LLaMA-7B", kv_bits=5), "kv_bits must be one of 32, 16, 8, 4; got 5"),
+        (lambda: memory.need("LLaMA-7B", bits=5), "^bits must be one of"),
+        (lambda: memory.need("LLaMA-7B", batch=10**400), "batch must be from 1"),
+        (lambda: memory.need("LLaMA-7B", context=10**400), "context must be from 1"),
+        (lambda: memory.weight_bytes(10**400), "parameters must be from 0"),
+        (lambda: memory.mlp_activations([10, 10**400], 1), "widths must be from 1"),
+        (lambda: memory.mlp_activations(None, 1), "widths must be a list"),
+        (lambda: memory.activations("LLaMA-7B", -1), "tokens must be from 1"),
+        (lambda: memory.need(None), "model"),
+        (lambda: memory.fits(None, "A100"), "need must be a Need"),
+    ],
+)
+def test_numbers_and_flags_are_named_as_the_caller_did(call, says):
+    with pytest.raises((TypeError, ValueError), match=says) as error:
+        call()
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("kind", [np.int32, np.int64, np.uint16, np.array, torch.tensor])
+def test_numbers_of_numpy_and_torch_are_numbers(kind):
+    number = kind(20_000)
+    assert memory.linear(number, number) == 20_000 * 20_000 + 20_000
+    assert memory.conv2d(number, number, kind(3)) == 20_000 * (20_000 * 9 + 1)
+    assert memory.attention(number, kind(4)) == 4 * (20_000 * 20_000 + 20_000)
+    assert memory.embedding(number, number) == 4 * 10**8
+    assert memory.weight_bytes(kind(30_001), "int4") == 15_001
+    assert memory.need("LLaMA-7B", kind(16), kind(16), number, kind(4)) == memory.need(
+        "LLaMA-7B", 16, 16, 20_000, 4
+    )
+    assert memory.activations("LLaMA-7B", number) == memory.activations("LLaMA-7B", 20_000)
+    assert memory.mlp_activations([number, number], kind(300)) == 300 * 20_000 * 4

@@ -12,26 +12,28 @@ from coursekit.memory.formulas import (
     GROUP,
     MODES,
     MOST_CONTEXT,
-    RANK,
     WIDTHS,
     activations,
-    attention,
     build,
-    conv2d,
-    embedding,
     fits,
     kv_cache,
     layer_activations,
-    layer_norm,
-    linear,
     longest_context,
-    lora_parameters,
     mlp_activations,
     need,
     weight_bytes,
     working_bytes,
 )
 from coursekit.memory.gauges import Peak, peak
+from coursekit.memory.parameters import (
+    RANK,
+    attention,
+    conv2d,
+    embedding,
+    layer_norm,
+    linear,
+    lora_parameters,
+)
 from coursekit.memory.tensors import Layer, Layers, by_layer, saved_bytes, tensor_bytes
 
 __all__ = [
