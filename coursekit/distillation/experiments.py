@@ -75,10 +75,24 @@ class Grid:
 
 
 def experiment(setup: str | Setup, seeds: Sequence[int] = range(20)) -> Experiment:
-    """Train every seed's two students, all at once, and return their accuracies on the 360 test pictures.
+    """Train every seed's two students, all at once, and judge them on the 360 test pictures.
 
-    setup: a name from ``SETUPS`` or a Setup of your own. Errors: TypeError or ValueError for an unknown name,
-    fewer than two seeds, or values that no training can use.
+    Parameters
+    ----------
+    setup : str or Setup
+        A name from ``SETUPS``, or one of your own.
+    seeds : sequence of int
+        At least two.
+
+    Returns
+    -------
+    Experiment
+        Accuracies with labels only and distilled, seed by seed.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For an unknown name, fewer than two seeds, or values that no training can use.
     """
     task = _task(setup, seeds)
     logits, teacher = task.teacher()
@@ -89,9 +103,25 @@ def experiment(setup: str | Setup, seeds: Sequence[int] = range(20)) -> Experime
 def control(kind: str, setup: str | Setup = "clean", seeds: Sequence[int] = range(20)) -> Experiment:
     """Return the experiment with nothing in the teacher's place.
 
-    kind "start": a second student with labels only, from another start and with its batches in another order.
-    kind "smoothing": the labels themselves, a tenth of each spread over all classes. Errors: as
-    ``experiment``.
+    Parameters
+    ----------
+    kind : str
+        "start": a second student with labels only, from another start and with its batches in another order.
+        "smoothing": the labels themselves, a tenth of each spread over all classes.
+    setup : str or Setup
+        A name from ``SETUPS``, or one of your own.
+    seeds : sequence of int
+        At least two.
+
+    Returns
+    -------
+    Experiment
+        With ``teacher`` None.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As ``experiment``.
     """
     title = CONTROLS[arguments.choice("kind", kind, CONTROLS)]
     task = _task(setup, seeds)
@@ -109,7 +139,24 @@ def grid(
 ) -> Grid:
     """Return the gain at every temperature and alpha; the students of all of them are trained at once.
 
-    Errors: as ``experiment``, and for temperatures or alphas that ``loss`` refuses.
+    Parameters
+    ----------
+    setup : str or Setup
+        A name from ``SETUPS``, or one of your own.
+    temperatures, alphas : sequence of float
+        The axes.
+    seeds : sequence of int
+        At least two.
+
+    Returns
+    -------
+    Grid
+        Every seed's gain in test accuracy.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As ``experiment``, and for temperatures or alphas that ``loss`` refuses.
     """
     task = _task(setup, seeds)
     warmths: tuple[float, ...] = tuple(arguments.array("temperatures", temperatures, np.float64, 1).tolist())

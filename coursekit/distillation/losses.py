@@ -47,11 +47,28 @@ class GradientSizes:
 
 
 def soften(logits: Any, temperature: float = 1.0) -> Tensor:
-    """Return softmax(logits / temperature) over the last axis: soft labels, of the same shape and type.
+    """Return softmax(logits / temperature) over the last axis: soft labels.
 
-    Logits may be huge: their largest is taken off first. Errors: TypeError or ValueError for a temperature
-    that is not above 0, and for logits that are empty, NaN or infinite.
-    Source: Hinton, Vinyals and Dean, "Distilling the knowledge in a neural network" (2015).
+    Parameters
+    ----------
+    logits : array_like
+        [..., classes]. They may be huge: their largest is taken off first.
+    temperature : float
+        Above 0.
+
+    Returns
+    -------
+    Tensor
+        Of the same shape and type.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For a temperature that is not above 0, and for logits that are empty, NaN or infinite.
+
+    Notes
+    -----
+    Hinton, Vinyals and Dean, "Distilling the knowledge in a neural network" (2015).
     """
     values = _logits("logits", logits)
     return log_soften(values, positive("temperature", temperature)).exp().to(values.dtype)
@@ -65,12 +82,32 @@ def loss(
     temperature: float = TEMPERATURE,
     alpha: float = ALPHA,
 ) -> Tensor:
-    """Return alpha * T² * KL(teacher ‖ student, both softened) + (1 - alpha) * cross-entropy, one number.
+    """Return alpha * T² * KL(teacher ‖ student, both softened) + (1 - alpha) * cross-entropy.
 
-    Logits: [n, classes] each; labels: class numbers [n], or None where alpha is 1. The mean is over examples
-    (PyTorch's batchmean). Gradients flow to the student's logits only. Errors: TypeError or ValueError for a
-    temperature outside 0 (excluded) to 10,000, alpha outside 0 to 1, NaN, other shapes, impossible labels.
-    Source: Hinton, Vinyals and Dean (2015), section 2.
+    Parameters
+    ----------
+    student_logits, teacher_logits : array_like
+        [n, classes] each.
+    labels : array_like or None
+        Class numbers [n]; None where alpha is 1.
+    temperature : float
+        T, above 0 and at most 10,000.
+    alpha : float
+        The teacher's share, 0 to 1.
+
+    Returns
+    -------
+    Tensor
+        One number, the mean over examples (PyTorch's batchmean), with gradients to the student's logits only.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For other temperatures and alphas, NaN, other shapes, impossible labels.
+
+    Notes
+    -----
+    Hinton, Vinyals and Dean (2015), section 2.
     """
     student = _logits("student_logits", student_logits, 2)
     teacher = _logits("teacher_logits", teacher_logits, 2).detach().to(student.device)
@@ -92,8 +129,22 @@ def loss(
 def gradient_sizes(student_logits: Any, teacher_logits: Any, temperatures: Any) -> GradientSizes:
     """Return how long the soft loss's gradient is at each temperature, without and with the factor T².
 
-    Logits: [n, classes] each. The gradient is that by the student's logits; the length is the mean over the n
-    examples. Errors as in ``loss``.
+    Parameters
+    ----------
+    student_logits, teacher_logits : array_like
+        [n, classes] each.
+    temperatures : array_like
+        As in ``loss``.
+
+    Returns
+    -------
+    GradientSizes
+        The length of the gradient by the student's logits, the mean over the n examples.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As ``loss``.
     """
     student = _logits("student_logits", student_logits, 2).detach().double()
     chosen = tuple(arguments.array("temperatures", temperatures, np.float64, ndim=1).tolist())
@@ -108,10 +159,28 @@ def gradient_sizes(student_logits: Any, teacher_logits: Any, temperatures: Any) 
 
 
 def noisy_labels(y: Any, share: float, seed: int = 0, classes: int = 10) -> NDArray[np.int64]:
-    """Return the labels ``y`` [n] with exactly round(share * n) of them replaced by a wrong class.
+    """Return labels with exactly round(share * n) of them replaced by a wrong class.
 
-    Which ones, and by which of the other classes, is drawn at random with ``seed``. Errors: TypeError or
-    ValueError for a share outside 0 to 1, fewer than 2 classes, or labels that are no class numbers.
+    Parameters
+    ----------
+    y : array_like
+        Class numbers [n].
+    share : float
+        0 to 1.
+    seed : int
+        Draws which ones, and by which of the other classes.
+    classes : int
+        How many there are, at least 2.
+
+    Returns
+    -------
+    ndarray
+        int64 [n].
+
+    Raises
+    ------
+    TypeError, ValueError
+        For a share outside 0 to 1, fewer than 2 classes, or labels that are not class numbers.
     """
     classes = arguments.integer("classes", classes, 2)
     labels = _whole_classes("y", y, classes)
@@ -123,11 +192,30 @@ def noisy_labels(y: Any, share: float, seed: int = 0, classes: int = 10) -> NDAr
 
 
 def label_smoothing(y: Any, share: float = 0.1, classes: int = 10) -> Tensor:
-    """Return logits [n, classes] of a teacher that knows nothing but the labels ``y`` [n].
+    """Return the logits of a teacher that knows nothing but the labels.
 
-    Softened at temperature 1 they are 1 - share on the label, plus share spread evenly over all classes.
-    Errors: TypeError or ValueError for a share that is not above 0 and below 1, or impossible labels.
-    Source: Szegedy et al., "Rethinking the Inception architecture" (2016), section 7.
+    Parameters
+    ----------
+    y : array_like
+        Class numbers [n].
+    share : float
+        What is spread evenly over all classes; above 0 and below 1.
+    classes : int
+        How many there are.
+
+    Returns
+    -------
+    Tensor
+        [n, classes]; softened at temperature 1, 1 - share on the label, plus share / classes everywhere.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For another share, or impossible labels.
+
+    Notes
+    -----
+    Szegedy et al., "Rethinking the Inception architecture" (2016), section 7.
     """
     classes = arguments.integer("classes", classes, 2)
     share = arguments.real("share", share, 0, 1)

@@ -128,10 +128,35 @@ def distil_many(
 ) -> models.Ensemble:
     """Train one student per seed, all in the same matrix products; alpha = 0 trains on the labels alone.
 
-    Student i starts from ``mlp(widths, seeds[i])``: it is the one that ``distil(seed=seeds[i])`` would give.
-    x: [n, features], y: class numbers [n] and teacher_logits: [n, classes], each with a leading [seeds] where
-    every student has its own. y may be None where alpha is 1, teacher_logits where it is 0. temperature and
-    alpha: one number, or one per seed. Errors: TypeError or ValueError as in ``loss``.
+    Parameters
+    ----------
+    widths : sequence of int
+        The sizes of the layers, input first.
+    x : array_like
+        Examples [n, features], or [seeds, n, features] where every student has its own.
+    y : array_like or None
+        Class numbers [n] or [seeds, n]; None where alpha is 1.
+    teacher_logits : array_like or None
+        [n, classes] or [seeds, n, classes]; None where alpha is 0.
+    seeds : sequence of int
+        Student i starts from ``mlp(widths, seeds[i])``: it is the one that ``distil(seed=seeds[i])`` would
+        give.
+    temperature, alpha : float or array_like
+        As in ``loss``: one number, or one per seed.
+    epochs, lr, batch_size : int, float, int
+        As in ``models.Schedule``.
+    schedule : Schedule, optional
+        The same three in one object; its seed does not count here.
+
+    Returns
+    -------
+    Ensemble
+        The students.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As ``loss`` and ``models.train_many``.
     """
     start = models.start_many(widths, seeds, x.device if isinstance(x, Tensor) else None)
     count = as_examples(x, start).shape[1]
@@ -141,9 +166,24 @@ def distil_many(
 
 
 def hidden(network: models.Ensemble | nn.Sequential, x: Any) -> Tensor:
-    """Return what the last hidden layer says about ``x`` [n, features], after its ReLU.
+    """Return what the last hidden layer says, after its ReLU.
 
-    One network gives [n, width], an Ensemble [seeds, n, width].
+    Parameters
+    ----------
+    network : Ensemble or nn.Sequential
+        One network or many.
+    x : array_like
+        [n, features].
+
+    Returns
+    -------
+    Tensor
+        [n, width]; of an Ensemble [seeds, n, width].
+
+    Raises
+    ------
+    TypeError, ValueError
+        For another network, and examples that do not fit.
     """
     if isinstance(network, models.Ensemble):
         features = as_features(x, network.widths[0], network.weights[0].device)
@@ -172,9 +212,33 @@ def match_hidden(
 ) -> Matched:
     """Train students on cross-entropy + weight * mean((projection @ hidden - teacher_hidden)²).
 
-    teacher_hidden: [n, width], or [seeds, n, width] where each student has its own teacher. The projection,
-    [teacher's width, student's width], learns along and is no part of the student. Other arguments and errors
-    as in ``distil_many``. Source: Romero et al., "FitNets" (2015).
+    Parameters
+    ----------
+    widths, x, y, seeds
+        As in ``distil_many``.
+    teacher_hidden : array_like
+        [n, width], or [seeds, n, width] where each student has its own teacher.
+    weight : float
+        From 0 on.
+    epochs, lr, batch_size : int, float, int
+        As in ``models.Schedule``.
+    schedule : Schedule, optional
+        The same three in one object; its seed does not count here.
+
+    Returns
+    -------
+    Matched
+        The students. The projections, [teacher's width, student's width], learn along and are no part of
+        them.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As ``distil_many``.
+
+    Notes
+    -----
+    Romero et al., "FitNets" (2015).
     """
     start = models.start_many(widths, seeds, x.device if isinstance(x, Tensor) else None)
     if len(start.widths) < 3:

@@ -228,8 +228,27 @@ def working_bytes(model: Model | str, context: int, batch: int = 1, *, bits: int
 
 
 def build(model: Model | str, *, tied: bool = False) -> "torch.nn.Module":
-    """Return a decoder of these sizes in torch, untrained, to be weighed; ``tied``: one matrix for words.
+    """Return a decoder of these sizes in torch, untrained, to be weighed.
 
+    Parameters
+    ----------
+    model : Model or str
+        A model, or the name of one in ``MODELS``.
+    tied : bool
+        One matrix for words on both ends.
+
+    Returns
+    -------
+    nn.Module
+        The decoder.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For an unknown model.
+
+    Notes
+    -----
     Under ``torch.device("meta")`` it has shapes but no numbers, so even 70B parameters cost nothing.
     """
     transformer = imports.whole("coursekit.memory.transformer")

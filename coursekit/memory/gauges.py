@@ -38,10 +38,23 @@ class Peak:
 def peak(gauge: str = "python") -> Iterator[Peak]:
     """Measure the memory that the block adds to what was there before.
 
-    "python" asks tracemalloc: exact, repeatable, but it sees only what Python and numpy ask for, and the
-    block runs slower. "process" samples the resident memory every millisecond: it sees torch and C too, but
-    misses shorter peaks, and memory that was freed but not given back can serve again without being seen.
-    Blocks of "python" may be nested. Errors: ValueError for another gauge.
+    Parameters
+    ----------
+    gauge : str
+        "python" asks tracemalloc: exact, repeatable, but it sees only what Python and numpy ask for, and the
+        block runs slower; such blocks may be nested. "process" samples the resident memory every millisecond:
+        it sees torch and C too, but misses shorter peaks, and memory that was freed but not given back can
+        serve again without being seen.
+
+    Yields
+    ------
+    Peak
+        Complete after the block.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For another gauge.
     """
     gauges = {"python": _traced, "process": _sampled}
     with gauges[arguments.choice("gauge", gauge, gauges)]() as found:

@@ -59,18 +59,66 @@ class Ensemble:
         return (self.weights[0].shape[2], *(weight.shape[1] for weight in self.weights))
 
     def logits(self, x: Any) -> Tensor:
-        """Return the logits [seeds, n, classes] of every network for the same ``x`` [n, features]."""
+        """Return the logits of every network for the same examples.
+
+        Parameters
+        ----------
+        x : array_like
+            [n, features].
+
+        Returns
+        -------
+        Tensor
+            [seeds, n, classes].
+
+        Raises
+        ------
+        TypeError, ValueError
+            For another width.
+        """
         features = as_features(x, self.widths[0], self.weights[0].device)
         with torch.no_grad():
             return layer_outputs(self.weights, self.biases, features.expand(len(self), *features.shape))[-1]
 
     def accuracy(self, x: Any, y: Any) -> NDArray[np.float64]:
-        """Return every network's share of right answers, [seeds]; x is [n, features], y class numbers [n]."""
+        """Return every network's share of right answers.
+
+        Parameters
+        ----------
+        x, y : array_like
+            Examples [n, features] and their class numbers [n].
+
+        Returns
+        -------
+        ndarray
+            Fractions [seeds].
+
+        Raises
+        ------
+        TypeError, ValueError
+            For what does not fit.
+        """
         features, labels = pair(as_features(x, self.widths[0], self.weights[0].device), y, self.widths[-1])
         return (self.logits(features).argmax(-1) == labels).double().mean(-1).cpu().numpy()
 
     def model(self, index: int) -> nn.Sequential:
-        """Return network ``index`` as an ordinary model."""
+        """Return one of the networks as an ordinary model.
+
+        Parameters
+        ----------
+        index : int
+            Its number, from 0 on.
+
+        Returns
+        -------
+        nn.Sequential
+            A copy, in eval mode.
+
+        Raises
+        ------
+        TypeError, ValueError
+            For a number that is not there.
+        """
         index = arguments.integer("index", index, 0, len(self) - 1)
         model = mlp(self.widths).to(self.weights[0].device)
         with torch.no_grad():
@@ -80,7 +128,18 @@ class Ensemble:
         return model.eval()
 
     def replace(self, weights: Sequence[Tensor]) -> "Ensemble":
-        """Return the same networks with other weights (rounded, pruned …), biases kept."""
+        """Return the same networks with other weights (rounded, pruned …), biases kept.
+
+        Parameters
+        ----------
+        weights : sequence of Tensor
+            One per layer, [seeds, out, in].
+
+        Returns
+        -------
+        Ensemble
+            New networks.
+        """
         return Ensemble(tuple(weights), self.biases)
 
 

@@ -19,9 +19,28 @@ __all__ = ["finetune_many", "hold_many", "masks_many", "prune_many", "structured
 def masks_many(
     networks: Ensemble, sparsity: float, *, scope: str = "global", layers: Sequence[int] | None = None
 ) -> tuple[Tensor, ...]:
-    """Return the masks that ``masks`` gives each network alone: one per layer, [networks, out, in].
+    """Return the masks that ``masks`` gives each network alone.
 
-    Errors: as for ``masks``.
+    Parameters
+    ----------
+    networks : models.Ensemble
+        They stay as they are.
+    sparsity : float
+        A share, 0 to 1.
+    scope : str
+        "global" ranks all weights together, "layer" each tensor alone.
+    layers : sequence of int, optional
+        The numbers of those to prune; the others keep every weight. By default all.
+
+    Returns
+    -------
+    tuple of Tensor
+        One bool mask per layer, [networks, out, in].
+
+    Raises
+    ------
+    TypeError, ValueError
+        As ``masks``.
     """
     weights = _weights(networks)
     share = arguments.real("sparsity", sparsity, 0, 1)
@@ -38,15 +57,45 @@ def prune_many(
 ) -> Ensemble:
     """Return the networks with the ``sparsity`` share of each one's weights set to 0, the smallest ones.
 
-    Errors: as for ``masks``.
+    Parameters
+    ----------
+    networks : models.Ensemble
+        They stay as they are.
+    sparsity, scope, layers
+        As in ``masks``.
+
+    Returns
+    -------
+    Ensemble
+        The pruned networks.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As ``masks``.
     """
     return hold_many(networks, masks_many(networks, sparsity, scope=scope, layers=layers))
 
 
 def structured_many(networks: Ensemble, share: float) -> Ensemble:
-    """Return the networks with the rows of the ``share`` weakest neurons of every hidden layer set to 0.
+    """Return the networks with the rows of the weakest neurons of every hidden layer set to 0.
 
-    Errors: as for ``structured``.
+    Parameters
+    ----------
+    networks : models.Ensemble
+        They stay as they are.
+    share : float
+        How many of a layer's neurons, 0 to 1.
+
+    Returns
+    -------
+    Ensemble
+        The pruned networks.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As ``structured``.
     """
     weights = _weights(networks)
     part = arguments.real("share", share, 0, 1)
@@ -68,11 +117,36 @@ def finetune_many(
     batch_size: int = USUAL.batch_size,
     schedule: models.Schedule | None = None,
 ) -> Ensemble:
-    """Return the networks trained on with cross-entropy, their masks [networks, out, in] held.
+    """Return the networks trained on with cross-entropy, their masks held.
 
-    Untrained networks and the masks of trained ones make a rewind (the lottery ticket). x: [n, features];
-    y: class numbers [n]; seeds: one per network, for the order of its batches.
-    Errors: as for ``apply`` and ``models.tune_many``.
+    Parameters
+    ----------
+    networks : models.Ensemble
+        They stay as they are.
+    masks : sequence
+        One per layer, [networks, out, in].
+    x, y : array_like
+        Examples [n, features] and their class numbers [n].
+    seeds : sequence of int
+        One per network, for the order of its batches.
+    epochs, lr, batch_size : int, float, int
+        As in ``models.Schedule``.
+    schedule : Schedule, optional
+        The same three in one object.
+
+    Returns
+    -------
+    Ensemble
+        The trained networks.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As ``apply`` and ``models.tune_many``.
+
+    Notes
+    -----
+    Untrained networks and the masks of trained ones make a rewind (the lottery ticket).
     """
     held = check_masks(masks, _weights(networks))
     plan = models.Schedule(epochs, lr, batch_size).or_else(schedule, USUAL)
@@ -81,7 +155,20 @@ def finetune_many(
 
 
 def hold_many(networks: Ensemble, masks: Sequence[Tensor]) -> Ensemble:
-    """Return the networks with the weights that the masks leave out set to 0."""
+    """Return the networks with the weights that the masks leave out set to 0.
+
+    Parameters
+    ----------
+    networks : models.Ensemble
+        They stay as they are.
+    masks : sequence of Tensor
+        Bools, one per layer, [networks, out, in].
+
+    Returns
+    -------
+    Ensemble
+        The pruned networks.
+    """
     pairs = zip(networks.weights, masks, strict=True)
     return networks.replace([weight.masked_fill(~mask, 0) for weight, mask in pairs])
 

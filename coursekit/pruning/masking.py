@@ -32,11 +32,30 @@ def masks(
 ) -> tuple[Tensor, ...]:
     """Return masks that prune the ``sparsity`` share of the weights with the smallest magnitudes.
 
-    weights: a model, or a tensor or array, or a list of them; one mask comes back per weight. scope: "global"
-    ranks all weights together, "layer" each tensor alone. layers: the numbers of those to prune (all); the
-    others keep every weight. Exactly round(sparsity · n) weights go: where magnitudes tie, the first ones.
-    Errors: TypeError or ValueError for weights that are empty or not finite, a sparsity outside 0 to 1, an
-    unknown scope or layer.
+    Parameters
+    ----------
+    weights : nn.Module, array_like or list of these
+        A model, a tensor or an array, or a list of them.
+    sparsity : float
+        A share, 0 to 1.
+    scope : str
+        "global" ranks all weights together, "layer" each tensor alone.
+    layers : sequence of int, optional
+        The numbers of those to prune; the others keep every weight. By default all.
+
+    Returns
+    -------
+    tuple of Tensor
+        One bool mask per weight, True where it stays.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For weights that are empty or not finite, a sparsity outside 0 to 1, an unknown scope or layer.
+
+    Notes
+    -----
+    Exactly round(sparsity · n) weights go: where magnitudes tie, the first ones.
     """
     share = arguments.real("sparsity", sparsity, 0, 1)
     found = tensors(weights)
@@ -49,11 +68,26 @@ def masks(
 
 
 def two_four(weight: Any) -> Tensor:
-    """Return the 2:4 mask of ``weight`` [out, in]: of every four neighbours along a row the two largest stay.
+    """Return the 2:4 mask of a matrix: of every four neighbours along a row the two largest stay.
 
-    Where magnitudes tie, the later ones stay. GPUs from NVIDIA's Ampere on multiply such weights with less
-    work. Errors: ValueError if the row's length is no multiple of 4, TypeError or ValueError for what is no
-    finite matrix.
+    Parameters
+    ----------
+    weight : array_like
+        [out, in].
+
+    Returns
+    -------
+    Tensor
+        Bools [out, in], True where a weight stays; where magnitudes tie, the later ones do.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For a row whose length is not a multiple of 4, and for what is not a finite matrix.
+
+    Notes
+    -----
+    GPUs from NVIDIA's Ampere on multiply such weights with less work.
     """
     dense = matrix(weight)
     shape = tuple(dense.shape)
@@ -67,9 +101,22 @@ def two_four(weight: Any) -> Tensor:
 
 
 def sparsity(weights: Any) -> float:
-    """Return the share of zeros among the weights of a model, or of a tensor, array or list of them.
+    """Return the share of zeros among weights.
 
-    Errors: as for ``masks``.
+    Parameters
+    ----------
+    weights : nn.Module, array_like or list of these
+        As in ``masks``.
+
+    Returns
+    -------
+    float
+        0 to 1.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For weights that are empty or not finite.
     """
     found = tensors(weights)
     return sum(int((weight == 0).sum()) for weight in found) / sum(weight.numel() for weight in found)
@@ -78,7 +125,22 @@ def sparsity(weights: Any) -> float:
 def apply(model: Module, masks: Sequence[Any]) -> Module:
     """Return a copy of ``model`` with the weights that ``masks`` leave out set to 0.
 
-    Errors: TypeError or ValueError unless there is one bool mask per layer, of its weight's shape.
+    Parameters
+    ----------
+    model : nn.Module
+        It stays as it is.
+    masks : sequence
+        One per layer, in the shape of its weight, as ``masks`` gives them.
+
+    Returns
+    -------
+    nn.Module
+        Of the same kind.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Unless there is one mask per layer, of its weight's shape.
     """
     pruned = copied(model)
     _hold(pruned, masks)

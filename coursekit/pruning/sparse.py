@@ -16,9 +16,22 @@ NOTICES = r"Sparse CSR tensor support is in beta state|Sparse invariant checks a
 
 
 def csr_bytes(weight: Any) -> int:
-    """Return the bytes of ``weight`` [out, in] in CSR with 32-bit indices, without making it.
+    """Return the bytes of a matrix in CSR with 32-bit indices, without making it.
 
-    The non-zero numbers, a column index for each, and out + 1 row pointers. Errors: as for ``to_csr``.
+    Parameters
+    ----------
+    weight : array_like
+        [out, in].
+
+    Returns
+    -------
+    int
+        The non-zero numbers, a column index for each, and out + 1 row pointers.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For what is not a finite matrix.
     """
     dense = matrix(weight)
     stored = int(torch.count_nonzero(dense))
@@ -26,9 +39,22 @@ def csr_bytes(weight: Any) -> int:
 
 
 def to_csr(weight: Any) -> Tensor:
-    """Return ``weight`` [out, in] as a CSR tensor with 32-bit indices.
+    """Return a matrix as a CSR tensor with 32-bit indices.
 
-    ``csr @ x`` multiplies it with x [in, n]. Errors: TypeError or ValueError for what is no finite matrix.
+    Parameters
+    ----------
+    weight : array_like
+        [out, in].
+
+    Returns
+    -------
+    Tensor
+        ``csr @ x`` multiplies it with x [in, n].
+
+    Raises
+    ------
+    TypeError, ValueError
+        For what is not a finite matrix.
     """
     dense = matrix(weight)
     rows, columns = dense.nonzero(as_tuple=True)

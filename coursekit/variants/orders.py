@@ -99,7 +99,23 @@ class Pipelines:
         return len(self[()].accuracies)
 
     def same_steps(self, steps: Sequence[str]) -> tuple[Pipeline, ...]:
-        """Return all orders of the same steps, this one first."""
+        """Return all orders of the same steps, this one first.
+
+        Parameters
+        ----------
+        steps : sequence of str
+            "distil", "prune", "quantize", each at most once.
+
+        Returns
+        -------
+        tuple of Pipeline
+            Their results.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As ``checked``.
+        """
         chosen = checked(steps)
         others = [order for order in permutations(chosen) if order != chosen]
         return tuple(self.results[order] for order in (chosen, *others))
@@ -128,9 +144,24 @@ class Pipelines:
 
 
 def pipeline(steps: Sequence[str], *, seeds: Sequence[int] = SEEDS) -> Pipeline:
-    """Measure these steps in this order, from training on: "distil", "prune", "quantize", each at most once.
+    """Measure these steps in this order, from training on.
 
-    Errors: TypeError or ValueError for other steps, a step that comes twice, or no seeds.
+    Parameters
+    ----------
+    steps : sequence of str
+        "distil", "prune", "quantize", each at most once.
+    seeds : sequence of int
+        One network each.
+
+    Returns
+    -------
+    Pipeline
+        Size, and accuracy per seed.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For other steps, a step that comes twice, or no seeds.
     """
     chosen, stage = checked(steps), shrinking.baseline(_seeds(seeds))
     for step in chosen:
@@ -143,9 +174,24 @@ def pipelines(
 ) -> Pipelines:
     """Return every order of the three steps, measured on test pictures with the same networks to start from.
 
+    Parameters
+    ----------
+    progress : callable, optional
+        Called with the part done (0 to 1); None shows a bar in a notebook and nothing elsewhere.
+    seeds : sequence of int
+        One network each.
+    again : bool
+        Measure anew what was kept.
+
+    Returns
+    -------
+    Pipelines
+        Every order.
+
+    Notes
+    -----
     Results are kept in ``runtime.home()``; this machine's with the same seeds, steps and torch are not
-    measured anew unless ``again``. ``progress`` is called with the part done (0 to 1); None shows a bar in a
-    notebook and nothing elsewhere.
+    measured anew unless ``again``.
     """
     bar, chosen, machine = Bar("Measuring every order"), _seeds(seeds), runtime.describe()
     kept = None if again else _kept(chosen, machine.fingerprint)
@@ -162,7 +208,23 @@ def pipelines(
 
 
 def checked(steps: Any) -> tuple[str, ...]:
-    """Return the steps as a tuple; TypeError or ValueError for unknown ones or one that comes twice."""
+    """Return the steps as a tuple.
+
+    Parameters
+    ----------
+    steps : sequence of str
+        "distil", "prune", "quantize", each at most once.
+
+    Returns
+    -------
+    tuple of str
+        The same steps.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For unknown ones, or one that comes twice.
+    """
     if isinstance(steps, str):
         raise TypeError(f"steps must be a list such as ['distil', 'prune']; got the text {steps!r}")
     if not isinstance(steps, Iterable):

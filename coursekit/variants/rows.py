@@ -218,7 +218,23 @@ class Budget:
         arguments.real("accuracy (a fraction)", self.accuracy, 0, 1)
 
     def verdict(self, row: Row) -> str:
-        """Return "fits", "out", or "unsure" where an interval reaches across a limit."""
+        """Say whether a variant fits into the budget.
+
+        Parameters
+        ----------
+        row : Row
+            The variant as measured.
+
+        Returns
+        -------
+        str
+            "fits", "out", or "unsure" where an interval reaches across a limit.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If it is not a Row.
+        """
         _row(row)
         if row.size_bytes > self.size_bytes or (self.portable and not row.portable):
             return OUT
@@ -250,15 +266,46 @@ BUDGETS = {
 
 
 def dominates(a: Sequence[float], b: Sequence[float]) -> bool:
-    """Tell whether ``a`` is nowhere worse than ``b`` and somewhere better; smaller numbers are better."""
+    """Tell whether ``a`` is nowhere worse than ``b`` and somewhere better.
+
+    Parameters
+    ----------
+    a, b : sequence of float
+        Equally many costs; smaller ones are better.
+
+    Returns
+    -------
+    bool
+        True or False.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If they are not equally long.
+    """
     pairs = list(zip(a, b, strict=True))
     return all(mine <= other for mine, other in pairs) and any(mine < other for mine, other in pairs)
 
 
 def front(rows: Iterable[Row], accuracy: float = 0.0) -> tuple[str, ...]:
-    """Return the Pareto front: names of rows that no other beats in size and latency, smallest first.
+    """Return the Pareto front: names of rows that no other beats in size and latency.
 
-    Only rows with at least this ``accuracy`` (a fraction, by value) take part.
+    Parameters
+    ----------
+    rows : Sitting or iterable of Row
+        What is compared.
+    accuracy : float
+        Only rows with at least this fraction, by value, take part.
+
+    Returns
+    -------
+    tuple of str
+        Smallest first.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For anything else.
     """
     if not isinstance(rows, Iterable) or isinstance(rows, str):
         raise TypeError(f"rows must be a Sitting or a list of its rows; got {type(rows).__name__}")
