@@ -368,5 +368,5 @@ def test_labels_that_cannot_be_compared_are_refused(predictions, labels, says):
 
 @pytest.mark.parametrize("total", [10**16, 10**400])
 def test_counts_beyond_a_floats_digits_are_refused(total):
-    with pytest.raises(ValueError, match="total must be from 1 to"):
+    with pytest.raises(ValueError, match="total"):
         accuracy.interval(1, total)
