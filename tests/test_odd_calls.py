@@ -33,9 +33,9 @@ def judged(tool, function, count=400):
 
 def test_a_few_hundred_calls_find_nothing(tool, monkeypatch):
     monkeypatch.setattr(tool, "SECONDS", 1.0)
-    tally = tool.call_many(ROOMS, 600, seed=1)
+    tally = tool.call_many(ROOMS, 300, seed=1)
     assert str(tally).splitlines()[:-1] == []
-    assert sum(tally.outcomes.values()) > 400
+    assert sum(tally.outcomes.values()) > 200
 
 
 def test_the_same_seed_makes_the_same_calls(tool):
@@ -91,7 +91,7 @@ def never(value: float) -> float:
         (rambling, {"a message of more than one line"}),
         (nameless, {"a message that names no argument"}),
         (as_yes_or_no, {"takes what is not a flag as yes or no", "takes None"}),
-        (narrow, {"another result for np.int32"}),
+        (narrow, {"refuses np.int32", "another result for np.int64"}),
     ],
 )
 def test_it_sees_what_it_looks_for(tool, function, kinds):

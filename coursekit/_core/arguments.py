@@ -41,6 +41,7 @@ __all__ = [
     "seeds",
     "shown",
     "size",
+    "special",
     "target",
     "text",
     "to_numpy",
