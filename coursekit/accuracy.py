@@ -26,6 +26,8 @@ __all__ = [
 CONFIDENCE = 0.95
 # Below this p-value the two models are called different.
 ALPHA = 0.05
+IGNORED = -100  # the ignore_index of PyTorch's losses
+MOST = 10**15  # examples: with more, a float has no digits left for one of them
 
 Verdict = Literal["same", "a better", "b better"]
 
@@ -75,12 +77,30 @@ class Difference(display.Text):
 
 
 def interval(correct: int, total: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
-    """Return the ends (low, high) of the interval for the true accuracy behind ``correct`` of ``total``.
+    """Return the ends of the interval for the true accuracy behind ``correct`` of ``total``.
 
-    Errors: TypeError or ValueError unless 0 <= correct <= total, total >= 1 and 0 < confidence < 1.
-    Source: Wilson, "Probable inference", JASA 22 (1927), without continuity correction.
+    Parameters
+    ----------
+    correct, total : int
+        Right answers, and all answers; 0 <= correct <= total, 1 <= total.
+    confidence : float
+        How often such an interval holds the truth; between 0 and 1, both excluded.
+
+    Returns
+    -------
+    float, float
+        The lower and the upper end, fractions.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For other numbers.
+
+    Notes
+    -----
+    Wilson, "Probable inference", JASA 22 (1927), without continuity correction.
     """
-    total = arguments.integer("total", total, 1)
+    total = arguments.integer("total", total, 1, MOST)
     correct = arguments.integer("correct", correct, 0, total)
     z = _z(confidence)
     p = correct / total
@@ -91,21 +111,57 @@ def interval(correct: int, total: int, confidence: float = CONFIDENCE) -> tuple[
 
 
 def of(predictions: Any, labels: Any, confidence: float = CONFIDENCE) -> Accuracy:
-    """Return the accuracy of ``predictions`` [n] against ``labels`` [n] with its Wilson interval.
+    """Return the accuracy of ``predictions`` against ``labels`` with its Wilson interval.
 
-    Errors: TypeError or ValueError for other shapes, no examples, NaN, or probabilities in place of classes.
+    Parameters
+    ----------
+    predictions : array_like
+        One class per example [n]: whole numbers or text.
+    labels : array_like
+        The right ones [n], of the same kind. Where they are -100, which PyTorch's losses ignore, the example
+        does not count.
+    confidence : float
+        As in ``interval``.
+
+    Returns
+    -------
+    Accuracy
+        Right answers and all answers, the share and its interval.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For other shapes, no examples, NaN, hidden entries of masked arrays, probabilities in place of
+        classes, and for numbers beside text.
     """
     truth = _labels("labels", labels)
-    right = _right("predictions", predictions, truth)
+    counted = _counted(truth)
+    right = _right("predictions", predictions, truth)[counted]
     correct, total = int(right.sum()), len(right)
     return Accuracy(correct, total, correct / total, *interval(correct, total, confidence), confidence)
 
 
 def mcnemar(predictions_a: Any, predictions_b: Any, labels: Any) -> PairedTest:
-    """Test whether two models [n] differ on the same ``labels`` [n]: only examples count where one fails.
+    """Test whether two models differ on the same ``labels``: only examples count where one of them fails.
 
-    The p-value is the two-sided exact binomial one; below ALPHA the better model is named.
-    Errors as in ``of``. Source: McNemar, Psychometrika 12 (1947).
+    Parameters
+    ----------
+    predictions_a, predictions_b, labels : array_like
+        One class per example [n], as in ``of``.
+
+    Returns
+    -------
+    PairedTest
+        With the two-sided exact binomial p-value; below ALPHA the better model is named.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As ``of``.
+
+    Notes
+    -----
+    McNemar, Psychometrika 12 (1947).
     """
     _, only_a, only_b, _ = _table(predictions_a, predictions_b, labels)
     p = _sign_test(only_a, only_b)
@@ -116,10 +172,29 @@ def mcnemar(predictions_a: Any, predictions_b: Any, labels: Any) -> PairedTest:
 def difference(
     predictions_a: Any, predictions_b: Any, labels: Any, confidence: float = CONFIDENCE
 ) -> Difference:
-    """Return accuracy(a) - accuracy(b) on the same ``labels`` [n] with an interval for paired examples.
+    """Return accuracy(a) - accuracy(b) on the same ``labels`` with an interval for paired examples.
 
-    The interval joins the two Wilson intervals, narrowed by how often the models agree. Errors as in ``of``.
-    Source: Newcombe, Statistics in Medicine 17 (1998) 2635, method 10.
+    Parameters
+    ----------
+    predictions_a, predictions_b, labels : array_like
+        One class per example [n], as in ``of``.
+    confidence : float
+        As in ``interval``.
+
+    Returns
+    -------
+    Difference
+        The difference of the shares, and the ends of its interval.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As ``of``.
+
+    Notes
+    -----
+    The interval joins the two Wilson intervals, narrowed by how often the models agree: Newcombe, Statistics
+    in Medicine 17 (1998) 2635, method 10.
     """
     both, only_a, only_b, neither = _table(predictions_a, predictions_b, labels)
     n = both + only_a + only_b + neither
@@ -159,9 +234,20 @@ def _sign_test(few: int, many: int) -> float:
 def _table(predictions_a: Any, predictions_b: Any, labels: Any) -> tuple[int, int, int, int]:
     """Return how many answers both, only a, only b and neither got right."""
     truth = _labels("labels", labels)
-    a = _right("predictions_a", predictions_a, truth)
-    b = _right("predictions_b", predictions_b, truth)
+    counted = _counted(truth)
+    a = _right("predictions_a", predictions_a, truth)[counted]
+    b = _right("predictions_b", predictions_b, truth)[counted]
     return int((a & b).sum()), int((a & ~b).sum()), int((~a & b).sum()), int((~a & ~b).sum())
+
+
+def _counted(truth: NDArray[Any]) -> NDArray[np.bool_]:
+    """Return which examples count: all but those that PyTorch's losses ignore."""
+    counted: NDArray[np.bool_] = np.ones(len(truth), bool) if truth.dtype.kind in "Ub" else truth != IGNORED
+    if not counted.any():
+        raise ValueError(
+            f"labels are all {IGNORED}, which stands for 'ignore': at least one example must count"
+        )
+    return counted
 
 
 def _right(name: str, predictions: Any, truth: NDArray[Any]) -> NDArray[np.bool_]:
@@ -176,18 +262,33 @@ def _right(name: str, predictions: Any, truth: NDArray[Any]) -> NDArray[np.bool_
 
 
 def _labels(name: str, values: Any) -> NDArray[Any]:
-    """Return class labels [n]: whole numbers or text."""
-    found = np.asarray(arguments.to_numpy(values))
+    """Return class labels [n]: whole numbers, as they are, or text."""
+    arguments.dense(name, values)
+    try:
+        found = _as_text(np.asarray(arguments.to_numpy(values)))
+    except (TypeError, ValueError, RuntimeError):
+        raise TypeError(f"{name} must be an array of class labels; got {type(values).__name__}") from None
     if found.size == 0:
         raise ValueError(f"{name} is empty (shape {found.shape}): at least one example is needed")
-    numbers = found if found.dtype.kind in "Ub" else arguments.array(name, found, np.float64)
+    # Whole numbers stay so: as floats, large ones would become equal.
+    whole = found.dtype.kind in "Ubiu"
+    numbers = found if whole else arguments.array(name, found, np.float64)
     if numbers.ndim != 1:
         raise ValueError(f"{name} must be one class per example, shape [n]; got shape {found.shape}")
-    if numbers.dtype.kind == "f" and len(fractions := numbers[numbers != np.rint(numbers)]):
+    if not whole and len(fractions := numbers[numbers != np.rint(numbers)]):
         raise ValueError(
             f"{name} must be whole numbers, one class each; got fractions such as {fractions[0]}: use argmax"
         )
     return numbers
+
+
+def _as_text(values: NDArray[Any]) -> NDArray[Any]:
+    """Return text as numpy's own kind, also what came as Python's (a column of a table, say)."""
+    if values.dtype.kind == "T" or (
+        values.dtype.kind == "O" and values.size and all(isinstance(each, str) for each in values.flat)
+    ):
+        return values.astype(str)
+    return values
 
 
 def _z(confidence: float) -> float:

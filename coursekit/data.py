@@ -21,6 +21,8 @@ VALIDATION_PICTURES = 287
 SPLIT_SEED = 11
 # An archive repeats so many different messages, each time with another reference number.
 ARCHIVE_MESSAGES = 2000
+MOST_MESSAGES = 10**8  # in memory
+LARGEST_ARCHIVE = 10**12  # bytes on a disk
 ROWS_AT_ONCE = 20_000
 
 # Templates for the spam filter: what matters is that the words overlap, as they do in real mail.
@@ -58,7 +60,11 @@ class Split:
         """Return (x, y) as torch tensors on ``device`` (default: ``runtime.device()``)."""
         import torch
 
-        place = runtime.device() if device is None else device
+        try:
+            place = runtime.device() if device is None else torch.device(device)
+        except (RuntimeError, TypeError) as error:
+            why = str(error).partition("\n")[0]
+            raise ValueError(f"device must be one of torch's; got {arguments.shown(device)}: {why}") from None
         return torch.from_numpy(self.x.copy()).to(place), torch.from_numpy(self.y.copy()).to(place)
 
     def __len__(self) -> int:
@@ -137,7 +143,7 @@ def digits() -> Digits:
 
 def messages(count: int = 1000, seed: int = 0) -> Messages:
     """Return ``count`` generated messages, about half of them spam; the same seed gives the same ones."""
-    count = arguments.integer("count", count, 1)
+    count = arguments.size("count", count, most=MOST_MESSAGES)
     rng = np.random.default_rng(arguments.integer("seed", seed, 0))
     labels = rng.integers(0, 2, count)
     return Messages(tuple(_message(rng, SPAM if spam else HAM) for spam in labels), labels)
@@ -150,7 +156,7 @@ def archive(size: int = 50_000_000, seed: int = 0) -> Archive:
     process, also when that is killed. Errors: TypeError or ValueError for bad arguments, OSError if the disk
     is full.
     """
-    return Archive(arguments.integer("size", size, 1000), arguments.integer("seed", seed, 0))
+    return Archive(arguments.size("size", size, 1000, LARGEST_ARCHIVE), arguments.integer("seed", seed, 0))
 
 
 @functools.cache

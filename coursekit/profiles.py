@@ -5,6 +5,7 @@ and torch.profiler.
 """
 
 import cProfile
+import dis
 import inspect
 import linecache
 import math
@@ -205,19 +206,38 @@ def tree(profile: cProfile.Profile, function: Callable[..., Any], *, smallest: f
 def lines(profiler: Any, function: Callable[..., Any]) -> LineTimes:
     """Return what line_profiler's ``profiler`` recorded of ``function``, line by line.
 
-    Errors: TypeError for another profiler, ValueError if ``function`` was not recorded.
+    Parameters
+    ----------
+    profiler : line_profiler.LineProfiler
+        After the run.
+    function : callable
+        The one that was profiled: a function, method, property, partial or what a decorator made of it.
+
+    Returns
+    -------
+    LineTimes
+        Seconds are added up over calls, threads and tasks; what a generator or a coroutine waits for its
+        caller does not count.
+
+    Raises
+    ------
+    TypeError
+        For another profiler.
+    ValueError
+        If ``function`` was not recorded; or if it called itself, directly or by way of other functions of its
+        file: line_profiler counts the time of the inner call once more in each outer one, and nothing in its
+        record tells the two apart.
+
     """
     if not hasattr(profiler, "get_stats"):
         raise TypeError(f"profiler must be a line_profiler.LineProfiler; got {type(profiler).__name__}")
-    code = getattr(inspect.unwrap(function), "__code__", None)
-    here = (code.co_filename, code.co_firstlineno) if code else ("", 0)  # written in C: there are no lines
     stats = profiler.get_stats()
-    timings = {
-        number: (runs, ticks * stats.unit)
-        for (file, first, _), rows in stats.timings.items()
-        if (file, first) == here
-        for number, runs, ticks in rows
-    }
+    code, timings = None, {}
+    for code, inner in _recordable(function):
+        timings = _timings(stats, code)
+        if timings:
+            _need_no_recursion(inner, timings)
+            break
     if code is None or not timings:
         raise ValueError(f"function must be one that ran under the profiler; got {_name(function)}")
     source = inspect.getblock(linecache.getlines(code.co_filename)[code.co_firstlineno - 1 :])
@@ -254,6 +274,85 @@ def amdahl(share: float, factor: float) -> float:
         raise ValueError("factor must be above 0; got 0")
     left = 1 - share + (0 if gone else share / factor)
     return 1 / left if left else math.inf
+
+
+def _recordable(function: Any) -> list[tuple[CodeType, Any]]:
+    """Return what a decorator, partial or property wraps, the innermost function first, with its code."""
+    chain: list[Any] = []
+    while function is not None and len(chain) < DEEPEST:
+        chain.append(function)
+        inner = [getattr(function, name, None) for name in ("__wrapped__", "func", "fget", "__func__")]
+        function = next((each for each in inner if callable(each)), None)
+    codes = [(getattr(each, "__code__", None), each) for each in reversed(chain)]
+    return [(code, each) for code, each in codes if isinstance(code, CodeType)]
+
+
+def _timings(stats: Any, code: CodeType) -> dict[int, tuple[int, float]]:
+    """Return the runs and seconds of every line of the code that ran."""
+    here = code.co_filename, code.co_firstlineno
+    return {
+        number: (runs, ticks * stats.unit)
+        for (file, first, _), rows in stats.timings.items()
+        if (file, first) == here
+        for number, runs, ticks in rows
+    }
+
+
+def _need_no_recursion(function: Any, timings: dict[int, tuple[int, float]]) -> None:
+    """Refuse a function of which a line ran that calls it again."""
+    code = function.__code__
+    for number, called in _calls(function):
+        if number in timings and _reaches(called, code, {code}):
+            raise ValueError(
+                f"function must not call itself; {_name(function)} does in line {number}, and line_profiler "
+                "then counts the inner calls several times: profile a function that calls it"
+            )
+
+
+def _reaches(function: Any, code: CodeType, seen: set[CodeType]) -> bool:
+    """Whether a call of the function may come to ``code``, by way of functions of the same file."""
+    for own, each in _recordable(function) if callable(function) else ():
+        if own is code:
+            return True
+        if own not in seen and own.co_filename == code.co_filename:
+            seen.add(own)
+            if any(_reaches(called, code, seen) for _, called in _calls(each)):
+                return True
+    return False
+
+
+def _calls(function: Any) -> Iterator[tuple[int, Any]]:
+    """Yield (line, function) for the functions that the code names: globals, closures, its own methods."""
+    code = function.__code__
+    names = getattr(function, "__globals__", {})
+    cells = zip(code.co_freevars, getattr(function, "__closure__", None) or (), strict=False)
+    closure = {name: cell.cell_contents for name, cell in cells if _filled(cell)}
+    owner = function.__qualname__.rpartition(".")[0]
+    method = owner and not owner.endswith("<locals>")
+    number, before = code.co_firstlineno, None
+    for step in dis.get_instructions(code):
+        number = (step.positions.lineno if step.positions else None) or number
+        name = step.argval
+        if step.opname in ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_DEREF"):
+            yield number, closure.get(name, names.get(name))
+        elif method and step.opname in ("LOAD_METHOD", "LOAD_ATTR") and before == code.co_varnames[:1]:
+            yield number, _method(function, name)
+        before = (name,) if step.opname.startswith("LOAD_FAST") else None
+
+
+def _filled(cell: Any) -> bool:
+    try:
+        return cell.cell_contents is not None
+    except ValueError:  # not filled yet
+        return False
+
+
+def _method(function: Any, name: str) -> Any:
+    """Return the method ``name`` of the class that the function is written in, if it can be found."""
+    owner: Any = function.__globals__.get(function.__qualname__.partition(".")[0])
+    if name == function.__name__:
+        return function
+    return getattr(owner, name, None) if inspect.isclass(owner) else None
 
 
 def _watch_this_thread_only(monitoring: Any) -> None:

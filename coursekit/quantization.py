@@ -70,7 +70,7 @@ class Quantized:
         return _restore(steps.astype(np.float32), _per_value(self.scale, self.group))
 
     def error(self, x: Any) -> FloatArray:
-        """Return x - dequantize(); ``x`` must have the shape that was quantized (ValueError)."""
+        """Return x - dequantize(); ValueError unless ``x`` has the shape that was quantized."""
         values = arguments.array("x", x)
         if values.shape != self.q.shape:
             raise ValueError(f"x must have the shape that was quantized, {self.q.shape}; got {values.shape}")
@@ -129,15 +129,39 @@ def quantize(
 ) -> Quantized:
     """Return ``x`` as integers: q = clip(rint(x / scale) + zero_point), in float32, ties to the even integer.
 
-    Symmetric: scale = max|x| / (2**(bits-1) - 1), zero point 0. Asymmetric: the range, widened to include
-    0, over 2**bits - 1 steps; ``signed`` chooses [-2**(bits-1), 2**(bits-1) - 1] or [0, 2**bits - 1].
-    There is one scale for all, one per index of ``axis``, or one per ``group`` neighbours along the last
-    axis; all zeros get scale 1. A given ``scale`` replaces the computed one and what lies outside is
-    clipped; the zero point stays where the data's range puts it. Errors: TypeError, ValueError for x that
-    is empty or not finite, bits outside 2..16 (1..16 if asymmetric), an axis or group that does not fit,
-    both of them, a scale that is not above 0 or of the wrong shape, signed=False if symmetric.
+    Parameters
+    ----------
+    x : array_like
+        Finite numbers of any shape.
+    bits : int
+        2 to 16; 1 to 16 if asymmetric.
+    symmetric : bool
+        Scale max|x| / (2**(bits-1) - 1) and zero point 0. Else the range, widened to include 0, over
+        2**bits - 1 steps.
+    axis : int, optional
+        One scale for every index of this axis, in place of one for all.
+    group : int, optional
+        One scale for so many neighbours along the last axis.
+    signed : bool
+        Integers from -2**(bits-1) to 2**(bits-1) - 1; else from 0 to 2**bits - 1, if asymmetric.
+    scale : array_like, optional
+        Replaces the computed one; what lies outside is clipped. The zero point stays where the data's range
+        puts it. All zeros get scale 1.
+
+    Returns
+    -------
+    Quantized
+        The integers with scale and zero point.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For x that is empty, not finite or no plain array, bits, an axis or a group that do not fit, both of
+        the last two, a scale that is not above 0 or of the wrong shape, and signed=False if symmetric.
+
     """
     values = arguments.array("x", x)
+    symmetric, signed = arguments.flag("symmetric", symmetric), arguments.flag("signed", signed)
     bits = arguments.integer("bits", bits, 2 if symmetric else 1, 16)
     axis, group = _layout(values, axis, group)
     levels = _levels(bits, symmetric, signed)
@@ -147,13 +171,27 @@ def quantize(
     used = own if scale is None else _given_scale(scale, own.shape, axis)
     q = _round(values, _per_value(used, group), _per_value(zero_point, group), levels)
     q = np.asarray(q, _dtype(bits, signed))
-    return Quantized(q, used, zero_point, bits, bool(symmetric), axis, group)
+    return Quantized(q, used, zero_point, bits, symmetric, axis, group)
 
 
 def sqnr(x: Any, x_hat: Any) -> float:
     """Return the signal-to-quantization-noise ratio in dB; inf where nothing was lost.
 
-    Errors: ValueError if all of ``x`` is zero or the shapes differ.
+    Parameters
+    ----------
+    x, x_hat : array_like
+        The numbers, and what came back of them, in one shape.
+
+    Returns
+    -------
+    float
+        20 log10 of the root mean square of ``x`` over that of ``x - x_hat``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If all of ``x`` is zero, the shapes differ, or either is not an array of finite numbers.
+
     """
     signal, restored = (arguments.array(n, v, np.float64) for n, v in (("x", x), ("x_hat", x_hat)))
     if signal.shape != restored.shape:
@@ -167,8 +205,27 @@ def sqnr(x: Any, x_hat: Any) -> float:
 def best_scale(x: Any, bits: int, steps: int = 191) -> ScaleSearch:
     """Return the symmetric per-tensor scale with the least mean squared error, by grid search.
 
-    Tries ``steps`` ratios from 0.05 to 1.0 of max|x| / (2**(bits-1) - 1): with few bits it pays to clip a few
-    large values. All zeros: scale 1, ratio 1. Errors: as ``quantize``; steps must be at least 2.
+    With few bits it pays to clip a few large values.
+
+    Parameters
+    ----------
+    x : array_like
+        Finite numbers.
+    bits : int
+        2 to 16.
+    steps : int
+        How many ratios to try, from 0.05 to 1.0 of max|x| / (2**(bits-1) - 1); at least 2.
+
+    Returns
+    -------
+    ScaleSearch
+        The best of them, the largest one on a tie. All zeros: scale 1, ratio 1.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As ``quantize``.
+
     """
     values = arguments.array("x", x).ravel()
     levels = _levels(arguments.integer("bits", bits, 2, 16), symmetric=True, signed=True)
@@ -280,10 +337,10 @@ def _per_value(per_scale: NDArray[Any], group: int | None) -> NDArray[Any]:
     return per_scale if group is None else np.repeat(per_scale, group, axis=-1)
 
 
-def _mean_squared_error(values: FloatArray, scale: Any, levels: tuple[int, int]) -> float:
+def _mean_squared_error(values: FloatArray, scale: np.float32, levels: tuple[int, int]) -> float:
     with np.errstate(over="ignore"):
         steps = np.clip(np.rint(values / scale), *levels)
-    return float(np.mean(np.square(values - _restore(steps, scale), dtype=np.float64)))
+    return float(np.mean(np.square(values - _restore(steps, np.asarray(scale)), dtype=np.float64)))
 
 
 def _decibels(values: NDArray[np.float64]) -> float:

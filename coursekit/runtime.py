@@ -6,6 +6,7 @@ import importlib.metadata
 import os
 import platform
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import platformdirs
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     import torch
 
 DEVICES = ("auto", "cpu", "cuda")
+MOST_THREADS = 4096  # torch starts them at once
 PACKAGES = ("torch", "numpy", "onnxruntime", "ipywidgets", "coursekit")
 # The flags that decide how fast small numbers run, as Linux (x86, Arm) and macOS spell them.
 FLAGS = {
@@ -128,18 +130,20 @@ def start(present: bool | None = None, seed: int = 0) -> Session:
 
     Errors: RuntimeError if COURSEKIT_DEVICE asks for a device that is not there.
     """
-    if present is not None:
-        os.environ["COURSEKIT_PRESENT"] = "1" if present else "0"
+    large = None if present is None else arguments.flag("present", present)
+    number = arguments.integer("seed", seed, 0, arguments.LARGEST_SEED)
+    if large is not None:
+        os.environ["COURSEKIT_PRESENT"] = str(int(large))
     chosen = device()
-    set_seed(seed)
-    return Session(str(chosen), seed, host(), presenting(), describe().label)
+    set_seed(number)
+    return Session(str(chosen), number, host(), presenting(), describe().label)
 
 
 def set_seed(seed: int = 0) -> None:
     """Seed Python, numpy's legacy generator and torch (every device)."""
     import torch
 
-    seed = arguments.integer("seed", seed, 0, 2**32 - 1)
+    seed = arguments.integer("seed", seed, 0, arguments.LARGEST_SEED)
     random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002 - libraries still draw from it
     torch.manual_seed(seed)
@@ -153,7 +157,8 @@ def device(choice: str | None = None) -> "torch.device":
     torch = imports.whole("torch")
 
     name = "device" if choice is not None else "COURSEKIT_DEVICE"
-    wanted = arguments.choice(name, choice or os.environ.get("COURSEKIT_DEVICE") or "auto", DEVICES)
+    asked = (os.environ.get("COURSEKIT_DEVICE") or "auto") if choice is None else kind_of(choice)
+    wanted = arguments.choice(name, asked, DEVICES)
     if wanted == "cuda" and not torch.cuda.is_available():
         raise RuntimeError(
             f"{name} asks for 'cuda', but torch {torch.__version__} sees no CUDA device here. "
@@ -169,12 +174,31 @@ def threads(count: int) -> Iterator[int]:
     """Give torch ``count`` threads inside the block; restore the old number afterwards, also on an error."""
     import torch
 
-    before = torch.get_num_threads()
-    torch.set_num_threads(arguments.integer("count", count, 1))
+    before, wanted = torch.get_num_threads(), count_of_threads(count, "count")
+    torch.set_num_threads(wanted)
     try:
-        yield count
+        yield wanted
     finally:
         torch.set_num_threads(before)
+
+
+def kind_of(device: Any) -> Any:
+    """Return "cuda" for a torch device such as ``cuda:1`` or its name; anything else as it is."""
+    if type(device).__module__ == "torch" and type(device).__name__ == "device":
+        return device.type
+    named = re.fullmatch(r"(cpu|cuda):\d+", device) if isinstance(device, str) else None
+    return named[1] if named else device
+
+
+def count_of_threads(threads: Any, name: str = "threads") -> int:
+    """Return ``threads`` as an int that torch can start.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Unless it is a whole number from 1 to MOST_THREADS.
+    """
+    return arguments.size(name, threads, most=MOST_THREADS)
 
 
 def host() -> str:

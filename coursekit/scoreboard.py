@@ -321,8 +321,8 @@ def _device(device: Any, latency: Any) -> str:
             )
     if device is None:
         # Only "auto" needs torch to find out.
-        device = "cpu" if os.environ.get("COURSEKIT_DEVICE") == "cpu" else runtime.device()
-    return arguments.choice("device", str(device).split(":")[0], ("cpu", "cuda"))
+        device = "cpu" if os.environ.get("COURSEKIT_DEVICE") == "cpu" else runtime.device().type
+    return arguments.choice("device", runtime.kind_of(device), ("cpu", "cuda"))
 
 
 def _percent(fraction: float) -> str:

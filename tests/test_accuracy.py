@@ -8,6 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest, t, ttest_rel
+from torch.nn import functional
 
 from coursekit import accuracy
 
@@ -279,3 +280,93 @@ def test_paired_reads_as_a_sentence():
 def test_paired_refuses_what_it_cannot_answer(a, b, confidence, says):
     with pytest.raises(ValueError, match=says):
         accuracy.paired(a, b, confidence)
+
+
+# Kinds of labels
+
+
+TEXT = ["3", "3", "7", "7", "3"]
+GUESS = ["3", "7", "7", "7", "7"]
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        list,
+        np.array,
+        lambda each: np.array(each, dtype=object),
+        lambda each: np.array(each, dtype="<U40"),
+        lambda each: [int(one) for one in each],
+        lambda each: np.array([int(one) for one in each], np.uint8),
+        lambda each: torch.tensor([int(one) for one in each]),
+        lambda each: [float(one) for one in each],
+        lambda each: np.ma.masked_array([int(one) for one in each]),
+    ],
+)
+def test_labels_of_any_kind_are_compared_as_labels(form):
+    assert (accuracy.of(form(GUESS), form(TEXT)).correct, accuracy.of(form(TEXT), form(TEXT)).correct) == (
+        3,
+        5,
+    )
+    assert accuracy.mcnemar(form(TEXT), form(GUESS), form(TEXT)).only_a == 2
+
+
+@pytest.mark.parametrize("form", [list, np.array, torch.tensor, lambda each: np.array(each, float)])
+def test_what_pytorchs_losses_ignore_does_not_count(form):
+    labels, guesses = [2, 1, -100, 0, -100], [2, 1, 0, 1, -100]
+    found = accuracy.of(form(guesses), form(labels))
+    assert (found.correct, found.total) == (2, 3)
+    logits = functional.one_hot(torch.tensor(guesses).clamp(min=0), 3) * 50.0
+    loss = functional.cross_entropy(logits, torch.tensor(labels), reduction="sum")
+    assert loss.item() == pytest.approx(50, abs=1e-3)  # one of three is wrong
+    assert (found.low, found.high) == accuracy.interval(2, 3)
+    pairs = accuracy.mcnemar(form([2, 1, 5, 0, 5]), form(guesses), form(labels))
+    assert (pairs.only_a, pairs.only_b) == (1, 0)
+    kept = accuracy.difference([2, 1, 0], [2, 1, 1], [2, 1, 0])
+    assert accuracy.difference(form([2, 1, 5, 0, 5]), form(guesses), form(labels)) == kept
+
+
+def test_large_whole_numbers_stay_apart():
+    labels = [2**53, 2**60, 2**62]
+    near = [each + 1 for each in labels]
+    for form in (
+        list,
+        lambda each: np.array(each, np.int64),
+        lambda each: np.array(each, np.uint64),
+        torch.tensor,
+    ):
+        assert accuracy.of(form(near), form(labels)).correct == 0
+        assert accuracy.of(form(labels), form(labels)).correct == 3
+
+
+@pytest.mark.parametrize(
+    ("predictions", "labels", "says"),
+    [
+        ([0, 0, 1, 1], ["3", "3", "7", "7"], "both be numbers or both be text"),
+        ([0, 1], [-100, -100], "labels are all -100"),
+        (
+            np.ma.masked_array([0, 1], [False, True]),
+            [0, 1],
+            "predictions must be a plain array .* hides 1 of its",
+        ),
+        ([0, 1], np.ma.masked_array([0, 1], [True, True]), "labels must be a plain array .* hides 2 of its"),
+        (np.array(["a", 1], dtype=object), ["a", "b"], "predictions must be an array of numbers"),
+        (np.array([b"a", b"b"]), ["a", "b"], "predictions must be an array of numbers"),
+        ([0, None], [0, 1], "predictions must be an array of numbers"),
+        ([0.0, np.nan], [0, 1], "predictions must be finite"),
+        (torch.zeros(2, device="meta"), [0, 1], "predictions"),
+        ([[0.2, 0.8]], [1], "one class per example"),
+        ([0.5, 1.0], [0, 1], "whole numbers, one class each"),
+        (np.array(["2020-01-01"], "M8[D]"), [0], "predictions must be an array of numbers"),
+        ([1j], [1], "predictions must be an array of numbers"),
+    ],
+)
+def test_labels_that_cannot_be_compared_are_refused(predictions, labels, says):
+    with pytest.raises((TypeError, ValueError), match=says):
+        accuracy.of(predictions, labels)
+
+
+@pytest.mark.parametrize("total", [10**16, 10**400])
+def test_counts_beyond_a_floats_digits_are_refused(total):
+    with pytest.raises(ValueError, match="total must be from 1 to"):
+        accuracy.interval(1, total)

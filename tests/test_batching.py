@@ -19,7 +19,7 @@ from jupyter_client import KernelManager
 from scipy import optimize, stats
 
 from coursekit import batching, roofline, runtime
-from coursekit.batching import Curve, Hockney, Served, sweeps
+from coursekit.batching import Curve, Hockney, Served, micro_batcher, sweeps
 
 MASTER = Path(__file__).parents[1] / "notebooks" / "source" / "04-batching-benchmark.py"
 SIZES = (1, 2, 4, 8, 16)
@@ -593,8 +593,8 @@ async def without_a_net(requests, answer, max_batch, max_wait):
     ("answer", "options", "error", "says"),
     [
         (failing, {}, Broken, "no answer"),
-        (lambda examples: [], {}, ValueError, "zip"),
-        (lambda examples: None, {}, TypeError, "not iterable"),
+        (lambda examples: [], {}, ValueError, "answer must return one answer per example; got 0 for"),
+        (lambda examples: None, {}, TypeError, "answer must return one answer per example; got None"),
         (doubled, {"worker": gives_up}, RuntimeError, "the worker ended"),
         (doubled, {"worker": fails}, Broken, "no worker"),
         (failing, {"worker": without_a_net}, Broken, "no answer"),
@@ -626,6 +626,28 @@ def test_it_works_where_an_event_loop_already_runs():
         return batching.serve([1, 2], [0, 0], doubled, max_batch=2, max_wait=0)[1]
 
     assert asyncio.run(cell()) == [2, 4]
+
+
+def test_an_interrupt_is_noticed_at_once(monkeypatch):
+    """Nothing happens for a minute, so only looking again and again ends the waiting before it is over."""
+    waits = []
+
+    class Event(threading.Event):
+        def wait(self, timeout=None):
+            if threading.current_thread() is threading.main_thread():
+                waits.append(timeout)
+            if len(waits) == 3:
+                _thread.interrupt_main()
+            return super().wait(timeout)
+
+    monkeypatch.setattr(micro_batcher, "threading", SimpleNamespace(Event=Event, Thread=threading.Thread))
+    before, start = running(), time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        batching.serve([1], [0.0], doubled, max_batch=2, max_wait=60.0)
+    assert time.monotonic() - start < 10
+    assert running() <= before
+    # A person feels a tenth of a second; a wait without an end would not see the interrupt at all.
+    assert all(timeout is not None and timeout <= 0.1 for timeout in waits[:3])
 
 
 def test_an_interrupt_ends_everything():
@@ -744,3 +766,61 @@ def run(kernel, code, until=None, then=None):
     waited = threading.Event()
     kernel[1].execute_interactive(code, output_hook=hear, timeout=60)
     return "".join(said)
+
+
+# What is not a number, a list or a function is refused where it comes in
+
+
+@pytest.mark.parametrize("odd", [math.nan, None, "3", True, 10**400, np.ma.masked, 1j, [1]])
+@pytest.mark.parametrize("name", ["waiting", "oldest_age", "max_batch", "max_wait"])
+def test_the_flush_rule_takes_numbers_only(name, odd):
+    right = {"waiting": 3, "oldest_age": 0.1, "max_batch": 4, "max_wait": 0.2}
+    with pytest.raises((TypeError, ValueError), match=f"^{name} "):
+        batching.flush(**{**right, name: odd})
+
+
+@pytest.mark.parametrize("kind", [int, np.int8, np.int32, np.uint64, np.array, torch.tensor])
+def test_the_flush_rule_gives_pythons_numbers_for_all_of_them(kind):
+    taken = batching.flush(kind(3), 0.3, kind(2), 0.2)
+    assert (taken, type(taken)) == (2, int)
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda: Hockney(math.nan, 1), "^a must be finite"),
+        (lambda: Hockney(1, math.inf), "^b must be finite"),
+        (lambda: Hockney(-1, 1), "^a must be at least 0; got -1"),
+        (lambda: Hockney(1, "2"), "^b must be a number; got '2'"),
+        (lambda: Hockney(1, 10**400), "^b is too large for a float"),
+        (lambda: Hockney(1, 2).seconds([1, math.nan]), "^batch must be finite"),
+        (lambda: batching.arrivals(5, 5, seed="x"), "^seed must be a whole number"),
+        (lambda: batching.arrivals(5, 2**63), "^count must be at most"),
+        (lambda: batching.arrivals(5, 5, seed=-1), "^seed must be at least 0"),
+        (lambda: batching.side_by_side(None), "^served must map names to Served; got None"),
+        (lambda: batching.side_by_side({"a": 3}), r"^served\['a'\] must be a Served; got 3"),
+        (lambda: batching.serve(None, [0], doubled, max_batch=1, max_wait=0), "^examples must be a list"),
+        (lambda: batching.serve({1}, [0], doubled, max_batch=1, max_wait=0), "^examples must be a list"),
+        (lambda: batching.serve({1: 1}, [0], doubled, max_batch=1, max_wait=0), "^examples must be a list"),
+        (
+            lambda: batching.serve([1], [0], doubled, max_batch=1, max_wait=0, worker=3),
+            "^worker must be callable",
+        ),
+        (lambda: batching.sweep(len, torch.tensor(3), [1], device="cpu"), "^examples must be a list"),
+        (lambda: batching.sweep(len, [1], 3, device="cpu"), "^batches must be a list of numbers"),
+        (lambda: batching.sweep(len, [1], [1], min_time="1", device="cpu"), "^min_time must be a number"),
+        (lambda: batching.sweep_served(doubled, [1], [1], min_time=math.nan), "^min_time must be finite"),
+        (lambda: batching.sweep_served(doubled, [1], [1], threads=0), "^threads must be at least 1"),
+        (lambda: batching.capacity(curve(), 17), "^max_batch asks for batches from 1 to 17"),
+        (lambda: curve(name=3), "^name must be text"),
+        (lambda: Served("x", [0.0], [math.nan], [1]), "^latencies must be finite"),
+        (
+            lambda: batching.fit(np.ma.array([1, 2, 3], mask=[0, 1, 0]), [1.0, 2, 3]),
+            "^batches must be a plain array",
+        ),
+    ],
+)
+def test_each_refusal_is_one_line_that_names_the_argument(make, says):
+    with pytest.raises((TypeError, ValueError), match=says) as caught:
+        make()
+    assert "\n" not in str(caught.value)

@@ -1,4 +1,5 @@
 import itertools
+import json
 import math
 import re
 from types import SimpleNamespace
@@ -9,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coursekit import accuracy, claims, runtime, timing
+from coursekit import accuracy, claims, exercises, runtime, timing
 from coursekit._core import courses
 from coursekit.claims import rules
 
@@ -397,3 +398,35 @@ def test_the_shipped_claims_are_well_formed_and_can_be_shown():
         assert claim.says.rstrip("`*")[-1] in ".?", claim.id
         assert "!" not in claim.says + claim.why + claim.corrected, claim.id
     assert len(claims.report().rows) == len(shipped)
+
+
+@pytest.mark.parametrize(
+    "id", ["05-x", "A-x", "20-my-claim", "dashboard-front-2", "week2-a-1", "100-x", "Intro-a", "05-2x"]
+)
+def test_ids_begin_with_any_notebook_s_name(folder, id):
+    put(folder, id.partition("-")[0], toml(id=f'"{id}"'))
+    assert claims.show(id, measured=2).id == id
+    assert claims.report().rows[-1][0] == id
+    assert claims.guess(id) is None
+    assert exercises.predict(id, 2).guess == claims.guess(id) == "2"
+
+
+@pytest.mark.parametrize(
+    "id", ["05", "05-", "-x", "05--x", "05_x-y", "05-X", "05-ü", "ü-x", "05-x ", "05-x\n", ""]
+)
+def test_ids_of_another_form_are_refused_the_same_way_everywhere(folder, id):
+    put(folder, "05", toml(id=json.dumps(id)))
+    with pytest.raises(ValueError, match="id must be (like '05-int8-size'|a str and not empty)"):
+        claims.report()
+    with pytest.raises(ValueError, match="id must be like '05-int8-size'"):
+        exercises.predict(id, 2)
+
+
+def test_a_broken_file_of_one_notebook_is_not_in_the_way_of_another(folder, sample):
+    put(folder, "20", "[[claim]")
+    assert claims.show("05-byte", measured=8).verdict == "holds"
+    for show in (claims.report, lambda: claims.show("20-x", measured=1)):
+        with pytest.raises(ValueError, match=r"20/claims\.toml: "):
+            show()
+    with pytest.raises(ValueError, match="there is no claim '05-bite'; did you mean '05-byte'"):
+        claims.show("05-bite", measured=8)

@@ -2,6 +2,7 @@ import copy
 import platform
 import subprocess
 import sys
+import threading
 import warnings
 
 import numpy as np
@@ -11,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from torch import nn
+from torch.nn.utils import parametrize, prune
 
 from coursekit import dynamic, quantization, runtime
-from coursekit.dynamic import DynamicLinear, quantize_dynamic
+from coursekit.dynamic import DynamicLinear, arithmetic, quantize_dynamic, quantizing
 
 ENGINES = [engine for engine in torch.backends.quantized.supported_engines if engine != "none"]
 EXACT = [engine for engine in ENGINES if engine in ("x86", "fbgemm")]
@@ -163,7 +165,7 @@ def test_activations_use_seven_bits_but_for_qnnpack(monkeypatch):
     assert dynamic.activation_qparams(x, reduce_range=True) == (np.float32(4 / 127), 32)
     assert dynamic.activation_qparams(x, reduce_range=False) == (np.float32(4 / 255), 64)
     for engine, levels in (("x86", 127), ("fbgemm", 127), ("onednn", 127), ("none", 127), ("qnnpack", 255)):
-        monkeypatch.setattr(dynamic, "_engine", lambda engine=engine: engine)
+        monkeypatch.setattr(arithmetic, "engine", lambda engine=engine: engine)
         assert dynamic.activation_qparams(x)[0] == np.float32(4 / levels)
 
 
@@ -219,7 +221,7 @@ def _gone(monkeypatch, how):
 
         monkeypatch.setattr(torch.ao.quantization, "quantize_dynamic", refuse)
     else:
-        monkeypatch.setattr(dynamic, "_engine", lambda: "none")
+        monkeypatch.setattr(quantizing, "engine", lambda: "none")
 
 
 @pytest.mark.parametrize("how", ["name", "module", "package", "operator", "engine"])
@@ -230,7 +232,7 @@ def test_without_the_library_the_hand_written_path_takes_over_and_says_so(monkey
     expected = theirs(x)
     assert capsys.readouterr() == ("", "")
     _gone(monkeypatch, how)
-    dynamic._say_by_hand.cache_clear()
+    quantizing._say_by_hand.cache_clear()
     ours = quantize_dynamic(model)
     out, err = capsys.readouterr()
     quantize_dynamic(model)
@@ -250,9 +252,15 @@ def test_subclasses_of_linear_are_left_alone_on_both_paths(monkeypatch):
         pass
 
     model = nn.Sequential(nn.Linear(2, 2), Special(2, 2))
-    assert type(quantize_dynamic(model)[1]) is Special
-    _gone(monkeypatch, "name")
-    assert type(quantize_dynamic(model)[1]) is Special
+    for way in ("with PyTorch", "by hand"):
+        if way == "by hand":
+            _gone(monkeypatch, "name")
+        with pytest.warns(
+            UserWarning, match=r"only nn.Linear becomes INT8; in FP32 stay 1 \(Special\): 4 weights"
+        ):
+            quantized = quantize_dynamic(model)
+        assert type(quantized[1]) is Special
+        assert quantized.left_in_fp32 == {"1 (Special)": 4}
     with pytest.raises(ValueError, match="no nn.Linear"):
         quantize_dynamic(Special(2, 2))
 
@@ -274,16 +282,19 @@ def test_exactly_the_known_warnings_are_silenced(monkeypatch):
         (DeprecationWarning, "torch.something is deprecated"),
     ]
 
+    real = torch.ao.quantization.quantize_dynamic
+
     def talk(model, *args, **kwargs):
         for category, message in said:
             warnings.warn(message, category, stacklevel=1)
-        return model
+        return real(model, *args, **kwargs)
 
     monkeypatch.setattr(torch.ao.quantization, "quantize_dynamic", talk)
     with warnings.catch_warnings(record=True) as heard:
         warnings.simplefilter("always")
         quantize_dynamic(nn.Linear(2, 2))
-    assert [(w.category, str(w.message)) for w in heard] == said[2:]
+    ours = [(w.category, str(w.message)) for w in heard]
+    assert [each for each in ours if each in said] == said[2:]
 
 
 def test_nothing_reaches_stderr_with_any_engine():
@@ -312,7 +323,7 @@ def test_bad_models_are_refused():
         quantize_dynamic([1, 2])
     with pytest.raises(ValueError, match=r"no nn.Linear .* got ReLU"):
         quantize_dynamic(nn.ReLU())
-    with pytest.raises(ValueError, match="no nn.Linear"):
+    with pytest.raises(ValueError, match=r"model is quantized already \(itself: Linear\)"):
         quantize_dynamic(quantize_dynamic(nn.Linear(2, 2)))
     with pytest.raises(
         ValueError, match=r"model is on meta, but dynamic INT8 is a CPU feature: use model.cpu\(\)"
@@ -404,3 +415,308 @@ def test_state_dict_size_is_the_file_s(tmp_path):
     weights = 64 * 32 + 32 * 16 + 16 * 10
     saved = dynamic.state_dict_size(model) - dynamic.state_dict_size(quantize_dynamic(model))
     assert 2 * weights < saved < 3 * weights
+
+
+# Models of one's own
+
+
+@pytest.fixture(params=["PyTorch", "by hand"])
+def _both_ways(request, monkeypatch):
+    if request.param == "by hand":
+        _gone(monkeypatch, "engine")
+
+
+class Heads(nn.Module):
+    """Attention, which keeps matrices of its own and reads the weight of its last layer."""
+
+    def __init__(self):
+        super().__init__()
+        self.attention, self.head = nn.MultiheadAttention(32, 4, batch_first=True), nn.Linear(32, 4)
+
+    def forward(self, x):
+        return self.head(self.attention(x, x, x)[0])
+
+
+class Pictures(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.filter, self.norm = nn.Conv2d(1, 8, 3), nn.BatchNorm2d(8)
+        self.dropout, self.head = nn.Dropout(), nn.Linear(8, 4)
+
+    def forward(self, x):
+        return self.head(self.dropout(torch.relu(self.norm(self.filter(x))).mean((2, 3))))
+
+
+class Recurrent(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer, self.head = nn.LSTM(16, 16, batch_first=True), nn.Linear(16, 4)
+
+    def forward(self, x):
+        return self.head(self.layer(x)[0][:, -1])
+
+
+class Reader(nn.Module):
+    """Reads the weight of one of its layers, as T5 does, and calls the other."""
+
+    def __init__(self):
+        super().__init__()
+        self.read, self.called = nn.Linear(32, 32), nn.Linear(32, 4)
+
+    def forward(self, x):
+        return self.called(self.product(x))
+
+    def product(self, x):
+        return nn.functional.linear(x.to(self.read.weight.dtype), self.read.weight)
+
+
+class Words(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.words, self.body, self.head = nn.Embedding(60, 16), nn.Linear(16, 16), nn.Linear(16, 60)
+        self.head.weight = self.words.weight
+
+    def forward(self, tokens):
+        return self.head(torch.relu(self.body(self.words(tokens))))
+
+
+class Computed(nn.Module):
+    """Keeps a number that was computed from its weights, which copy.deepcopy refuses."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(32, 4)
+        self.length = self.layer.weight.norm()
+
+    def forward(self, x):
+        return self.layer(x) / self.length
+
+
+def _encoder_layer():
+    return nn.TransformerEncoderLayer(32, 4, 64, batch_first=True)
+
+
+def _normed():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(32, 32), nn.LayerNorm(32), nn.GELU(), nn.Linear(32, 4))
+
+
+OWN = {
+    "attention": (Heads, (3, 5, 32), {"attention (MultiheadAttention)", "attention.out_proj"}),
+    "convolutions": (Pictures, (3, 1, 8, 8), {"filter (Conv2d)"}),
+    "LSTM": (Recurrent, (3, 5, 16), {"layer (LSTM)"}),
+    "reads a weight": (Reader, (3, 32), {"read (Linear)"}),
+    "tied": (Words, None, {"words (Embedding)"}),
+    "computed": (Computed, (3, 32), set()),
+    "layer norm": (_normed, (3, 32), set()),
+    "encoder layer": (_encoder_layer, (3, 5, 32), {"self_attn (MultiheadAttention)", "self_attn.out_proj"}),
+    "encoder": (
+        lambda: nn.TransformerEncoder(_encoder_layer(), 2),
+        (3, 5, 32),
+        {"layers.0.self_attn", "layers.1"},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OWN)
+@pytest.mark.usefixtures("_both_ways")
+def test_models_of_one_s_own_run_and_what_stays_is_said(name):
+    torch.manual_seed(0)
+    build, shape, stays = OWN[name]
+    model = build()
+    x = torch.randint(0, 60, (3, 5)) if shape is None else torch.randn(shape)
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        quantized = quantize_dynamic(model)
+    with torch.no_grad():
+        expected, ours = model.eval()(x), quantized(x)
+    assert 0 < (ours - expected).abs().mean() <= 0.02 * expected.abs().max()
+    left = quantized.left_in_fp32
+    assert len(left) >= len(stays)
+    assert all(any(each.startswith(want) for each in left) for want in stays)
+    said = [str(each.message) for each in heard if each.filename == __file__]
+    assert [each.startswith("only nn.Linear becomes INT8; in FP32 stay ") for each in said] == [True] * bool(
+        stays
+    )
+    # and what is not named is INT8
+    kinds = [type(module) for name, module in quantized.named_modules() if f"{name} (Linear)" not in left]
+    assert nn.Linear not in kinds
+
+
+@pytest.mark.usefixtures("_both_ways")
+def test_an_encoder_runs_with_a_padding_mask_too():
+    torch.manual_seed(0)
+    model, x = nn.TransformerEncoder(_encoder_layer(), 2), torch.randn(3, 5, 32)
+    mask = torch.tensor([[False] * 5, [False] * 4 + [True], [False] * 5])
+    with pytest.warns(UserWarning, match="only nn.Linear"):
+        quantized = quantize_dynamic(model)
+    with torch.no_grad():
+        expected, ours = (each.eval()(x, src_key_padding_mask=mask) for each in (model, quantized))
+    kept = ~mask
+    assert (ours[kept] - expected[kept]).abs().mean() <= 0.02
+
+
+@pytest.mark.usefixtures("_both_ways")
+def test_a_layer_used_several_times_is_int8_everywhere_and_stored_once():
+    torch.manual_seed(0)
+    layer, x = nn.Linear(64, 64), torch.randn(3, 64)
+    model = nn.Sequential(layer, nn.ReLU(), nn.Sequential(layer, nn.ReLU()), layer)
+    quantized = quantize_dynamic(model)
+    places = [quantized[0], quantized[2][0], quantized[3]]
+    assert all(place is places[0] for place in places)
+    assert type(places[0]) is not nn.Linear
+    # As a chain of three quantized layers of their own
+    alone = quantize_dynamic(layer)
+    with torch.no_grad():
+        assert torch.equal(quantized(x), alone(torch.relu(alone(torch.relu(alone(x))))))
+    single, before = dynamic.state_dict_size(alone), dynamic.state_dict_size(model)
+    assert dynamic.state_dict_size(quantized) <= single + 2000 < before
+    # what is stored can be loaded again
+    other = nn.Linear(64, 64)
+    fresh = quantize_dynamic(nn.Sequential(other, nn.ReLU(), nn.Sequential(other, nn.ReLU()), other))
+    fresh.load_state_dict(quantized.state_dict())
+    with torch.no_grad():
+        assert torch.equal(fresh(x), quantized(x))
+
+
+def test_layers_that_share_their_weight_are_stored_once():
+    first, second = nn.Linear(64, 64, bias=False), nn.Linear(64, 64, bias=False)
+    second.weight = first.weight
+    quantized = quantize_dynamic(nn.Sequential(first, second))
+    assert dynamic.state_dict_size(quantized) <= dynamic.state_dict_size(quantize_dynamic(first)) + 2000
+
+
+def _masked():
+    model = nn.Sequential(nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 4))
+    prune.l1_unstructured(model[0], "weight", 0.5)
+    return model
+
+
+def _with(change):
+    model = nn.Sequential(nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 4))
+    change(model)
+    return model
+
+
+def _set(part, value):
+    def change(model):
+        with torch.no_grad():
+            part(model).view(-1)[0] = value
+
+    return change
+
+
+def _holding(value):
+    model = _normed()
+    model.held = value
+    return model
+
+
+@pytest.mark.parametrize(
+    ("build", "says"),
+    [
+        (
+            _masked,
+            r"layer 0 of model is pruned by a mask: use torch.nn.utils.prune.remove\(layer, 'weight'\) first",
+        ),
+        (
+            lambda: _with(lambda m: nn.utils.parametrizations.weight_norm(m[2])),
+            r"layer 2 of model is parametrized: use torch.nn.utils.parametrize.remove_param",
+        ),
+        (
+            lambda: _with(lambda m: nn.utils.parametrizations.spectral_norm(m[0])),
+            "layer 0 of model is parametrized",
+        ),
+        (
+            lambda: _with(lambda m: nn.utils.spectral_norm(m[0])),
+            r"a spectral norm: use torch.nn.utils.remove_spectral",
+        ),
+        (
+            lambda: _with(_set(lambda m: m[0].weight, float("nan"))),
+            r"layer 0 of model must be finite; 1 of 1024 numbers",
+        ),
+        (
+            lambda: _with(_set(lambda m: m[2].bias, float("inf"))),
+            "layer 2 of model must be finite; 1 of 4 .* its bias",
+        ),
+        (
+            lambda: nn.Sequential(Pictures(), nn.Linear(4, 2)).apply(
+                lambda m: m.running_var.fill_(float("nan")) if isinstance(m, nn.BatchNorm2d) else m
+            ),
+            "layer 0.norm of model must be finite; 8 of 8 numbers in its running_var",
+        ),
+        (lambda: _normed().half(), r"layer 0 of model has float16 weights, .* use model.float\(\)"),
+        (lambda: _normed().bfloat16(), "layer 0 of model has bfloat16 weights"),
+        (
+            lambda: nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4).double()),
+            "layer 1 of model has float64 weights",
+        ),
+        (
+            lambda: nn.Sequential(nn.LazyLinear(4)),
+            "layer 0 of model has no weight yet: run the model once first",
+        ),
+        (
+            lambda: torch.compile(_normed()),
+            "model is compiled: give the model that torch.compile was called with",
+        ),
+        (lambda: nn.Sequential(nn.Conv2d(1, 8, 3)), r"no nn.Linear .* 0 \(Conv2d\) cannot become INT8 here"),
+        (
+            lambda: nn.Sequential(DynamicLinear(nn.Linear(2, 2)), nn.Linear(2, 2)),
+            "quantized already .0: DynamicLinear",
+        ),
+        (
+            lambda: _holding(threading.Lock()),
+            r"model cannot be copied \(Sequential: cannot pickle '_thread.lock'",
+        ),
+    ],
+)
+def test_models_that_dynamic_int8_would_break_are_refused_on_one_line(build, says):
+    model = build()
+    with pytest.raises(ValueError, match=says) as caught:
+        quantize_dynamic(model)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm. is deprecated")
+def test_the_remedies_that_are_named_help():
+    x = torch.randn(3, 32)
+    masked = _masked()
+    prune.remove(masked[0], "weight")
+    normed = _with(lambda m: nn.utils.parametrizations.weight_norm(m[2]))
+    parametrize.remove_parametrizations(normed[2], "weight")
+    old = _with(lambda m: nn.utils.weight_norm(m[0]))
+    old(x)
+    with pytest.raises(
+        ValueError, match=r"has a weight norm: use torch.nn.utils.remove_weight_norm\(layer, 'weight'"
+    ):
+        quantize_dynamic(old)
+    torch.nn.utils.remove_weight_norm(old[0], "weight")
+    spectral = _with(lambda m: nn.utils.spectral_norm(m[0]))
+    torch.nn.utils.remove_spectral_norm(spectral[0], "weight")
+    for model in (masked, normed, old, spectral):
+        quantized = quantize_dynamic(model)
+        with torch.no_grad():
+            expected = model.eval()(x)
+            assert (quantized(x) - expected).abs().mean() <= 0.02 * expected.abs().max()
+
+
+def test_a_mask_of_minus_infinity_is_allowed():
+    model = _normed()
+    model.register_buffer("mask", torch.full((4, 4), float("-inf")).triu(1))
+    assert quantize_dynamic(model).left_in_fp32 == {}
+
+
+def test_what_the_library_leaves_out_is_noticed(monkeypatch):
+    monkeypatch.setattr(torch.ao.quantization, "quantize_dynamic", lambda model, *args, **options: model)
+    with pytest.raises(RuntimeError, match="left layers of Sequential in FP32 that should be INT8"):
+        quantize_dynamic(_mlp())
+
+
+@pytest.mark.parametrize("value", ["False", 1, 0.0])
+def test_reduce_range_is_a_bool(value):
+    for call in (
+        lambda: DynamicLinear(nn.Linear(2, 2), value),
+        lambda: dynamic.activation_qparams([1.0], value),
+    ):
+        with pytest.raises(TypeError, match="reduce_range must be True or False"):
+            call()

@@ -23,7 +23,7 @@ from torch import nn
 
 from coursekit import data, models, runtime
 from coursekit import onnx_models as om
-from coursekit.onnx_models import exporting, files, fresh_process, running
+from coursekit.onnx_models import files, fresh_process, from_sklearn, naming, running
 
 WIDE = (512, 1024, 768, 10)
 # The oldest supported ONNX Runtime cannot normalise a layer of one number.
@@ -315,7 +315,7 @@ def test_sklearn_s_labels_and_probabilities(digits, tmp_path):
     worded = LogisticRegression(max_iter=300).fit(digits.train.x[:200], names[digits.train.y[:200]])
     om.export_sklearn(worded, tmp_path / "w.onnx", 64)
     assert om.load(tmp_path / "w.onnx").run(x[:2])[0].tolist() == worded.predict(x[:2]).tolist()
-    assert om.predict(om.load(tmp_path / "w.onnx"), x[:2]).dtype == np.int64
+    assert om.predict(om.load(tmp_path / "w.onnx"), x).tolist() == worded.predict(x).tolist()
 
 
 def test_an_estimator_without_probabilities_answers_with_scores(digits, tmp_path):
@@ -356,7 +356,7 @@ def test_bad_estimators_are_refused(tmp_path, monkeypatch):
         om.export_sklearn(fitted, tmp_path / "s.onnx", 5)
     with pytest.raises(TypeError, match="estimator must be a fitted scikit-learn estimator; got int"):
         om.export_sklearn(3, tmp_path / "s.onnx", 4)
-    monkeypatch.setattr(exporting, "_zipmap_off", lambda estimator: {id(estimator): {"zap": True}})
+    monkeypatch.setattr(from_sklearn, "_zipmap_off", lambda estimator: {id(estimator): {"zap": True}})
     with pytest.raises(ValueError, match="LogisticRegression cannot be exported: NameError: Option 'zap'"):
         om.export_sklearn(fitted, tmp_path / "s.onnx", 4)
     assert not list(tmp_path.iterdir())
@@ -453,8 +453,8 @@ def test_numbered_axes_are_called_batch():
     model = helper.make_model(
         helper.make_graph([helper.make_node("Identity", "a", "b")], "g", info[:1], info[1:])
     )
-    exporting._name_batch(model)
-    exporting._name_output(model)
+    naming.name_axis(model, 0, naming.BATCH)
+    naming.name_ends(model)
     dims = [dim.dim_param for dim in model.graph.output[0].type.tensor_type.shape.dim]
     assert dims == ["batch", "2*batch", "s7"]
     assert model.graph.output[0].name == model.graph.node[0].output[0] == "output"
@@ -691,7 +691,7 @@ def test_files_tell_nothing_about_this_machine(folder):
 def test_models_beyond_two_gigabytes_are_refused(tmp_path, monkeypatch, folder):
     monkeypatch.setattr(files, "MOST_IN_ONE_FILE", 1000)
     with pytest.raises(ValueError, match="one ONNX file holds 2 GB at most; this model needs 39"):
-        files.save(onnx.load(folder / "fp32.onnx"), tmp_path / "m.onnx")
+        files.write(onnx.load(folder / "fp32.onnx"), tmp_path / "m.onnx")
 
 
 # Quantizing

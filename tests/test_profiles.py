@@ -1,4 +1,7 @@
+import asyncio
 import cProfile
+import functools
+import inspect
 import math
 import pstats
 import threading
@@ -392,3 +395,167 @@ def test_a_part_that_is_everything_can_vanish():
 def test_amdahl_refuses_bad_input(share, factor, error, says):
     with pytest.raises(error, match=says):
         profiles.amdahl(share, factor)
+
+
+# Functions that line_profiler counts in its own way
+
+
+def fibonacci(n):
+    if n < 2:
+        return n
+    return fibonacci(n - 1) + fibonacci(n - 2)
+
+
+def ping(n):
+    return pong(n - 1) if n else 0
+
+
+def pong(n):
+    again = ping(n)
+    return again
+
+
+class Tree:
+    def size(self, depth):
+        if not depth:
+            return 1
+        return 2 * self.size(depth - 1)
+
+    def left(self, depth):
+        return self.right(depth - 1) if depth else 1
+
+    def right(self, depth):
+        return self.left(depth)
+
+    @property
+    def height(self):
+        total = 3
+        return total
+
+
+def doubled(function):
+    @functools.wraps(function)
+    def wrapper(*args):
+        return 2 * function(*args)
+
+    return wrapper
+
+
+@doubled
+def decorated(n):
+    total = n + 1
+    return total
+
+
+@doubled
+def decorated_factorial(n):
+    return n * decorated_factorial(n - 1) if n else 1
+
+
+def sort(values):
+    values = list(values)
+    values.sort()
+    return values
+
+
+def factory():
+    def countdown(n):
+        return countdown(n - 1) if n else 0
+
+    return countdown
+
+
+def watching(function, *args):
+    profiler = line_profiler.LineProfiler()
+    profiler.add_function(function)
+    return profiler, profiler.runcall(*args)
+
+
+@pytest.mark.parametrize(
+    ("function", "call"),
+    [
+        (fibonacci, (fibonacci, 4)),
+        (ping, (ping, 3)),
+        (Tree.size, (Tree().size, 3)),
+        (Tree.left, (Tree().left, 3)),
+        (inspect.unwrap(decorated_factorial), (decorated_factorial, 3)),
+    ],
+)
+def test_functions_that_call_themselves_are_refused(function, call):
+    profiler, _ = watching(function, *call)
+    name = function.__name__
+    with pytest.raises(
+        ValueError, match=rf"function must not call itself; {name} does in line \d+, and"
+    ) as caught:
+        profiles.lines(profiler, function)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_closure_that_calls_itself_is_refused():
+    countdown = factory()
+    profiler, _ = watching(countdown, countdown, 3)
+    with pytest.raises(ValueError, match="function must not call itself; countdown"):
+        profiles.lines(profiler, countdown)
+
+
+def test_a_function_that_could_call_itself_and_did_not_is_shown():
+    profiler, _ = watching(fibonacci, fibonacci, 1)
+    assert [line.runs for line in profiles.lines(profiler, fibonacci).lines] == [0, 1, 1, 0]
+
+
+def test_a_name_that_only_looks_alike_is_no_recursion():
+    profiler, _ = watching(sort, sort, [2, 1])
+    assert [line.runs for line in profiles.lines(profiler, sort).lines] == [0, 1, 1, 1]
+
+
+def test_decorated_functions_are_found_by_what_was_recorded():
+    profiler, value = watching(inspect.unwrap(decorated), decorated, 3)
+    assert value == 8
+    inner = profiles.lines(profiler, decorated)
+    assert [line.runs for line in inner.lines if line.runs] == [1, 1]
+    assert inner.find("total = n + 1").runs == 1
+    with pytest.warns(UserWarning, match="__wrapped__"):
+        profiler = line_profiler.LineProfiler(decorated)  # line_profiler then watches the wrapper alone
+    profiler.runcall(decorated, 3)
+    assert profiles.lines(profiler, decorated).find("return 2 * function").runs == 1
+
+
+def test_partials_properties_and_methods_are_found():
+    for function, shown, call in (
+        (sort, functools.partial(sort, [1]), (sort, [1])),
+        (Tree.height.fget, Tree.height, (lambda: Tree().height,)),
+        (Tree.size, Tree().size, (Tree().size, 0)),
+    ):
+        profiler, _ = watching(function, *call)
+        assert profiles.lines(profiler, shown).seconds > 0
+
+
+def test_threads_generators_and_coroutines_add_up():
+    def numbers(n):
+        for number in range(n):
+            yield 2 * number
+
+    async def answer(n):
+        await asyncio.sleep(0)
+        return n
+
+    async def several():
+        return await asyncio.gather(*(answer(n) for n in range(5)))
+
+    profiler, _ = watching(numbers, lambda: list(numbers(3)))
+    assert [line.runs for line in profiles.lines(profiler, numbers).lines] == [0, 4, 3]
+    profiler, _ = watching(answer, lambda: asyncio.run(several()))
+    assert [line.runs for line in profiles.lines(profiler, answer).lines][-1] == 5
+
+    profiler = line_profiler.LineProfiler()
+    watched_sort = profiler(sort)
+
+    def start():
+        threads = [threading.Thread(target=watched_sort, args=([1],)) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    start()
+    assert profiles.lines(profiler, sort).find("values.sort").runs == 4

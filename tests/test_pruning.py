@@ -673,6 +673,47 @@ def test_bad_input_is_named(call, error, says):
         call()
 
 
+E = torch.eye(4)
+ODD = {
+    "none": None,
+    "text": "weights",
+    "ragged": [[1.0], [1.0, 2.0]],
+    "sparse": E.to_sparse(),
+    "rows": E.to_sparse_csr(),
+    "nested": torch.nested.nested_tensor([torch.zeros(2), torch.zeros(3)]),
+    "quantized": torch.quantize_per_tensor(E, 0.1, 0, torch.qint8),
+    "meta": torch.zeros(4, 4, device="meta"),
+    "complex": E.to(torch.complex64),
+    "float8": E.to(torch.float8_e4m3fn),
+    "masked": np.ma.masked_array(np.eye(4), np.eye(4) > 0),
+}
+
+
+@pytest.mark.parametrize("kind", ODD)
+def test_forms_that_hold_no_plain_numbers_are_named_on_one_line(kind):
+    value, model = ODD[kind], models.mlp((4, 4, 3))
+    many = models.start_many((4, 3), [0])
+    calls = {
+        "weights": [pruning.sparsity, lambda v: pruning.masks(v, 0.5)],
+        "weight": [pruning.two_four, pruning.csr_bytes, pruning.to_csr],
+        "masks": [lambda v: pruning.apply(model, [v, v]), lambda v: pruning.apply(model, v)],
+        "keep": [lambda v: pruning.shrink(model, [v])],
+        "networks": [lambda v: pruning.prune_many(v, 0.5)],
+        "model": [lambda v: models.predict(v, E), lambda v: models.fit(v, E, [0] * 4)],
+    }
+    if kind != "float8":
+        features = [
+            lambda v: models.predict(model, v),
+            lambda v: models.tune_many(many, v, [0] * 4, seeds=[0]),
+        ]
+        calls["x"] = [*features, lambda v: models.fit(model, v, [0] * 4)]
+    for name, functions in calls.items():
+        for call in functions:
+            with pytest.raises((TypeError, ValueError), match=rf"^{name}\b") as error:
+                call(value)
+            assert "\n" not in str(error.value)
+
+
 def test_masks_of_many_must_fit(problem, ensemble):
     with pytest.raises(ValueError, match=r"masks\[0\] must have the shape \(3, 12, 8\)"):
         pruning.finetune_many(ensemble, pruning.masks(ensemble.model(0), 0.5), *problem, seeds=(0, 1, 2))

@@ -627,3 +627,19 @@ def test_results_show_themselves_in_short():
     found = quantization.best_scale([1.0, 2.0, -3.0], 4)
     assert str(found) == repr(found)
     assert "4 bits: scale" in str(found)
+
+
+# What is no flag, and no plain array
+
+
+@pytest.mark.parametrize("name", ["symmetric", "signed"])
+@pytest.mark.parametrize("value", ["False", "", 0, 1, None, 0.0, np.array([True]), []])
+def test_flags_are_bools_and_nothing_that_looks_like_one(name, value):
+    with pytest.raises(TypeError, match=f"{name} must be True or False; got"):
+        quantization.quantize([1.0, 2.0], 4, **{name: value})
+
+
+def test_numpy_s_bools_are_flags():
+    q = quantization.quantize([0.0, 1.0, 3.0], 4, symmetric=np.False_, signed=np.False_)
+    assert q.q.tolist() == [0, 5, 15]
+    assert q.symmetric is False

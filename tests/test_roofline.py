@@ -113,7 +113,7 @@ def test_decoding_on_an_a100_is_memory_bound_by_a_factor_of_170():
         (lambda: roofline.Roof("40", {"fp32": 1}), TypeError, "bandwidth must be a number"),
         (lambda: roofline.Roof(1, {}), ValueError, "peaks must map at least one precision"),
         (lambda: roofline.Roof(1, [("fp32", 1)]), ValueError, "peaks must map"),
-        (lambda: roofline.Roof(1, {"fp32": -1}), ValueError, r"peaks\['fp32'\] must be at least 0"),
+        (lambda: roofline.Roof(1, {"fp32": -1}), ValueError, r"peaks\['fp32'\] must be more than 0"),
         (lambda: roofline.Roof(1, {"fp7": 1}), ValueError, "precision must be one of"),
         (lambda: roofline.Roof(1, {"fp32": 1}, cache_bandwidth=0), ValueError, "cache_bandwidth"),
         (lambda: HERE.bound(0), ValueError, "intensity must be more than 0"),

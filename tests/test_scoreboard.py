@@ -214,7 +214,7 @@ def test_notebooks_are_named_by_their_number_or_their_name(given, kept):
         ({"notebook": " "}, ValueError, "notebook must be one line"),
         ({"notebook": "two\nlines"}, ValueError, "notebook must be one line"),
         ({"notebook": 5.5}, TypeError, "notebook must be a whole number"),
-        ({"size_bytes": 10**400}, ValueError, "size_bytes must be from 1 to 9223372036854775807"),
+        ({"size_bytes": 10**400}, ValueError, "size_bytes is too large"),
         ({"size_bytes": 2**63}, ValueError, "size_bytes must be from 1 to"),
         ({"latency": 10**400}, ValueError, "latency is too large for a float"),
         ({"accuracy": 10**400}, ValueError, "accuracy (a fraction) is too large for a float"),

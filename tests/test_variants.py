@@ -1,3 +1,4 @@
+import copy
 import functools
 import io
 import json
@@ -7,16 +8,22 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from torch import nn
 
 from coursekit import data, dynamic, models, runtime, scoreboard, timing, variants
 from coursekit.variants import files, shrinking
+from coursekit.variants import own as own_room
+from coursekit.variants.examples import as_examples
 from coursekit.variants.orders import LOG, ORDERS
+from coursekit.variants.own import _Recipe
+from coursekit.widgets.pareto import pareto
 
 NAMES = tuple(variant.name for variant in variants.VARIANTS)
 VARIANT = dict(zip(NAMES, variants.VARIANTS, strict=True))
@@ -389,8 +396,270 @@ def test_impossible_steps_are_refused(steps, error):
 
 
 def test_no_seeds_are_refused():
-    with pytest.raises(ValueError, match="seeds is empty"):
+    with pytest.raises(ValueError, match="seeds must hold at least one number"):
         variants.pipeline([], seeds=[])
+
+
+# A network of the reader's
+
+
+class Reader(nn.Module):
+    """Two layers of attention over token ids."""
+
+    def __init__(self):
+        super().__init__()
+        layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+        self.tokens, self.layers, self.out = (
+            nn.Embedding(20, 8),
+            nn.TransformerEncoder(layer, 2),
+            nn.Linear(8, 3),
+        )
+
+    def forward(self, x):
+        return self.out(self.layers(self.tokens(x)).mean(1))
+
+
+PLAN = models.Schedule(epochs=3, lr=1e-2)
+Y = torch.arange(150) % 3
+RANDOM = torch.Generator().manual_seed(0)
+ROWS = torch.randn(150, 5, generator=RANDOM) + Y[:, None]
+PICTURES = torch.randn(150, 1, 6, 6, generator=RANDOM) + Y.view(-1, 1, 1, 1)
+TOKENS = Y[:, None] * 6 + torch.randint(0, 6, (150, 5), generator=RANDOM)
+
+
+def split(x, y=Y):
+    return x[:100], y[:100], x[100:], y[100:]
+
+
+def conv():
+    parts = (
+        nn.Conv2d(1, 4, 3),
+        nn.BatchNorm2d(4),
+        nn.ReLU(),
+        nn.Dropout(0.2),
+        nn.Flatten(),
+        nn.Linear(64, 3),
+    )
+    return nn.Sequential(*parts)
+
+
+def own(kind):
+    """Return a trained network of the reader's, its data, a student, and what must be left out."""
+    torch.manual_seed(0)
+    if kind == "rows":
+        return None, split(ROWS), None, set()
+    if kind == "tokens":
+        student = nn.Sequential(nn.EmbeddingBag(20, 4), nn.Linear(4, 3))
+        model, x, missing = Reader(), TOKENS, {"pruned", "stacked"}
+    else:
+        student = nn.Sequential(nn.Flatten(), nn.Linear(36, 4), nn.ReLU(), nn.Linear(4, 3))
+        model, x, missing = conv(), PICTURES, {"pruned"}
+    models.fit(model, x[:100], Y[:100], schedule=PLAN)
+    return model, split(x), student, missing
+
+
+@pytest.fixture(scope="module", params=["rows", "pictures", "tokens"])
+def mine(request, tmp_path_factory):
+    """Build and measure a network of the reader's."""
+    model, data, student, missing = own(request.param)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COURSEKIT_HOME", str(tmp_path_factory.mktemp("mine")))
+        done = []
+        before = None if model is None else copy.deepcopy(model.state_dict())
+        networks = variants.build(done.append, model=model, data=data, student=student, schedule=PLAN)
+        table = variants.measure(networks, seconds=0.05)
+        board = scoreboard.table().here
+        kept = list(runtime.home().iterdir())
+    if before is not None:
+        assert all(map(torch.equal, before.values(), model.state_dict().values()))
+    assert done == sorted(done)
+    assert done[-1] == 1.0
+    return networks, table, missing, data, board, kept
+
+
+def test_the_dashboard_runs_on_a_network_and_data_of_ones_own(mine):
+    networks, table, missing, (_, _, x, y), *_ = mine
+    made = [name for name in NAMES if name not in networks.left_out]
+    assert list(networks) == list(table.names) == list(networks.built) == made
+    # Whether PyTorch quantizes attention and its exporter knows it, is up to PyTorch.
+    assert missing <= set(networks.left_out) <= missing | {"int8-dynamic", "onnx-fp32", "onnx-int8"}
+    for row in table:
+        runner = networks[row.name].runner
+        if isinstance(runner, nn.Module):
+            with torch.no_grad():
+                answers = runner(x).argmax(1)
+            assert row.size_bytes == dynamic.state_dict_size(runner)
+        else:
+            answers = torch.from_numpy(runner(x.numpy())).argmax(1)
+        assert (row.accuracy.correct, row.accuracy.total) == (int((answers == y).sum()), 50)
+    assert table["baseline"].accuracy.value > 0.5
+
+
+def test_what_a_step_cannot_do_is_said_in_one_sentence(mine):
+    networks, table, missing, *_ = mine
+    for name in missing:
+        assert "\n" not in networks.left_out[name]
+        assert f"{name} left out: {networks.left_out[name]}" in table.notes
+        assert f"{name} left out: " in str(networks)
+        assert "left out" in table._repr_html_()
+
+
+def test_own_networks_mix_neither_with_the_courses_nor_with_each_other(mine):
+    networks, table, _, _, board, kept = mine
+    assert {path.name for path in kept} == {"scoreboard.jsonl", "scoreboard.lock"}
+    names = [network.variant.board for network in networks.values()]
+    assert sorted(board) == sorted(names)
+    assert not any(name.startswith("dashboard-") for name in names)
+    (owner,) = {name.partition("-")[2].partition("-")[0] for name in names}
+    assert len(owner) == 8
+    assert not scoreboard.table().groups  # this test's own results folder is another one
+    with pytest.raises(ValueError, match="networks must be judged on the same data"):
+        variants.measure(
+            {"baseline": networks["baseline"], "pruned": replace(networks["baseline"], examples=None)}
+        )
+
+
+def test_model_data_student_and_schedule_all_tell_networks_apart():
+    def print_of(model=None, data=None, student=None, plan=PLAN):
+        examples = variants.Examples(*(split(ROWS) if data is None else data))
+        whole = model or nn.Sequential(nn.Flatten(), models.mlp((5, 4, 3)))
+        return _Recipe(whole, examples, student, plan).fingerprint()
+
+    other = ROWS.clone()
+    other[120, 2] += 1e-6
+    wider, dropped = (nn.Sequential(nn.Flatten(), part, models.mlp((5, 4, 3), seed)) for part, seed in LIKE)
+    found = {
+        print_of(),
+        print_of(model=wider),
+        print_of(model=dropped),
+        print_of(data=split(other)),
+        print_of(data=split(ROWS, (Y + 1) % 3)),
+        print_of(student=models.mlp((5, 2, 3))),
+        print_of(student=models.mlp((5, 2, 3), 1)),
+        print_of(plan=replace(PLAN, epochs=4)),
+    }
+    assert len(found) == 8
+    assert print_of() == print_of()
+
+
+LIKE = ((nn.Identity(), 1), (nn.Dropout(0.1), 0))
+
+
+def test_the_panel_and_the_rules_take_such_a_sitting(mine):
+    table = mine[1]
+    limits = variants.Budget("my robot", 1e5, 1.0, 0.3)
+    panel = pareto(table, limits)
+    shown = panel.values
+    assert shown["limits"] == limits
+    assert shown["verdicts"] == {row.name: limits.verdict(row) for row in table}
+    assert "one example" in panel.view.alt
+    assert pareto(table).values["front"] == variants.front(table)
+    rules = variants.decisions(table)
+    assert len(rules.rows) == len(table) - 1
+    assert table.about in rules.title
+    assert "9,610" not in str(rules)
+    assert "one example per call" in str(table)
+
+
+@pytest.mark.parametrize(
+    ("limits", "fits"),
+    [
+        ({}, True),
+        ({"size_bytes": 10}, False),
+        ({"seconds": 1e-9}, False),
+        ({"accuracy": 1.0}, False),
+        ({"portable": True}, False),
+        ({"size_bytes": 10**9, "seconds": 10, "accuracy": 0.0}, True),
+    ],
+)
+def test_a_budget_of_ones_own_judges_as_it_says(finished, limits, fits):
+    row = finished[2]["baseline"]
+    assert (variants.Budget("mine", **limits).verdict(row) == "fits") == fits
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"name": ""}, "name must be a text"),
+        ({"size_bytes": 0}, "size_bytes must be more than 0"),
+        ({"seconds": -1}, "seconds must be more than 0"),
+        ({"accuracy": 93}, "accuracy .* must be from 0 to 1; got 93"),
+        ({"portable": "no"}, "portable must be True or False; got 'no'"),
+    ],
+)
+def test_a_budget_that_makes_no_sense_is_refused(change, says):
+    with pytest.raises((TypeError, ValueError), match=says):
+        variants.Budget(**({"name": "mine"} | change))
+
+
+SOME = split(ROWS)
+
+
+@pytest.mark.parametrize(
+    ("how", "says"),
+    [
+        ({"data": 3}, r"data must be \(x_train, y_train, x_test, y_test\), or have .train.*got int"),
+        ({"data": SOME[:3]}, "data must be .*got 3 parts"),
+        ({"data": {"x_train": ROWS}}, "missing: y_train, x_test, y_test"),
+        ({"data": (*SOME[:3], SOME[3][:9])}, "x_test and y_test must be equally long; got 50 and 9"),
+        ({"data": (SOME[0], SOME[1], TOKENS[100:], SOME[3])}, "one shape and type; got float32 .* int64"),
+        ({"data": (SOME[0], -SOME[1], *SOME[2:])}, "y_train must hold class numbers from 0 on; got -2"),
+        ({"data": (SOME[0], ["a"] * 100, *SOME[2:])}, "y_train must be an array of numbers"),
+        ({"data": split(PICTURES)}, r"model is needed for examples of shape \(1, 6, 6\)"),
+        ({"model": "mlp"}, "model must be an nn.Module; got str"),
+        ({"model": nn.Linear}, "model must be an nn.Module; got the class Linear"),
+        ({"model": models.mlp((5, 3))}, "x must have 5 features per row"),  # of the digits
+        ({"model": models.mlp((5, 2)), "data": SOME}, "a logit for each of the 3 classes; got 2"),
+        ({"model": nn.Sequential(nn.Linear(5, 3), nn.Softmax(1)), "data": SOME}, "it ends in Softmax"),
+        ({"model": models.mlp((5, 3)), "data": SOME, "student": 3}, "student must be an nn.Module; got int"),
+        ({"data": SOME, "schedule": 3}, "schedule must be a models.Schedule; got int"),
+        ({"student": models.mlp()}, "student and schedule belong to a model or data of your own"),
+    ],
+)
+def test_what_does_not_fit_is_refused_before_anything_is_built(how, says, monkeypatch):
+    monkeypatch.setattr(models, "fit", None)
+    with pytest.raises((TypeError, ValueError), match=says) as error:
+        variants.build(lambda fraction: None, **how)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        tuple,
+        lambda parts: dict(zip(("x_train", "y_train", "x_test", "y_test"), parts, strict=True)),
+        lambda parts: SimpleNamespace(
+            train=SimpleNamespace(x=parts[0], y=parts[1]), test=SimpleNamespace(x=parts[2], y=parts[3])
+        ),
+        lambda parts: variants.Examples(*parts),
+        lambda parts: [part.tolist() for part in parts],
+        lambda parts: [part.numpy().astype(float) for part in parts],
+    ],
+)
+def test_data_come_in_any_form(form):
+    given = as_examples(form(SOME))
+    assert np.allclose(given.x_train, SOME[0])
+    assert np.array_equal(given.y_test, SOME[3])
+    assert (given.classes, given.shape, given.x_train.dtype) == (3, (5,), np.float32)
+    assert as_examples(form(split(TOKENS))).shape == (5,)
+
+
+def test_the_digits_serve_a_model_without_data():
+    model = nn.Sequential(nn.Linear(64, 10))
+    given = as_examples(data.digits())
+    networks = variants.build(lambda fraction: None, model=model, schedule=models.Schedule(epochs=1))
+    assert networks["baseline"].examples.digest() == given.digest()
+    assert set(networks.left_out) == {"distilled", "stacked"}
+    assert variants.measure(networks, seconds=0.02)["baseline"].accuracy.total == len(TEST)
+
+
+def test_a_full_disk_is_no_reason_to_leave_a_row_out(monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(own_room.onnx_models, "export", full)
+    with pytest.raises(OSError, match="No space left"):
+        variants.build(lambda fraction: None, data=SOME, schedule=PLAN)
 
 
 # The bar

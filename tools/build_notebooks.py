@@ -123,11 +123,11 @@ def main(arguments: list[str] | None = None, course: Folder | None = None) -> in
 
 
 def _build_all(folder: Folder, names: list[str], force: bool) -> int:
-    is_ours = isinstance(folder, Course)
-    if build_all(folder, names, force=force, solve=not is_ours):
+    if build_all(folder, names, force=force, solve=not isinstance(folder, Course)):
         return 1
-    for line in update_readme(folder) + update_guide(folder) if is_ours else []:
-        print(line)
+    if isinstance(folder, Course):
+        for line in update_readme(folder) + update_guide(folder):
+            print(line)
     return 0
 
 

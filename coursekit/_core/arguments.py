@@ -9,7 +9,7 @@ import math
 import operator
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -24,6 +24,7 @@ __all__ = [
     "array",
     "ascending",
     "choice",
+    "choices",
     "dense",
     "finite",
     "flag",
@@ -31,6 +32,7 @@ __all__ = [
     "instance",
     "integer",
     "integers",
+    "label",
     "module",
     "path",
     "positive",
@@ -38,14 +40,15 @@ __all__ = [
     "reals",
     "seeds",
     "shown",
+    "size",
     "target",
     "text",
     "to_numpy",
 ]
 
 Kind = TypeVar("Kind")
-Number = TypeVar("Number", int, float)
 
+LARGEST_SIZE = 2**40  # of what a machine could count or store; a product of a few of them is still a float
 LARGEST_SEED = 2**32 - 1  # numpy's legacy generator takes no larger one
 LONGEST_SHOWN = 80  # characters of a value that a message repeats
 
@@ -111,7 +114,42 @@ def flag(name: str, value: Any) -> bool:
     return bool(value)
 
 
-def integer(name: str, value: Any, low: int | None = None, high: int | None = None) -> int:
+def choices(name: str, values: Any, allowed: Iterable[str]) -> tuple[str, ...]:
+    """Return ``values``, a list of one or more of the texts in ``allowed``.
+
+    Raises
+    ------
+    TypeError
+        If it is not a list of texts; a single text is not.
+    ValueError
+        If it is empty or holds another text.
+    """
+    options = list(allowed)
+    try:
+        if isinstance(values, str | bytes):
+            raise TypeError
+        found = tuple(values)
+    except (TypeError, RuntimeError):
+        raise TypeError(f"{name} must be a list of {', '.join(options)}; got {shown(values)}") from None
+    if not found:
+        raise ValueError(f"{name} must hold at least one of {', '.join(options)}; got {_brief(values)}")
+    return tuple(choice(name, each, options) for each in found)
+
+
+def size(name: str, value: Any, low: int = 1, most: int = LARGEST_SIZE) -> int:
+    """Return ``value`` as an int from ``low`` to ``most``: how many of something there are.
+
+    Raises
+    ------
+    TypeError
+        If it is not a whole number.
+    ValueError
+        If it lies outside; only the bound that it violates is named.
+    """
+    return integer(name, integer(name, value, low), high=most)
+
+
+def integer(name: str, value: Any, low: float | None = None, high: float | None = None) -> int:
     """Return ``value`` as Python's int within [low, high].
 
     Numbers of numpy and torch are taken, also arrays of one element; bools and fractions are refused.
@@ -121,12 +159,14 @@ def integer(name: str, value: Any, low: int | None = None, high: int | None = No
     TypeError
         If it is not a whole number.
     ValueError
-        If it lies outside.
+        If it lies outside, or is too large even for a float.
     """
     try:
         number = operator.index(_scalar(value))
     except (TypeError, RuntimeError):
         raise TypeError(f"{name} must be a whole number; got {shown(value)}") from None
+    if abs(number) > sys.float_info.max:
+        raise ValueError(f"{name} is too large, even for a float; got {_brief(number)}")
     _within(name, number, low, high)
     return number
 
@@ -197,16 +237,27 @@ def reals(name: str, values: Any, low: float | None = None, high: float | None =
     return tuple(real(f"an entry of {name}", each, low, high) for each in _entries(name, values))
 
 
-def ascending(name: str, numbers: Sequence[Number]) -> tuple[Number, ...]:
-    """Return ``numbers``, as ``integers`` or ``reals`` gave them, if each is larger than the one before.
+def ascending(
+    name: str, values: Any, low: float | None = None, high: float | None = None, *, whole: bool = False
+) -> tuple[Any, ...]:
+    """Return ``values``, one or more numbers within [low, high], if each is larger than the one before.
+
+    With ``whole`` they are ints, otherwise floats; Python's own ints stay ints.
 
     Raises
     ------
+    TypeError
+        If it is not a series of numbers, or of whole numbers.
     ValueError
-        If they do not ascend.
+        If it is empty, does not ascend, or an entry lies outside.
     """
-    if any(later <= earlier for earlier, later in zip(numbers, numbers[1:], strict=False)):
-        raise ValueError(f"{name} must ascend, each more than the one before; got {_brief(list(numbers))}")
+    given, entry = _entries(name, values, empty=True), f"an entry of {name}"
+    numbers = [
+        integer(entry, each, low, high) if whole or type(each) is int else real(entry, each, low, high)
+        for each in given
+    ]
+    if not numbers or any(later <= earlier for earlier, later in zip(numbers, numbers[1:], strict=False)):
+        raise ValueError(f"{name} must ascend and hold at least one number; got {_brief(tuple(numbers))}")
     return tuple(numbers)
 
 
@@ -277,12 +328,24 @@ def text(name: str, value: Any, longest: int | None = None) -> str:
     ValueError
         If it is blank, has more than one line or more than ``longest`` characters.
     """
-    if not isinstance(value, str):
-        raise TypeError(f"{name} must be text; got {shown(value)}")
+    label(name, value)
     if not value.strip() or not value.isprintable() or len(value) > (longest or math.inf):
         limit = "" if longest is None else f" of 1 to {longest} characters"
         raise ValueError(f"{name} must be one line{limit or ' of text'}; got {_brief(value)}")
     return value.strip()
+
+
+def label(name: str, value: Any) -> str:
+    """Return ``value`` if it is a text, which may be empty: what a title or a table shows.
+
+    Raises
+    ------
+    TypeError
+        If it is anything else.
+    """
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be text; got {shown(value)}")
+    return value
 
 
 def path(name: str, value: Any) -> Path:
@@ -328,7 +391,7 @@ def target(name: str, value: Any) -> Path:
     return found
 
 
-def _entries(name: str, values: Any) -> list[Any]:
+def _entries(name: str, values: Any, *, empty: bool = False) -> list[Any]:
     """Return the entries of a series; text, mappings and what cannot be iterated are refused."""
     dense(name, values)
     try:
@@ -337,7 +400,7 @@ def _entries(name: str, values: Any) -> list[Any]:
         entries = list(values)
     except (TypeError, RuntimeError):
         raise TypeError(f"{name} must be a list of numbers; got {shown(values)}") from None
-    if not entries:
+    if not entries and not empty:
         raise ValueError(f"{name} must hold at least one number; got {_brief(values)}")
     return entries
 

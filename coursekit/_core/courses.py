@@ -280,7 +280,8 @@ def _reason(error: BaseException, path: Path) -> str:
     ours = [(file, line) for file, line in frames if Path(file).parent in (path.parent, path.parent.parent)]
     if ours:
         where = f"{ours[-1][0]}, line {ours[-1][1]}"
-    beside = isinstance(error, ModuleNotFoundError) and (path.parent / f"{error.name}.py").exists()
     said = error.msg if isinstance(error, SyntaxError) else str(error)
-    advice = f"; what lies beside it is imported as 'from . import {error.name}'" if beside else ""
+    missing = error.name if isinstance(error, ModuleNotFoundError) else ""
+    beside = missing and (path.parent / f"{missing}.py").exists()
+    advice = f"; what lies beside it is imported as 'from . import {missing}'" if beside else ""
     return f"{where}: {type(error).__name__}: {' '.join(said.split())}{advice}"

@@ -11,20 +11,10 @@ def ascending(name: str, given: Any, *, whole: bool = False) -> tuple[Any, ...]:
 
     ``whole``: only whole numbers from 1 on. Errors: TypeError or ValueError that names the axis.
     """
-    try:
-        values = list(given)
-    except TypeError:
-        raise TypeError(f"{name} must be numbers in ascending order; got {type(given).__name__}") from None
-    entry = f"an entry of {name}"
-    numbers: list[float]
     if whole:
-        numbers = [arguments.integer(entry, value, 1) for value in values]
-    else:
-        found = (arguments.real(entry, value) for value in values)
-        numbers = [int(number) if number == int(number) else number for number in found]
-    if not numbers or numbers != sorted(set(numbers)):
-        raise ValueError(f"{name} must ascend and hold at least one number; got {tuple(numbers)}")
-    return tuple(numbers)
+        return arguments.ascending(name, given, 1, whole=True)
+    numbers = arguments.ascending(name, given)
+    return tuple(int(number) if number == int(number) else number for number in numbers)
 
 
 def position(name: str, value: Any, measured: Sequence[float]) -> int:

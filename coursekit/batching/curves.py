@@ -31,6 +31,7 @@ class Curve:
     machine: str = ""
 
     def __post_init__(self) -> None:
+        arguments.label("name", self.name), arguments.label("machine", self.machine)
         object.__setattr__(self, "batches", ascending(self.batches))
         for name in ("median", "low", "high"):
             object.__setattr__(self, name, times(name, getattr(self, name), len(self.batches)))
@@ -63,7 +64,9 @@ class Curve:
         numbers = arguments.array("batch", batch, np.float64)
         first, last = self.batches[0], self.batches[-1]
         if numbers.min() < first or numbers.max() > last:
-            raise ValueError(f"batch must be from {first} to {last}, as measured; got {batch!r}")
+            raise ValueError(
+                f"batch must be from {first} to {last}, as measured; got {arguments.shown(batch)}"
+            )
         found = np.interp(numbers, self.batches, self.median)
         return float(found) if found.ndim == 0 else found
 
@@ -104,6 +107,10 @@ class Hockney:
     a: float
     b: float
 
+    def __post_init__(self) -> None:
+        for name in ("a", "b"):
+            object.__setattr__(self, name, arguments.real(name, getattr(self, name), 0))
+
     @property
     def half_batch(self) -> float:
         """The half-performance batch a/b: there half of the highest throughput, 1/b, is reached."""
@@ -116,7 +123,8 @@ class Hockney:
 
     def seconds(self, batch: ArrayLike) -> Any:
         """Return a + b·B."""
-        return self.a + self.b * np.asarray(batch, dtype=np.float64)
+        found = self.a + self.b * arguments.array("batch", batch, np.float64)
+        return float(found) if found.ndim == 0 else found
 
     def residuals(self, batches: ArrayLike, seconds: ArrayLike) -> NDArray[np.float64]:
         """Return (measured - line) / measured at each batch: +0.2 means that it took longer than the line."""
@@ -153,10 +161,7 @@ def fit(batches: ArrayLike, seconds: ArrayLike) -> Hockney:
 
 def ascending(batches: Sequence[int]) -> tuple[int, ...]:
     """Return ``batches`` as ints; ValueError unless they ascend, TypeError unless they are whole numbers."""
-    numbers = tuple(arguments.integer("an entry of batches", batch, 1) for batch in batches)
-    if not numbers or list(numbers) != sorted(set(numbers)):
-        raise ValueError(f"batches must ascend and hold at least one number; got {numbers}")
-    return numbers
+    return arguments.ascending("batches", batches, 1, whole=True)
 
 
 def times(name: str, given: ArrayLike, count: int | None = None) -> NDArray[np.float64]:

@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +22,7 @@ from numpy.typing import ArrayLike
 from coursekit._core import arguments
 from coursekit.batching.queueing import Served, ascending_times, flush
 
-__all__ = ["Answer", "Request", "Requests", "Worker", "in_own_loop", "serve", "work"]
+__all__ = ["Answer", "Request", "Requests", "Worker", "held", "in_own_loop", "serve", "work"]
 
 Answer = Callable[[list[Any]], Sequence[Any]]
 LOOK_AGAIN = 0.05  # seconds between looks whether an interrupt has come
@@ -88,7 +88,7 @@ async def work(requests: Requests, answer: Answer, max_batch: int, max_wait: flo
         batch = requests.take(taken)
         try:
             answers = await asyncio.to_thread(answer, [request.example for request in batch])
-            for request, result in zip(batch, answers, strict=True):
+            for request, result in zip(batch, _one_each(answers, len(batch)), strict=True):
                 request.future.set_result(result)
         except Exception as error:
             for request in batch:
@@ -115,10 +115,11 @@ def serve(
     Errors: TypeError or ValueError for bad arguments, and whatever ``answer`` or ``worker`` raises.
     """
     when = ascending_times(arrivals)
-    if len(when) != len(examples):
-        raise ValueError(f"arrivals must hold {len(examples)} times, one per example; got {len(when)}")
-    if not callable(answer):
-        raise TypeError(f"answer must be callable with a list of examples; got {type(answer).__name__}")
+    count = held("examples", examples)
+    if len(when) != count:
+        raise ValueError(f"arrivals must hold {count} times, one per example of examples; got {len(when)}")
+    arguments.function("answer", answer, "with a list of examples")
+    arguments.function("worker", worker, "with requests, answer, max_batch and max_wait")
     most, wait = arguments.integer("max_batch", max_batch, 1), arguments.real("max_wait", max_wait, 0)
     # Torch's number of threads is not handed on to a new thread: some of its kernels would take all cores.
     threads = sys.modules["torch"].get_num_threads() if "torch" in sys.modules else None
@@ -126,6 +127,32 @@ def serve(
     exchange = _exchange(examples, when, answer, most, wait, worker, threads, first)
     answers, latencies, batches = in_own_loop(exchange)
     return Served("real", np.array(when), np.array(latencies), np.array(batches)), answers
+
+
+def held(name: str, examples: Any) -> int:
+    """Return how many examples there are; TypeError unless they can be counted and sliced, as lists can."""
+    arguments.dense(name, examples)
+    try:
+        if not hasattr(examples, "__getitem__") or isinstance(examples, Mapping | type):
+            raise TypeError
+        return len(examples)
+    except TypeError:
+        raise TypeError(
+            f"{name} must be a list, an array or a tensor; got {arguments.shown(examples)}"
+        ) from None
+
+
+def _one_each(answers: Any, count: int) -> list[Any]:
+    """Return one answer per example of a batch, or say that ``answer`` gave something else."""
+    try:
+        found = list(answers)
+    except TypeError:
+        raise TypeError(
+            f"answer must return one answer per example; got {arguments.shown(answers)}"
+        ) from None
+    if len(found) != count:
+        raise ValueError(f"answer must return one answer per example; got {len(found)} for {count}")
+    return found
 
 
 def in_own_loop(coroutine: Coroutine[Any, Any, Any]) -> Any:

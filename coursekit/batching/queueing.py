@@ -15,6 +15,9 @@ from coursekit.batching.curves import Curve
 __all__ = ["Served", "arrivals", "ascending_times", "capacity", "flush", "side_by_side", "simulate"]
 
 
+MOST_REQUESTS = 10**8  # what a simulation could hold in memory
+
+
 @dataclass(frozen=True, repr=False, eq=False)
 class Served:
     """When requests came and how long each took (``arrivals``, ``latencies`` in s), and the batches."""
@@ -25,6 +28,9 @@ class Served:
     batches: NDArray[np.int64]
 
     def __post_init__(self) -> None:
+        arguments.label("name", self.name)
+        for name, kind in (("arrivals", np.float64), ("latencies", np.float64), ("batches", np.int64)):
+            object.__setattr__(self, name, arguments.array(name, getattr(self, name), kind, ndim=1))
         if not len(self.arrivals) == len(self.latencies) == self.batches.sum() > 0:
             raise ValueError(
                 f"every request needs an arrival, a latency and a place in a batch; got {len(self.arrivals)} "
@@ -87,7 +93,10 @@ _HEADERS = ("", "p50", "p99", "throughput", "mean batch", "most in flight")
 
 def side_by_side(served: Mapping[str, Served]) -> str:
     """Return a plain-text table with one row per result, by name."""
-    return display.table_text(_HEADERS, [(name, *each._row()[1:]) for name, each in served.items()])
+    if not isinstance(served, Mapping):
+        raise TypeError(f"served must map names to Served; got {arguments.shown(served)}")
+    found = {name: arguments.instance(f"served[{name!r}]", each, Served) for name, each in served.items()}
+    return display.table_text(_HEADERS, [(name, *each._row()[1:]) for name, each in found.items()])
 
 
 def flush(waiting: int, oldest_age: float, max_batch: int, max_wait: float) -> int:
@@ -95,8 +104,9 @@ def flush(waiting: int, oldest_age: float, max_batch: int, max_wait: float) -> i
 
     It takes up to ``max_batch`` as soon as so many wait, or the oldest has waited ``max_wait`` seconds.
     """
-    is_due = waiting >= max_batch or (waiting > 0 and oldest_age >= max_wait)
-    return min(waiting, max_batch) if is_due else 0
+    count, most = arguments.integer("waiting", waiting, 0), arguments.integer("max_batch", max_batch, 1)
+    age, wait = arguments.real("oldest_age", oldest_age), arguments.real("max_wait", max_wait, 0)
+    return min(count, most) if count >= most or (count > 0 and age >= wait) else 0
 
 
 def arrivals(rate: float, count: int, seed: int = 0) -> NDArray[np.float64]:
@@ -105,11 +115,9 @@ def arrivals(rate: float, count: int, seed: int = 0) -> NDArray[np.float64]:
     A Poisson process that begins with an arrival at 0; the same seed gives the same pattern at every rate.
     Errors: TypeError or ValueError for a rate that is not above 0 or a count below 1.
     """
-    per_second = arguments.real("rate", rate, 0)
-    if per_second == 0:
-        raise ValueError("rate must be more than 0 per second; got 0")
-    number = arguments.integer("count", count, 1)
-    gaps = np.random.default_rng(seed).exponential(1.0, number)
+    per_second = arguments.positive("rate", rate, "per second")
+    number = arguments.size("count", count, most=MOST_REQUESTS)
+    gaps = np.random.default_rng(arguments.integer("seed", seed, 0)).exponential(1.0, number)
     gaps[0] = 0.0
     return gaps.cumsum() / per_second
 
@@ -122,7 +130,7 @@ def simulate(
     arrivals: times in seconds, ascending. seconds: a measured Curve, or a function from a batch to seconds.
     A batch begins once the server is free and either ``max_batch`` requests wait or the oldest has waited
     ``max_wait`` seconds. Errors: TypeError or ValueError for bad arguments, a batch beyond the curve and one
-    that takes no time included.
+    that takes no time included, and whatever ``seconds`` raises.
     """
     when = ascending_times(arrivals)
     most, wait = arguments.integer("max_batch", max_batch, 1), arguments.real("max_wait", max_wait, 0)
@@ -143,7 +151,7 @@ def simulate(
 def capacity(seconds: Curve | Callable[[int], float], max_batch: int) -> float:
     """Return the most requests per second that can be answered in batches of up to ``max_batch``.
 
-    seconds and errors: as ``simulate``.
+    Errors: as ``simulate``, and whatever ``seconds`` raises.
     """
     most = arguments.integer("max_batch", max_batch, 1)
     return max(size / took for size, took in enumerate(_service(seconds, most), 1))
@@ -151,11 +159,15 @@ def capacity(seconds: Curve | Callable[[int], float], max_batch: int) -> float:
 
 def _service(seconds: Any, most: int) -> list[float]:
     """Return the seconds of batches of 1, 2, … ``most``."""
-    sizes = range(1, most + 1)
+    sizes = range(1, arguments.size("max_batch", most, most=MOST_REQUESTS) + 1)
     if isinstance(seconds, Curve):
+        first, last = seconds.batches[0], seconds.batches[-1]
+        if first > 1 or most > last:
+            measured = f"seconds holds those from {first} to {last}, as measured"
+            raise ValueError(f"max_batch asks for batches from 1 to {most}, but {measured}")
         return seconds.seconds(list(sizes)).tolist()
     if not callable(seconds):
-        raise TypeError(f"seconds must be a Curve or a function of the batch; got {type(seconds).__name__}")
+        raise TypeError(f"seconds must be a Curve or a function of the batch; got {arguments.shown(seconds)}")
     taken = [arguments.real(f"seconds({size})", seconds(size)) for size in sizes]
     for size, took in zip(sizes, taken, strict=True):
         if took <= 0:

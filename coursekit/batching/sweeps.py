@@ -10,7 +10,7 @@ import numpy as np
 from coursekit import runtime, timing
 from coursekit._core import arguments
 from coursekit.batching.curves import Curve, ascending
-from coursekit.batching.micro_batcher import serve
+from coursekit.batching.micro_batcher import held, serve
 
 __all__ = ["BATCHES", "SERVED_BATCHES", "sweep", "sweep_served"]
 
@@ -39,9 +39,9 @@ def sweep(
     Errors: TypeError or ValueError for bad arguments, RuntimeError for "cuda" where there is none, and
     whatever ``fn`` raises.
     """
-    if not callable(fn):
-        raise TypeError(f"fn must be callable with a batch of examples; got {type(fn).__name__}")
-    kind = runtime.device(device if device is None else str(device).partition(":")[0]).type
+    arguments.function("fn", fn, "with a batch of examples")
+    arguments.positive("min_time", min_time, "seconds")
+    kind = runtime.device(runtime.kind_of(device)).type
     sizes = _enough(examples, BATCHES[kind] if batches is None else batches)
     quartiles = [
         np.quantile(_samples(fn, examples[:size], min_time, threads, device), QUARTILES) for size in sizes
@@ -66,13 +66,14 @@ def sweep_served(
     The batches take turns, so that a slow moment of the machine hits all alike.
     batches, examples: as ``sweep``; ``min_time`` seconds each, at least six batches. Errors: as ``sweep``.
     """
-    sizes = _enough(examples, batches)
+    arguments.function("answer", answer, "with a list of examples")
+    enough, sizes = arguments.positive("min_time", min_time, "seconds"), _enough(examples, batches)
     taken: dict[int, list[float]] = {size: [] for size in sizes}
-    with runtime.threads(threads):
+    with runtime.threads(runtime.count_of_threads(threads)):
         _times_per_batch(answer, examples, sizes[0], MIN_SAMPLES)  # a warm-up
-        while hungry := [n for n in sizes if len(taken[n]) < MIN_SAMPLES or sum(taken[n]) < min_time]:
+        while hungry := [n for n in sizes if len(taken[n]) < MIN_SAMPLES or sum(taken[n]) < enough]:
             for size in hungry:
-                count = _count_for(taken[size], min_time / TURNS)
+                count = _count_for(taken[size], enough / TURNS)
                 taken[size] += _times_per_batch(answer, examples, size, count)
     low, median, high = np.array([np.quantile(taken[size], QUARTILES) for size in sizes]).T
     return Curve(sizes, median, low, high, name, _place("cpu", threads))
@@ -93,8 +94,8 @@ def _times_per_batch(answer: Any, examples: Sequence[Any], size: int, count: int
 def _enough(examples: Any, batches: Sequence[int]) -> tuple[int, ...]:
     """Return the batches, ascending; ValueError unless there are examples for the largest."""
     sizes = ascending(batches)
-    if len(examples) < sizes[-1]:
-        raise ValueError(f"examples must hold at least {sizes[-1]}, the largest batch; got {len(examples)}")
+    if (count := held("examples", examples)) < sizes[-1]:
+        raise ValueError(f"examples must hold at least {sizes[-1]}, the largest of batches; got {count}")
     return sizes
 
 
@@ -107,5 +108,5 @@ def _place(kind: str, threads: int | None) -> str:
 
     if kind == "cuda":
         return torch.cuda.get_device_name(0)
-    count = torch.get_num_threads() if threads is None else arguments.integer("threads", threads, 1)
+    count = torch.get_num_threads() if threads is None else runtime.count_of_threads(threads)
     return f"{runtime.describe().cpu}, {count} thread{'s' * (count != 1)}"

@@ -112,14 +112,30 @@ class Report:
 
 
 def show(id: str, *, measured: Any) -> Card:
-    """Judge claim ``id`` by what was ``measured``, keep the result, and return the card.
+    """Judge a claim by what was measured, keep the result, and return the card.
 
-    ``measured`` is a number in the claim's unit, a bool, a verdict, or a result of ``timing`` or ``accuracy``
-    with its interval. A hardware claim that fails is a finding; an arithmetic or statistical one is a mistake
-    somewhere, and raises AssertionError under COURSEKIT_STRICT=1 or =claims. Other errors: ValueError for an
-    unknown id, TypeError or ValueError for a measurement that the claim cannot be judged by.
+    Parameters
+    ----------
+    id : str
+        The claim, such as "05-int8-size".
+    measured : number, bool, str or result
+        A number in the claim's unit, a bool, a verdict, or a result of ``timing`` or ``accuracy`` with its
+        interval.
+
+    Returns
+    -------
+    Card
+        What was said beside what was measured. A hardware claim that fails is a finding.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If there is no such claim, or it cannot be judged by such a measurement.
+    AssertionError
+        Under COURSEKIT_STRICT=1 or =claims, if an arithmetic or statistical claim fails: a mistake somewhere.
+
     """
-    claim = _find(id)
+    claim = rules.find(id)
     reading = rules.read(measured, claim)
     card = _card(claim, reading)
     machine = runtime.describe()
@@ -151,28 +167,41 @@ def report() -> Report:
 def strict() -> str:
     """Return COURSEKIT_STRICT: "1" (claims and exercises raise), "claims" (claims do) or "0" (nothing does).
 
-    Errors: ValueError for anything else, so that a typing error cannot switch the checks off.
+    Raises
+    ------
+    ValueError
+        If it is anything else, so that a typing error cannot switch the checks off.
+
     """
     return arguments.choice("COURSEKIT_STRICT", os.environ.get("COURSEKIT_STRICT") or "0", STRICT)
 
 
 def keep_guess(id: str, guess: str | None) -> None:
-    """Keep the student's guess (text with its unit) for the claim's card; None forgets an earlier one."""
+    """Keep the student's guess for a claim's card.
+
+    Parameters
+    ----------
+    id : str
+        Under which the claim looks for it.
+    guess : str or None
+        Text with its unit; None forgets an earlier one.
+
+    """
     GUESSES.remove(lambda record: record["id"] == id) if guess is None else GUESSES.append(
         {"id": id, "guess": guess}
     )
 
 
 def guess(id: str) -> str | None:
-    """Return the guess kept under ``id``, or None."""
+    """Return the guess kept under ``id``, or None.
+
+    Parameters
+    ----------
+    id : str
+        As for ``keep_guess``.
+
+    """
     return next((record["guess"] for record in GUESSES.read() if record["id"] == id), None)
-
-
-def _find(id: str) -> rules.Claim:
-    claims = rules.load()
-    if not isinstance(id, str) or id not in claims:
-        raise texts.unknown("claim", id, claims)
-    return claims[id]
 
 
 def _card(claim: rules.Claim, reading: rules.Reading) -> Card:

@@ -4,13 +4,14 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from coursekit._core import arguments, courses, display, texts
 
-__all__ = ["ID", "Claim", "Reading", "Rule", "load", "plain_number", "read"]
+__all__ = ["ID", "Claim", "Reading", "Rule", "find", "load", "plain_number", "read"]
 
 KINDS = ("arithmetic", "statistical", "hardware")
 ID = re.compile(r"[A-Za-z0-9]+(-[a-z0-9]+)+")
@@ -49,7 +50,7 @@ class Rule:
 
     def met(self, reading: Reading) -> bool:
         """Tell whether the measured value fits the rule."""
-        if self.words:
+        if self.words or isinstance(reading.value, str):
             return str(reading.value) in self.words
         return self.low <= reading.value <= self.high
 
@@ -107,7 +108,7 @@ class Claim:
         if isinstance(reading.value, bool | str):
             return _word(str(reading.value))
         if not reading.has_interval:
-            return self._distinct(reading)
+            return self._distinct(reading.value, self.holds.met(reading))
         ends = (reading.low, reading.value, reading.high)
         shown = [self.number(end) for end in ends]
         # "3.2× [3.2× to 3.2×]" would hide the interval: more digits, until its ends look different.
@@ -117,12 +118,11 @@ class Claim:
             shown = [self.number(end, more) for end in ends]
         return f"{shown[1]} [{shown[0]} to {shown[2]}]"
 
-    def _distinct(self, reading: Reading) -> str:
+    def _distinct(self, value: float, met: bool) -> str:
         # A miss by little must not look like a hit: "8 (8.000001)" where exactly 8 was expected.
-        text = self.number(reading.value)
-        limits = map(self.number, (self.holds.low, self.holds.high))
-        looks_met = text in limits and not self.holds.met(reading)
-        return f"{text} ({reading.value!r})" if looks_met else text
+        text = self.number(value)
+        looks_met = not met and text in map(self.number, (self.holds.low, self.holds.high))
+        return f"{text} ({value!r})" if looks_met else text
 
     def number(self, value: float, more: int = 0) -> str:
         """Return one number with the claim's unit, with ``more`` digits than the claim asks for."""
@@ -133,7 +133,16 @@ class Claim:
 
 
 def plain_number(value: float, digits: int) -> str:
-    """Return whole numbers in full, others with up to ``digits`` significant digits."""
+    """Return whole numbers in full, others with up to ``digits`` significant digits.
+
+    Parameters
+    ----------
+    value : float
+        The number.
+    digits : int
+        How many significant digits a fraction gets at most.
+
+    """
     if not math.isfinite(value):
         return str(value)
     if isinstance(value, int) or (value == round(value) and abs(value) < EXACT):
@@ -149,8 +158,19 @@ def _word(word: str) -> str:
 def read(measured: Any, claim: Claim) -> Reading:
     """Return ``measured`` as the claim's rule sees it.
 
-    Takes numbers, bools, verdicts (text), and results with ``value``, ``low`` and ``high``, with ``median``
-    and ``samples``, or with ``verdict``. Errors: TypeError or ValueError if the rule cannot judge it.
+    Parameters
+    ----------
+    measured : object
+        A number, a bool, a verdict (text), or a result with ``value``, ``low`` and ``high``, with ``median``
+        and ``samples``, or with ``verdict``.
+    claim : Claim
+        What it is measured for.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the rule cannot judge it.
+
     """
     if claim.holds.name == "verdict":
         verdict = getattr(measured, "verdict", measured)
@@ -202,19 +222,47 @@ def _number(claim: Claim, value: Any) -> float:
 def load() -> dict[str, Claim]:
     """Return all claims of the courses by id, notebook by notebook.
 
-    Errors: ValueError that names the file, the claim and what is wrong with it.
+    Raises
+    ------
+    ValueError
+        Names the file, the claim and what is wrong with it.
+
     """
+    found = courses.files(courses.CLAIMS).items()
+    return {id: claim for notebook, path in found for id, claim in _of_notebook(notebook, path).items()}
+
+
+def find(id: Any) -> Claim:
+    """Return a claim; only its own notebook's file is read, so that no other one can be in the way.
+
+    Parameters
+    ----------
+    id : str
+        The claim, such as "05-int8-size".
+
+    Raises
+    ------
+    ValueError
+        If there is no such claim, or as ``load`` for the notebook's file.
+
+    """
+    notebook = id.partition("-")[0] if isinstance(id, str) else ""
+    path = courses.files(courses.CLAIMS).get(notebook)
+    claims = load() if path is None else _of_notebook(notebook, path)
+    if not isinstance(id, str) or id not in claims:
+        raise texts.unknown("claim", id, claims)
+    return claims[id]
+
+
+def _of_notebook(notebook: str, path: Path) -> dict[str, Claim]:
     claims: dict[str, Claim] = {}
-    for notebook, path in courses.files(courses.CLAIMS).items():
-        tables, where = texts.load(path), texts.place(path)
-        texts.fields(where, tables, {}, {"claim": list})
-        for number, table in enumerate(tables.get("claim", []), 1):
-            claim = _claim(f"{where}, claim {number}", table)
-            if claim.id in claims or claim.notebook != notebook:
-                raise ValueError(
-                    f"{where}: {claim.id} is there twice or belongs to notebook {claim.notebook}"
-                )
-            claims[claim.id] = claim
+    tables, where = texts.load(path), texts.place(path)
+    texts.fields(where, tables, {}, {"claim": list})
+    for number, table in enumerate(tables.get("claim", []), 1):
+        claim = _claim(f"{where}, claim {number}", table)
+        if claim.id in claims or claim.notebook != notebook:
+            raise ValueError(f"{where}: {claim.id} is there twice or belongs to notebook {claim.notebook}")
+        claims[claim.id] = claim
     return claims
 
 

@@ -112,17 +112,15 @@ def grid(
     Errors: as ``experiment``, and for temperatures or alphas that ``loss`` refuses.
     """
     task = _task(setup, seeds)
-    axes = [
-        tuple(arguments.array(name, given, np.float64, 1).tolist())
-        for name, given in (("temperatures", temperatures), ("alphas", alphas))
-    ]
+    warmths: tuple[float, ...] = tuple(arguments.array("temperatures", temperatures, np.float64, 1).tolist())
+    shares: tuple[float, ...] = tuple(arguments.array("alphas", alphas, np.float64, 1).tolist())
     logits, _ = task.teacher()
-    points = np.repeat(list(product(*axes)), len(task.seeds), axis=0)
-    times = len(axes[0]) * len(axes[1])
+    points = np.repeat(list(product(warmths, shares)), len(task.seeds), axis=0)
+    times = len(warmths) * len(shares)
     wide = Task(task.setup, task.seeds * times)
     students = wide.distilled(logits.repeat(times, 1, 1), points[:, 0], points[:, 1])
     gains = wide.test(students).reshape(times, -1) - task.test(task.hard())
-    return Grid(task.setup, *axes, gains.reshape(len(axes[0]), len(axes[1]), -1))
+    return Grid(task.setup, warmths, shares, gains.reshape(len(warmths), len(shares), -1))
 
 
 def _task(setup: str | Setup, seeds: Sequence[int]) -> Task:

@@ -100,8 +100,9 @@ def gradient_sizes(student_logits: Any, teacher_logits: Any, temperatures: Any) 
     scaled = []
     for temperature in chosen:
         leaf = student.clone().requires_grad_()
-        loss(leaf, teacher_logits, None, temperature=temperature, alpha=1.0).backward()
-        scaled.append(float(leaf.grad.norm(dim=1).mean()) * len(leaf))
+        soft = loss(leaf, teacher_logits, None, temperature=temperature, alpha=1.0)
+        (gradient,) = torch.autograd.grad(soft, leaf)
+        scaled.append(float(gradient.norm(dim=1).mean()) * len(leaf))
     with_square = np.array(scaled)
     return GradientSizes(chosen, with_square / np.square(chosen), with_square)
 

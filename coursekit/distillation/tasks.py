@@ -19,7 +19,9 @@ __all__ = ["OTHER_SEEDS", "SETUPS", "STUDENT", "TEACHER", "TEACHER_SEEDS", "Setu
 STUDENT, TEACHER = (64, 16, 10), (64, 256, 10)
 # Teachers and other starts draw from seeds that no student uses.
 TEACHER_SEEDS, OTHER_SEEDS = 100_000, 200_000
-SAME, ALL = "the same labels", "all labels"
+Knowledge = Literal["the same labels", "all labels"]
+SAME: Knowledge = "the same labels"
+ALL: Knowledge = "all labels"
 
 
 @dataclass(frozen=True, repr=False)
@@ -38,7 +40,7 @@ class Setup:
     labelled: int = 200
     noise: float = 0.0
     pool: bool = False
-    teacher_knows: Literal["the same labels", "all labels"] = SAME
+    teacher_knows: Knowledge = SAME
     student: tuple[int, ...] = STUDENT
     teacher: tuple[int, ...] = TEACHER
     temperature: float = 4.0
@@ -120,8 +122,8 @@ class Task:
         """Return the teachers' logits for what the students see, and their test accuracies [seeds]."""
         setup = self.setup
         if arguments.choice("teacher_knows", setup.teacher_knows, (SAME, ALL)) == ALL:
-            how = {"epochs": setup.teacher_epochs, "lr": setup.teacher_lr, "batch_size": setup.batch_size}
-            made = models.fit_many(setup.teacher, self.x, self.y, seeds=[TEACHER_SEEDS], **how)
+            plan = models.Schedule(setup.teacher_epochs, setup.teacher_lr, setup.batch_size)
+            made = models.fit_many(setup.teacher, self.x, self.y, seeds=[TEACHER_SEEDS], schedule=plan)
             return made.logits(self.x)[0][self.pictures], np.repeat(self.test(made), len(self.seeds))
         made = self._labels_only(setup.teacher, TEACHER_SEEDS, setup.teacher_epochs, setup.teacher_lr)
         networks = torch.arange(len(self.seeds), device=self.x.device).unsqueeze(1)
@@ -152,8 +154,9 @@ class Task:
         self, widths: tuple[int, ...], first_seed: int, epochs: int, lr: float
     ) -> models.Ensemble:
         seeds = [first_seed + seed for seed in self.seeds]
-        how = {"epochs": epochs, "lr": lr, "batch_size": self.setup.batch_size}
-        return distil_many(widths, self.x[self.labelled], self.labels, None, seeds=seeds, alpha=0.0, **how)
+        plan = models.Schedule(epochs, lr, self.setup.batch_size)
+        x = self.x[self.labelled]
+        return distil_many(widths, x, self.labels, None, seeds=seeds, alpha=0.0, schedule=plan)
 
     def _students(
         self, rows: Tensor, labels: Tensor | None, logits: Tensor, temperature: Any, alpha: Any, epochs: int
@@ -166,7 +169,5 @@ class Task:
             seeds=self.seeds,
             temperature=temperature,
             alpha=alpha,
-            epochs=epochs,
-            lr=self.setup.lr,
-            batch_size=self.setup.batch_size,
+            schedule=models.Schedule(epochs, self.setup.lr, self.setup.batch_size),
         )

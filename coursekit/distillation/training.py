@@ -134,7 +134,8 @@ def distil_many(
     alpha: one number, or one per seed. Errors: TypeError or ValueError as in ``loss``.
     """
     start = models.start_many(widths, seeds, x.device if isinstance(x, Tensor) else None)
-    terms = _Terms(start, len(x[0]) if np.ndim(x) == 3 else len(x), y, teacher_logits, temperature, alpha)
+    count = as_examples(x, start).shape[1]
+    terms = _Terms(start, count, y, teacher_logits, temperature, alpha)
     plan = models.Schedule(epochs, lr, batch_size).or_else(schedule, USUAL)
     return models.train_many(start, x, terms, seeds=seeds, schedule=plan)
 
@@ -178,7 +179,7 @@ def match_hidden(
     start = models.start_many(widths, seeds, x.device if isinstance(x, Tensor) else None)
     if len(start.widths) < 3:
         raise ValueError(f"widths must have a hidden layer to match; got {start.widths}")
-    count = len(x[0]) if np.ndim(x) == 3 else len(x)
+    count = as_examples(x, start).shape[1]
     terms = _Terms(start, count, y, None, 1.0, 0.0)
     aim = _per_network("teacher_hidden", teacher_hidden, start, count)
     share = arguments.real("weight", weight, 0)
@@ -248,7 +249,8 @@ def _per_network(
 ) -> Tensor:
     """Return ``value`` as [networks, n, width], without copying what all share."""
     given = torch.as_tensor(arguments.array(name, value), device=start.weights[0].device)
-    shape = (len(start), count, given.shape[-1] if width is None and given.ndim else width)
+    last = given.shape[-1] if given.ndim else 0
+    shape = (len(start), count, last if width is None else width)
     if tuple(given.shape) not in (shape, shape[1:]):
         raise ValueError(f"{name} must be {list(shape[1:])} or {list(shape)}; got {list(given.shape)}")
     return given.expand(shape)
@@ -265,7 +267,7 @@ def _labels_per_network(y: Any, start: models.Ensemble, count: int) -> Tensor:
 
 def _projections(start: models.Ensemble, width: int, seeds: Sequence[int]) -> Tensor:
     """Return fresh projections [networks, width, student's width], drawn as nn.Linear draws its weights."""
-    made = [models.mlp((start.widths[-2], width), seed)[0].weight.detach() for seed in seeds]
+    made = [next(models.mlp((start.widths[-2], width), seed).parameters()).detach() for seed in seeds]
     return torch.stack(made).to(start.weights[0].device)
 
 

@@ -39,12 +39,26 @@ LONGEST_PRINT = 200  # characters of a student's own output that a verdict repea
 
 
 def untried(answer: Any) -> bool:
-    """Tell whether ``answer`` is still the blank: `...`, None, or a collection that holds a `...`."""
+    """Tell whether ``answer`` is still the blank: `...`, None, or a collection that holds a `...`.
+
+    Parameters
+    ----------
+    answer : object
+        Whatever the student handed in.
+
+    """
     return answer is None or _has_dots(answer, DEEPEST)
 
 
 def describe(answer: Any) -> str:
-    """Return in a few words what ``answer`` is, for any object whatsoever."""
+    """Return in a few words what ``answer`` is, for any object whatsoever.
+
+    Parameters
+    ----------
+    answer : object
+        Whatever the student handed in.
+
+    """
     kind = type(answer).__name__
     try:
         if hasattr(answer, "shape") and hasattr(answer, "dtype"):
@@ -55,7 +69,14 @@ def describe(answer: Any) -> str:
 
 
 def said(error: BaseException) -> str:
-    """Return the name and message of an error, for any error whatsoever."""
+    """Return the name and message of an error, for any error whatsoever.
+
+    Parameters
+    ----------
+    error : BaseException
+        The error; it may fail to print itself.
+
+    """
     try:
         return f"{type(error).__name__}: {error}"
     except Exception:  # a student's own error may fail to print
@@ -63,7 +84,21 @@ def said(error: BaseException) -> str:
 
 
 def as_number(answer: Any, name: str = "your answer") -> float:
-    """Return ``answer`` as a number; one-element arrays and tensors count, text and bools do not."""
+    """Return ``answer`` as a number.
+
+    Parameters
+    ----------
+    answer : object
+        A number; arrays, tensors and lists of one element count, text and bools do not.
+    name : str
+        What the message calls it.
+
+    Raises
+    ------
+    Stop
+        With the verdict, if it is not a number.
+
+    """
     value = _single(arguments.to_numpy(answer))
     if isinstance(value, bool | np.bool_ | str | bytes):
         raise Stop(_unusable(name, "a number", answer))
@@ -78,7 +113,21 @@ def as_number(answer: Any, name: str = "your answer") -> float:
 
 
 def as_integer(answer: Any, name: str = "your answer") -> int:
-    """Return ``answer`` as an int; 3.0 counts as 3."""
+    """Return ``answer`` as an int; 3.0 counts as 3.
+
+    Parameters
+    ----------
+    answer : object
+        As for ``as_number``.
+    name : str
+        What the message calls it.
+
+    Raises
+    ------
+    Stop
+        With the verdict, if it is not a whole number.
+
+    """
     number = as_number(answer, name)
     if number != number or number in (float("inf"), -float("inf")) or number != int(number):
         raise Stop(_unusable(name, "a whole number", answer))
@@ -88,7 +137,25 @@ def as_integer(answer: Any, name: str = "your answer") -> int:
 def as_array(
     answer: Any, name: str = "your answer", *, shape: tuple[int, ...] | None = None, dtype: type = np.float64
 ) -> NDArray[Any]:
-    """Return a list, tuple, array or tensor of numbers as an array; ``shape``, if given, must fit."""
+    """Return a list, tuple, array or tensor of numbers as an array.
+
+    Parameters
+    ----------
+    answer : object
+        Finite numbers, at least one.
+    name : str
+        What the message calls them.
+    shape : tuple of int, optional
+        The only shape that is accepted.
+    dtype : type
+        Of the array that is returned.
+
+    Raises
+    ------
+    Stop
+        With the verdict, if these are not such numbers, or of another shape.
+
+    """
     try:
         array = arguments.array(name, answer, dtype)
     except (TypeError, ValueError) as error:
@@ -100,25 +167,51 @@ def as_array(
     return array
 
 
-def as_bits(answer: Any, width: int | None = None, name: str = "your answer") -> str:
+def as_bits(answer: Any, width: int | None = None, name: str = "your answer", *, hint: str = "") -> str:
     """Return ``answer`` as text of 0s and 1s.
 
-    Takes text (spaces, underscores and a leading 0b allowed) and lists or arrays of 0 and 1; with ``width``
-    also an int, as the pattern's value.
+    Parameters
+    ----------
+    answer : object
+        Text (spaces, underscores and a leading 0b allowed), a list or an array of 0 and 1; with ``width``
+        also an int, as the pattern's value.
+    width : int, optional
+        How many bits there must be.
+    name : str
+        What the message calls them.
+    hint : str
+        Shown where there are more or fewer than ``width``.
+
+    Raises
+    ------
+    Stop
+        With the verdict, if these are not bits, or not so many.
+
     """
     expected = f"{width} bits" if width else "bits (text of 0 and 1)"
     bits = _bits(arguments.to_numpy(answer), width)
     if not bits or set(bits) - {"0", "1"}:
         raise Stop(_unusable(name, expected, answer))
     if width is not None and len(bits) != width:
-        raise Stop(wrong(f"{_start(name)} has {len(bits)} bits, but {width} are expected."))
+        raise Stop(wrong(f"{_start(name)} has {len(bits)} bits, but {width} are expected.", hint))
     return bits
 
 
 def call(function: Any, *args: Any, **options: Any) -> Any:
-    """Return what the student's ``function`` returns for copies of ``args``; what it prints is not shown.
+    """Return what the student's ``function`` returns for copies of its arguments; its prints stay unseen.
 
-    Errors of the function, a blank, and a way through it without a ``return`` end the check with a verdict.
+    Parameters
+    ----------
+    function : object
+        What the student handed in.
+    *args, **options
+        What it is called with.
+
+    Raises
+    ------
+    Stop
+        With the verdict: if it is not a function, still blank, raises an error, or returns None.
+
     """
     result = run(function, *args, **options)
     if result is None:
@@ -128,9 +221,20 @@ def call(function: Any, *args: Any, **options: Any) -> Any:
 
 
 def call_either(function: Any, *args: Any) -> Any:
-    """Return what ``function`` returns for ``args``; where arrays do not suit it, for tensors in their place.
+    """Return what ``function`` returns for the arrays ``args``; where arrays do not suit it, for tensors.
 
-    If tensors do not suit it either, the verdict is the one on the arrays.
+    Parameters
+    ----------
+    function : object
+        What the student handed in.
+    *args
+        Arrays, and whatever else it takes.
+
+    Raises
+    ------
+    Stop
+        As ``call``; if tensors do not suit it either, with the verdict on the arrays.
+
     """
     try:
         return call(function, *args)
@@ -141,7 +245,21 @@ def call_either(function: Any, *args: Any) -> Any:
 
 
 def run(function: Any, *args: Any, **options: Any) -> Any:
-    """Do as ``call`` does with a function that may return nothing, because it writes a file, for example."""
+    """Do as ``call`` does with a function that may return nothing, because it writes a file, for example.
+
+    Parameters
+    ----------
+    function : object
+        What the student handed in.
+    *args, **options
+        What it is called with.
+
+    Raises
+    ------
+    Stop
+        As ``call``, except that None is a result like any other.
+
+    """
     if not callable(function):
         raise Stop(_unusable("your answer", "a function", function))
     if is_blank(function):
@@ -160,7 +278,14 @@ def run(function: Any, *args: Any, **options: Any) -> Any:
 
 
 def is_blank(function: Any) -> bool:
-    """Tell whether the body of ``function`` is still the dots: all it does is return None or `...`."""
+    """Tell whether the body of ``function`` is still the dots: all it does is return None or `...`.
+
+    Parameters
+    ----------
+    function : object
+        What the student handed in.
+
+    """
     code = getattr(function, "__code__", None)
     steps = [] if code is None else [*dis.get_instructions(code)]
     constants = [step.argval for step in steps if step.opname.endswith("_CONST")]

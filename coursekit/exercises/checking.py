@@ -7,7 +7,7 @@ from typing import Any
 from coursekit import claims
 from coursekit._core import courses, texts
 from coursekit.exercises.answers import describe, said, untried
-from coursekit.exercises.verdicts import RIGHT, Stop, Verdict, not_tried, wrong
+from coursekit.exercises.verdicts import OTHER_SOLUTIONS, RIGHT, SOLUTIONS, Stop, Verdict, not_tried, wrong
 
 __all__ = ["Checker", "check", "checkers"]
 
@@ -17,18 +17,49 @@ Checker = Callable[[Any], Verdict]
 def check(id: str, answer: Any) -> Verdict:
     """Say whether ``answer`` solves exercise ``id``; the verdict never raises at the student.
 
-    A blank answer is not tried yet. Errors: ValueError for an unknown id; AssertionError under
-    COURSEKIT_STRICT=1 for anything but a right answer.
+    Parameters
+    ----------
+    id : str
+        The exercise, such as "05-bits"; what stands before the dash is its notebook.
+    answer : object
+        Whatever the student handed in; `...` and None are not tried yet.
+
+    Returns
+    -------
+    Verdict
+        ✓ right, ✗ wrong with a reason and a hint, or ○ not tried yet.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If there is no such exercise, or its notebook's ``checks.py`` cannot be run.
+    AssertionError
+        Under COURSEKIT_STRICT=1 for anything but a right answer.
+
     """
     checker = _find(id)
-    verdict = replace(_ask(checker, answer), id=id)
+    ours = courses.notebooks()[id.partition("-")[0]] == courses.courses()[0]
+    solutions = SOLUTIONS if ours else OTHER_SOLUTIONS
+    verdict = replace(_ask(checker, answer), id=id, solutions=solutions)
     if claims.strict() == "1" and verdict.outcome != RIGHT:
         raise AssertionError(f"exercise {id}: {verdict}")
     return verdict
 
 
 def checkers(notebook: str) -> Mapping[str, Checker]:
-    """Return the checkers of a notebook ("05") by exercise id. Errors: ValueError if it has none."""
+    """Return the checkers of a notebook by exercise id.
+
+    Parameters
+    ----------
+    notebook : str
+        The notebook's name, such as "05".
+
+    Raises
+    ------
+    ValueError
+        If it has none, or its ``checks.py`` cannot be run.
+
+    """
     course = courses.notebooks().get(notebook)
     found = {} if course is None else course.checkers(notebook)
     if not found:

@@ -44,7 +44,14 @@ class Comparisons:
 
 
 def steps(function: Callable[[], Any]) -> int:
-    """Return how many calls and lines of the student's own Python code run during ``function()``."""
+    """Return how many calls and lines of the student's own Python code run during ``function()``.
+
+    Parameters
+    ----------
+    function : callable
+        Calls the student's function.
+
+    """
     found = 0
 
     def trace(frame: FrameType, event: str, _: Any) -> Any:

@@ -35,9 +35,28 @@ class Prediction:
 def predict(id: str, guess: Any, unit: str = "", *, choices: Sequence[str] = ()) -> Prediction:
     """Keep the student's ``guess`` for the claim ``id``, which shows it beside the measurement.
 
-    A guess is a number in ``unit``, a bool, or one of ``choices``; `...` or None means no guess yet and
-    forgets an earlier one, so that a card never shows what its own notebook does not say.
-    Errors: TypeError or ValueError that says what came and what is allowed.
+    Parameters
+    ----------
+    id : str
+        The claim, or another id that the claim names as its ``guess``.
+    guess : number, bool, str or ...
+        A number in ``unit``, a bool, or one of ``choices``. `...` or None means no guess yet and forgets an
+        earlier one, so that a card never shows what its own notebook does not say.
+    unit : str
+        What the number counts, as it is to be shown behind it.
+    choices : sequence of str
+        The answers to choose from, where the guess is not a number.
+
+    Returns
+    -------
+    Prediction
+        The guess as it was kept.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the id or the guess has another form.
+
     """
     if not isinstance(id, str) or not rules.ID.fullmatch(id):
         raise ValueError(f"id must be like '05-int8-size'; got {reprlib.repr(id)}")

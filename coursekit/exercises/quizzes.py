@@ -62,10 +62,24 @@ class Quiz:
 
 
 def quiz(id: str) -> Quiz:
-    """Return the quiz of notebook ``id`` ("01"), ready to show itself.
+    """Return the quiz of a notebook, ready to show itself.
 
-    Errors: ValueError if there is none, or if its text breaks the rules (3 to 5 questions, every choice
-    explained, exactly one right, or two and more where ``several = true``).
+    Parameters
+    ----------
+    id : str
+        The notebook's name, such as "01".
+
+    Returns
+    -------
+    Quiz
+        Its questions; in a notebook a click on a choice says whether it is right, and why.
+
+    Raises
+    ------
+    ValueError
+        If the notebook has no quiz, or its ``quiz.toml`` breaks the rules: 3 to 5 questions, every choice
+        explained, exactly one right, or two and more where ``several = true``.
+
     """
     known = courses.files(courses.QUIZ)
     if not isinstance(id, str) or id not in known:

@@ -8,14 +8,29 @@ __all__ = ["NOT_TRIED", "RIGHT", "WRONG", "Stop", "Verdict", "not_tried", "right
 
 RIGHT, WRONG, NOT_TRIED = "right", "wrong", "not tried yet"
 SOLUTIONS = "notebooks/solutions"
+OTHER_SOLUTIONS = "solutions"  # of a course of one's own, beside its notebooks
 _MARKS = {RIGHT: "✓", WRONG: "✗", NOT_TRIED: "○"}
 _TONES = {RIGHT: "good", WRONG: "bad", NOT_TRIED: "quiet"}
-_POINTER = f"Still stuck? The worked solutions are in {SOLUTIONS}."
 
 
 @dataclass(frozen=True, repr=False)
 class Verdict:
-    """The answer to an answer; ``outcome`` is RIGHT, WRONG or NOT_TRIED, texts may hold `code`."""
+    """The answer to an answer.
+
+    Parameters
+    ----------
+    outcome : str
+        "right", "wrong" or "not tried yet".
+    message : str
+        What is right or wrong about it; may hold `code` and **strong**.
+    hint : str
+        What helps on without giving the answer away.
+    id : str
+        The exercise; ``check`` fills it in.
+    solutions : str
+        Where the worked solutions lie; ``check`` fills it in.
+
+    """
 
     __module__ = "coursekit.exercises"
 
@@ -23,16 +38,22 @@ class Verdict:
     message: str = ""
     hint: str = ""
     id: str = ""
+    solutions: str = SOLUTIONS
 
     @property
     def head(self) -> str:
         """The mark and the outcome, e.g. "✓ right"."""
         return f"{_MARKS[self.outcome]} {self.outcome}"
 
+    @property
+    def pointer(self) -> str:
+        """Where to look when no hint helps."""
+        return f"Still stuck? The worked solutions are in {self.solutions}."
+
     def __str__(self) -> str:
         lines = [f"{self.head}{': ' * bool(self.message)}{self.message}"]
         if self.outcome == WRONG:
-            lines += [f"  Hint: {self.hint}"] * bool(self.hint) + [f"  {_POINTER}"]
+            lines += [f"  Hint: {self.hint}"] * bool(self.hint) + [f"  {self.pointer}"]
         return texts.plain("\n".join(lines))
 
     __repr__ = __str__
@@ -42,13 +63,20 @@ class Verdict:
         if self.outcome == WRONG:
             hint = f"<p>{texts.rich(self.hint)}</p>" if self.hint else ""
             summary = "Hint" if self.hint else "Help"
-            lines.append(f"<details><summary>{summary}</summary>{hint}<p>{_POINTER}</p></details>")
+            lines.append(f"<details><summary>{summary}</summary>{hint}<p>{self.pointer}</p></details>")
         title = f"{self.head}{': ' * bool(self.id)}{self.id}"
         return display.card_html(title, lines, _TONES[self.outcome])
 
 
-class Stop(Exception):  # noqa: N818 - it ends a check with its verdict, it is no error
-    """Ends a checker early; ``verdict`` is what the student sees."""
+class Stop(Exception):  # noqa: N818 - it ends a check with its verdict, not an error
+    """Ends a checker early.
+
+    Parameters
+    ----------
+    verdict : Verdict
+        What the student sees.
+
+    """
 
     __module__ = "coursekit.exercises"
 
@@ -58,12 +86,28 @@ class Stop(Exception):  # noqa: N818 - it ends a check with its verdict, it is n
 
 
 def right(message: str = "") -> Verdict:
-    """Return ✓, with what the answer shows."""
+    """Return ✓.
+
+    Parameters
+    ----------
+    message : str
+        What the answer shows; may hold `code` and **strong**.
+
+    """
     return Verdict(RIGHT, message)
 
 
 def wrong(message: str, hint: str = "") -> Verdict:
-    """Return ✗, with what is wrong and a hint that does not give the answer away."""
+    """Return ✗.
+
+    Parameters
+    ----------
+    message : str
+        What is wrong; may hold `code` and **strong**.
+    hint : str
+        What helps on without giving the answer away; folded in until it is asked for.
+
+    """
     return Verdict(WRONG, message, hint)
 
 

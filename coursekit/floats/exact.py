@@ -5,7 +5,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
-from coursekit._core.arguments import integer
+from coursekit._core import arguments
 
 __all__ = ["LONGEST_SHOWN", "binary", "exact", "is_finite", "plain", "shown", "to_float"]
 
@@ -25,8 +25,8 @@ def exact(value: Any) -> Fraction | float:
     Decimals too far out for any format become infinity or zero: as fractions, they could fill the memory.
     Raises TypeError for what is no number, ValueError for a text that does not read as one.
     """
-    number = _parsed(value) if isinstance(value, str) else plain(value)
-    if isinstance(number, bool) or not hasattr(number, "as_integer_ratio"):
+    number = _parsed(value) if isinstance(value, str) else plain(arguments.dense("value", value))
+    if isinstance(number, bool | type) or not hasattr(number, "as_integer_ratio"):
         raise TypeError(f"value must be a number; got {shown(value)} ({type(value).__name__})")
     if isinstance(number, Decimal):
         number = _within_reach(number)
@@ -56,6 +56,7 @@ def shown(value: Any) -> str:
         text = value if isinstance(value, str) else str(value)
     except ValueError:  # Python refuses to print integers of more than 4,300 digits
         return "a number with thousands of digits"
+    text = " ".join(text.split())
     return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"
 
 
@@ -73,7 +74,7 @@ def binary(value: Any, places: int | None = None) -> str:
     ends = number.denominator == 1 << last
     if places is None and not ends:
         raise ValueError(f"value {shown(value)!r} never ends in binary: places must say where to cut")
-    kept = last if places is None else integer("places", places, 0, MOST_PLACES)
+    kept = last if places is None else arguments.integer("places", places, 0, MOST_PLACES)
     cut = not ends or kept < last
     digits = f"{abs(number.numerator) * 2**kept // number.denominator:0{kept + 1}b}"
     whole, rest = digits[: len(digits) - kept], digits[len(digits) - kept :]

@@ -1,6 +1,6 @@
 """Many networks of one shape at once: started, trained and asked in the same matrix products."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -123,8 +123,8 @@ def fit_many(
         As ``fit``.
     """
     start = start_many(widths, seeds, x.device if isinstance(x, Tensor) else None)
-    how = {"epochs": epochs, "lr": lr, "batch_size": batch_size, "schedule": schedule}
-    return tune_many(start, x, y, seeds=seeds, **how)
+    plan = Schedule(epochs, lr, batch_size).or_else(schedule, USUAL)
+    return tune_many(start, x, y, seeds=seeds, schedule=plan)
 
 
 def tune_many(
@@ -170,8 +170,8 @@ def tune_many(
         logits = outputs[-1].flatten(0, 1)
         return functional.cross_entropy(logits, labels[rows].flatten(), reduction="sum") / rows.shape[1]
 
-    how = {"epochs": epochs, "lr": lr, "batch_size": batch_size, "schedule": schedule}
-    return train_many(networks, features, cross_entropy, seeds=seeds, masks=masks, **how)
+    plan = Schedule(epochs, lr, batch_size).or_else(schedule, USUAL)
+    return train_many(networks, features, cross_entropy, seeds=seeds, masks=masks, schedule=plan)
 
 
 def start_many(widths: Sequence[int], seeds: Sequence[int], device: Any = None) -> Ensemble:
@@ -194,9 +194,7 @@ def start_many(widths: Sequence[int], seeds: Sequence[int], device: Any = None) 
     TypeError, ValueError
         If there are no seeds, or widths that ``mlp`` refuses.
     """
-    networks = [linears(mlp(widths, seed)) for seed in seeds]
-    if not networks:
-        raise ValueError("seeds is empty: at least one seed is needed")
+    networks = [linears(mlp(widths, seed)) for seed in arguments.integers("seeds", seeds, 0)]
     layers = list(zip(*networks, strict=True))
     weights, biases = (
         tuple(torch.stack([getattr(layer, name).detach() for layer in row]).to(device) for row in layers)
@@ -253,16 +251,18 @@ def train_many(
         For what does not fit, and for a training that diverges.
     """
     plan = Schedule(epochs, lr, batch_size).or_else(schedule, USUAL)
-    if len(seeds) != len(as_ensemble("start", start)):
-        raise ValueError(f"seeds must hold one seed per network, {len(start)}; got {len(seeds)}")
+    drawn = arguments.integers("seeds", seeds, 0)
+    if len(drawn) != len(as_ensemble("start", start)):
+        raise ValueError(f"seeds must hold one seed per network, {len(start)}; got {len(drawn)}")
     examples, held = as_examples(x, start), as_masks("masks", masks, start.weights)
+    arguments.function("loss", loss, "with the outputs and the examples' numbers")
     weights, biases = (
         [part.clone().requires_grad_() for part in parts] for parts in (start.weights, start.biases)
     )
     optimizer = torch.optim.Adam([*weights, *biases, *extra], lr=plan.lr)
     _hold(weights, held)
     networks = torch.arange(len(start), device=examples.device).unsqueeze(1)
-    for orders in zip(*(batch_orders(examples.shape[1], plan.epochs, seed) for seed in seeds), strict=True):
+    for orders in zip(*(batch_orders(examples.shape[1], plan.epochs, seed) for seed in drawn), strict=True):
         order = torch.stack(orders).to(examples.device)
         for rows in order.split(plan.batch_size, dim=1):
             optimizer.zero_grad()
@@ -329,6 +329,8 @@ def as_masks(name: str, masks: Any, weights: Sequence[Tensor]) -> list[Tensor]:
     """
     if masks is None:
         return []
+    if isinstance(masks, str) or not isinstance(masks, Iterable) or arguments.special(masks):
+        raise TypeError(f"{name} must be a list of masks, one per layer; got {type(masks).__name__}")
     given = list(masks)
     if len(given) != len(weights):
         raise ValueError(f"{name} must hold {len(weights)} masks, one per layer; got {len(given)}")
@@ -340,7 +342,7 @@ def as_masks(name: str, masks: Any, weights: Sequence[Tensor]) -> list[Tensor]:
 
 def _mask(name: str, value: Any, weight: Tensor) -> Tensor:
     try:
-        mask = torch.as_tensor(value, device=weight.device)
+        mask = torch.as_tensor(arguments.dense(name, value), device=weight.device)
     except (TypeError, ValueError, RuntimeError):
         raise TypeError(f"{name} must be an array of True and False; got {type(value).__name__}") from None
     if mask.shape != weight.shape:

@@ -40,9 +40,9 @@ def mlp(widths: Sequence[int] = DIGITS_WIDTHS, seed: int = 0) -> nn.Sequential:
     TypeError, ValueError
         For fewer than two widths, or one below 1.
     """
-    sizes = [arguments.integer("widths", width, 1) for width in widths]
+    sizes = arguments.integers("widths", widths, 1)
     if len(sizes) < 2:
-        raise ValueError(f"widths must name at least an input and an output size; got {tuple(sizes)}")
+        raise ValueError(f"widths must name at least an input and an output size; got {sizes}")
     with torch.random.fork_rng(devices=[]):
         # torch.manual_seed would reseed every GPU as well.
         torch.default_generator.manual_seed(arguments.integer("seed", seed, 0))

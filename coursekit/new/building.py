@@ -108,10 +108,10 @@ def build(folder: Folder, name: str, *, force: bool = False, solve: bool = False
     """
     (student, solution), (student_path, solution_path) = folder.expected(name), folder.paths(name)
     old, changes = load(student_path), []
-    sound = old is not None and not list(health.faults(old, student_path.stat().st_size))
-    if force or not sound or difference(old, student):
+    sound = old if old and not list(health.faults(old, student_path.stat().st_size)) else None
+    if force or difference(sound, student):
         how = "executed"
-        if sound and not force and keep_outputs(old, student):
+        if sound and not force and keep_outputs(sound, student):
             how = "written, its code is the same"
         else:
             execute(student, name, folder.notebooks, strict="claims")
@@ -132,6 +132,12 @@ def keep_outputs(old: NotebookNode, fresh: NotebookNode) -> bool:
     """Move the outputs of ``old`` into ``fresh`` if both run the same code; tell whether they do.
 
     Install lines may name different repositories: they run nowhere but in Colab.
+
+    Parameters
+    ----------
+    old, fresh : NotebookNode
+        The copy as it is, and as its master says.
+
     """
     before, after = code_cells(old), code_cells(fresh)
     if [_runs(cell) for cell in before] != [_runs(cell) for cell in after]:
@@ -151,7 +157,16 @@ def _runs(cell: NotebookNode) -> str:
 
 
 def difference(built: NotebookNode | None, expected: NotebookNode) -> str:
-    """Return where the built notebook differs from its master (outputs aside), "" if it does not."""
+    """Return where the built notebook differs from its master (outputs aside), "" if it does not.
+
+    Parameters
+    ----------
+    built : NotebookNode or None
+        The copy as it is; None if it is missing.
+    expected : NotebookNode
+        The copy as its master says.
+
+    """
     if built is None:
         return "is missing or cannot be read"
     one, two = health.clear_outputs(built), health.clear_outputs(expected)
@@ -166,7 +181,23 @@ def difference(built: NotebookNode | None, expected: NotebookNode) -> str:
 
 
 def build_all(folder: Folder, names: list[str], *, force: bool = False, solve: bool = False) -> int:
-    """Build all of ``names``, print what was done, go on after a failure, and return how many failed."""
+    """Build several notebooks, print what was done, and go on after a failure.
+
+    Parameters
+    ----------
+    folder : Folder
+        Where they lie.
+    names : list of str
+        The masters' names.
+    force, solve : bool
+        As for ``build``.
+
+    Returns
+    -------
+    int
+        How many failed.
+
+    """
     failed = 0
     for name in names:
         try:
@@ -180,7 +211,21 @@ def build_all(folder: Folder, names: list[str], *, force: bool = False, solve: b
 
 
 def stale(folder: Folder, names: list[str]) -> list[str]:
-    """Return where built notebooks are unsound or not what their masters say, one line each; run none."""
+    """Return where built notebooks are unsound or not what their masters say; run none.
+
+    Parameters
+    ----------
+    folder : Folder
+        Where they lie.
+    names : list of str
+        The masters' names.
+
+    Returns
+    -------
+    list of str
+        A line per fault.
+
+    """
     return [line for name in names for line in _stale(folder, name)] + _orphans(folder)
 
 
@@ -205,13 +250,31 @@ def load(path: Path) -> NotebookNode | None:
 
 
 def write(path: Path, notebook: NotebookNode) -> None:
-    """Write the notebook to ``path``, after a check that it is a valid one."""
+    """Write a notebook, after a check that it is a valid one.
+
+    Parameters
+    ----------
+    path : Path
+        Where to.
+    notebook : NotebookNode
+        What is written.
+
+    """
     nbformat.validate(notebook)
     replace_text(path, nbformat.writes(notebook).rstrip("\n") + "\n")
 
 
 def replace_text(path: Path, text: str) -> None:
-    """Write the file in one step: whoever reads meanwhile sees the old text or the new one."""
+    """Write a file in one step: whoever reads meanwhile sees the old text or the new one.
+
+    Parameters
+    ----------
+    path : Path
+        Where to; its folder is made if it is missing.
+    text : str
+        What is written.
+
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, part = tempfile.mkstemp(dir=path.parent, suffix=".part", text=True)
     try:

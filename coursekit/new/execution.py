@@ -16,9 +16,24 @@ CELL_TIMEOUT = 120
 
 
 def execute(notebook: NotebookNode, name: str, folder: Path, *, strict: str) -> None:
-    """Run the notebook on the CPU in ``folder`` and leave its outputs in it; ``strict`` is COURSEKIT_STRICT.
+    """Run a notebook on the CPU and leave its outputs in it.
 
-    Errors: BuildError with the cell if it raises, takes too long, or leaves an error or text on stderr.
+    Parameters
+    ----------
+    notebook : NotebookNode
+        What is run.
+    name : str
+        What messages call it.
+    folder : Path
+        Where it is run.
+    strict : str
+        COURSEKIT_STRICT for the kernel: "0", "1" or "claims".
+
+    Raises
+    ------
+    BuildError
+        With the cell, if it raises, takes too long, or leaves an error or text on stderr.
+
     """
     with tempfile.TemporaryDirectory() as home:
         _run(notebook, name, folder, environment(home, COURSEKIT_STRICT=strict))
@@ -28,7 +43,16 @@ def execute(notebook: NotebookNode, name: str, folder: Path, *, strict: str) -> 
 
 
 def environment(home: str, **extra: str) -> dict[str, str]:
-    """Return a kernel's environment: on the CPU, results in ``home``, none of the author's own settings."""
+    """Return a kernel's environment: on the CPU, and without the author's own settings.
+
+    Parameters
+    ----------
+    home : str
+        The folder for results.
+    **extra : str
+        Further variables.
+
+    """
     mine = {key: value for key, value in os.environ.items() if not key.startswith("COURSEKIT_")}
     return {**mine, "COURSEKIT_DEVICE": "cpu", "COURSEKIT_HOME": home, **extra}
 

@@ -27,7 +27,16 @@ MACHINE_PATH = re.compile(
 
 
 def faults(notebook: NotebookNode, size: int = 0) -> Iterator[str]:
-    """Yield what is wrong with an executed notebook of ``size`` bytes, as text for people."""
+    """Yield what is wrong with an executed notebook, as text for people.
+
+    Parameters
+    ----------
+    notebook : NotebookNode
+        The notebook.
+    size : int
+        Its file's bytes.
+
+    """
     if size > MAX_BYTES:
         yield f"{size / 1000:.0f} kB, more than {MAX_BYTES / 1000:.0f}: draw fewer or smaller pictures"
     if "widgets" in notebook.metadata:
@@ -79,5 +88,5 @@ def clear_outputs(notebook: NotebookNode) -> NotebookNode:
 
 
 def _cleared(cell: NotebookNode) -> NotebookNode:
-    empty = {"outputs": [], "execution_count": None} if cell.cell_type == "code" else {}
+    empty: dict[str, object] = {"outputs": [], "execution_count": None} if cell.cell_type == "code" else {}
     return NotebookNode({**cell, **empty})

@@ -50,9 +50,18 @@ class BuildError(Exception):
 
 
 def read(path: Path) -> NotebookNode:
-    """Return the master at ``path`` as a notebook with solutions, markers and placeholders still in it.
+    """Return the master as a notebook with solutions, markers and placeholders still in it.
 
-    Errors: BuildError for markers that do not pair, nest or stand outside an exercise cell, unknown metadata.
+    Parameters
+    ----------
+    path : Path
+        A percent script.
+
+    Raises
+    ------
+    BuildError
+        For markers that do not pair, nest or stand outside an exercise cell, and for unknown metadata.
+
     """
     text = path.read_text(encoding="utf-8")
     check_markers(text, path.name)
@@ -66,12 +75,30 @@ def read(path: Path) -> NotebookNode:
 
 
 def student(master: NotebookNode, texts: Mapping[str, str]) -> NotebookNode:
-    """Return the copy to work in: every solution is one line ``...``, and ``texts`` replace their keys."""
+    """Return the copy to work in, where every solution is one line ``...``.
+
+    Parameters
+    ----------
+    master : NotebookNode
+        As ``read`` returns it.
+    texts : mapping of str to str
+        Placeholders, each with what replaces it.
+
+    """
     return _copy(master, texts, lambda source: reveal(source, solved=False), lambda source: source)
 
 
 def solution(master: NotebookNode, texts: Mapping[str, str]) -> NotebookNode:
-    """Return the copy with the solutions; its relative links are made to fit the folder it lies in."""
+    """Return the copy with the solutions; its relative links are made to fit the folder it lies in.
+
+    Parameters
+    ----------
+    master : NotebookNode
+        As ``read`` returns it.
+    texts : mapping of str to str
+        Placeholders, each with what replaces it.
+
+    """
 
     def relinked(source: str) -> str:
         return LINK.sub(lambda match: match[1] + _from_solutions(match[2]), source)
@@ -82,7 +109,13 @@ def solution(master: NotebookNode, texts: Mapping[str, str]) -> NotebookNode:
 def reveal(source: str, *, solved: bool) -> str:
     """Return the code without marker lines, and with the blank instead of each solution unless ``solved``.
 
-    The blank is ``...``, or what the marker says: ``# solution: answer = ...``.
+    Parameters
+    ----------
+    source : str
+        A cell's code. The blank is ``...``, or what the marker says: ``# solution: answer = ...``.
+    solved : bool
+        Whether the solutions stay.
+
     """
     lines, inside = [], False
     for line in source.split("\n"):
@@ -99,7 +132,21 @@ def reveal(source: str, *, solved: bool) -> str:
 
 
 def check_markers(text: str, name: str) -> None:
-    """Raise BuildError, with file and line, for the first solution marker that is not where it belongs."""
+    """Look for solution markers that are not where they belong.
+
+    Parameters
+    ----------
+    text : str
+        A master.
+    name : str
+        What messages call it.
+
+    Raises
+    ------
+    BuildError
+        With file and line, for the first of them.
+
+    """
     opened, found = 0, 0
     for first, header, lines in _code_cells(text):
         exercise = re.search(r'["\']exercise["\']', header) is not None
@@ -120,7 +167,14 @@ def check_markers(text: str, name: str) -> None:
 
 
 def summary(notebook: NotebookNode) -> tuple[str, str]:
-    """Return the notebook's title, without its number, and the minutes it takes, from its first cell."""
+    """Return the notebook's title, without its number, and the minutes it takes.
+
+    Parameters
+    ----------
+    notebook : NotebookNode
+        Its first cell says both.
+
+    """
     text = notebook.cells[0].source
     found = re.search(r"^# (?:\d+ )?(.*)$", text, re.MULTILINE), re.search(r"(\d+) minutes", text)
     title, minutes = (match[1].strip() if match else "" for match in found)
@@ -181,7 +235,14 @@ def _tidy(cell: NotebookNode, where: str) -> None:
 
 
 def slide_type(cell: NotebookNode) -> str:
-    """Return the slide type by rule: headings open slides, text comes step by step, code stays with it."""
+    """Return the slide type by rule: headings open slides, text comes step by step, code stays with it.
+
+    Parameters
+    ----------
+    cell : NotebookNode
+        A cell of a master.
+
+    """
     if cell.cell_type == "code":
         return "-"
     return "slide" if re.match(r"##? ", cell.source) else "fragment"

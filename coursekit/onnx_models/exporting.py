@@ -1,7 +1,8 @@
-"""From PyTorch and scikit-learn to ONNX, on every supported version of both."""
+"""From PyTorch to ONNX, on every supported version of both."""
 
 import inspect
-import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,104 +10,133 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coursekit._core import arguments
-from coursekit.onnx_models.files import OnnxFile, describe, replacing, save, target_path
+from coursekit.onnx_models.files import OnnxFile, described, replacing, shortened, target_path, write
+from coursekit.onnx_models.naming import BATCH, SEQUENCE, name_axis, name_ends, tidy
+from coursekit.onnx_models.outcomes import need_loadable, need_same_answers, reason
 from coursekit.onnx_models.packages import need, quiet
 
 __all__ = ["export", "export_sklearn", "fitting", "tidy"]
 
 if TYPE_CHECKING:
-    import onnx
-    from torch import nn
+    from torch import Tensor, nn
+
+__all__ = ["evaluating", "export", "fitting"]
 
 OPSET = 18
-OPSETS_SKLEARN = {"": OPSET, "ai.onnx.ml": 3}
-BATCH, OUTPUT = "batch", "output"
 FLOATS = ("float16", "float32", "float64")  # that PyTorch, ONNX Runtime and numpy all have
+Axes = dict[int, Any]  # free axes by number
 
 
-def export(model: "nn.Module", path: Any, example: Any, *, dynamic_batch: bool = True) -> OnnxFile:
+def export(
+    model: "nn.Module",
+    path: Any,
+    example: Any,
+    *,
+    dynamic_batch: bool = True,
+    dynamic_sequence: bool = False,
+) -> OnnxFile:
     """Write ``model`` in eval mode as one ONNX file, which replaces ``path`` in one step, and describe it.
 
-    ``example``: a batch of at least 2 inputs, or a tuple of such batches where the model takes several;
-    fractions become numbers of the type that the model's parameters have, float16, float32 or float64.
-    With ``dynamic_batch`` the file takes any batch, else batches of the example's size only.
-    Errors: TypeError or ValueError for what cannot be exported, with PyTorch's reason, and for parameters of
-    another floating type or of several.
+    Parameters
+    ----------
+    model : torch.nn.Module
+        Any module of tensors. What it returns, a tensor or a tuple or dict of tensors, become the outputs.
+    path : path
+        Where to write; replaced once the new file has been loaded and has answered as the model does, for the
+        example and for inputs of other sizes along the free axes.
+    example : array_like or tuple of array_like
+        A batch of at least 2 inputs [n, …], or a tuple of such batches where the model takes several. Whole
+        numbers and bools stay such; fractions become numbers of the type that the model's parameters have,
+        float16, float32 or float64.
+    dynamic_batch : bool
+        Take batches of any size; else of the example's only.
+    dynamic_sequence : bool
+        Take sequences of any length as well: axis 1 of every input [n, length, …] is free. Inputs of one
+        length in the example are of one length in the file.
+
+    Returns
+    -------
+    OnnxFile
+        What came out. A single input is called "input" and a single output "output"; several inputs have the
+        names of forward's arguments, several outputs those of a dict's keys, else PyTorch's.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For what cannot be exported, with PyTorch's reason; for parameters of another floating type or of
+        several; where the file would answer otherwise than the model.
+
     """
+    need("onnxscript")
+    _exportable(model)
+    target = target_path("path", path)
+    free = (
+        arguments.flag("dynamic_batch", dynamic_batch),
+        arguments.flag("dynamic_sequence", dynamic_sequence),
+    )
+    inputs = _inputs(model, example, *free)
+    with evaluating(model), replacing(target) as temporary:
+        names = _run_once(model, inputs)
+        with quiet():
+            _by_torch(model, inputs, temporary, *free)
+            tidy(proto := need("onnx").load(str(temporary)))
+            name_axis(proto, 0, BATCH)
+            name_axis(proto, 1, SEQUENCE)
+            name_ends(proto, names)
+            write(proto, temporary)
+            session = need_loadable(temporary, f"{type(model).__name__} cannot be exported")
+            _need_free(temporary, *free, type(model).__name__)
+            need_same_answers(session, model, _other_sizes(inputs, *free), type(model).__name__)
+        made = described(temporary, target)
+    return made
+
+
+@contextmanager
+def evaluating(model: "nn.Module") -> Iterator[None]:
+    """Put the model into eval mode, without gradients, for the block; afterwards each module is as before."""
     import torch
 
-    need("onnxscript")
-    if not isinstance(model, torch.nn.Module):
-        raise TypeError(f"model must be an nn.Module; got {type(model).__name__}")
-    target = target_path("path", path)
-    inputs = _inputs(model, example, dynamic_batch)
     modes = [(module, module.training) for module in model.modules()]
     try:
         model.eval()
-        with quiet(), torch.no_grad(), replacing(target) as temporary:
-            _by_torch(model, inputs, temporary, dynamic_batch)
-            tidy(proto := need("onnx").load(str(temporary)))
-            _name_batch(proto)
-            _name_output(proto)
-            temporary.write_bytes(proto.SerializeToString())
+        with torch.no_grad():
+            yield
     finally:
         for module, training in modes:
             module.training = training
-    return describe(target)
-
-
-def export_sklearn(estimator: Any, path: Any, features: int) -> OnnxFile:
-    """Write a fitted scikit-learn estimator as one ONNX file for float32 rows of ``features`` numbers.
-
-    A classifier's file answers with labels and with probabilities [n, classes] as an array (LinearSVC and
-    others that have none: with scores). skl2onnx's ZipMap, which would make a list of dicts, is off.
-    Errors: TypeError for no estimator; ValueError where it is not fitted or skl2onnx does not know its kind.
-    """
-    need("skl2onnx")
-    from sklearn.base import BaseEstimator
-
-    if not isinstance(estimator, BaseEstimator):
-        raise TypeError(f"estimator must be a fitted scikit-learn estimator; got {type(estimator).__name__}")
-    target = target_path("path", path)
-    count = arguments.integer("features", features, 1)
-    expected = getattr(estimator, "n_features_in_", count)
-    if count != expected:
-        raise ValueError(f"features must be {expected}, as the estimator was fitted with; got {count}")
-    proto = _by_skl2onnx(estimator, count)
-    _name_rows(proto)
-    save(proto, target)
-    return describe(target)
 
 
 def fitting(name: str, value: Any, model: "nn.Module") -> NDArray[Any]:
-    """Return ``value`` as an array that the model takes: whole numbers as they come, others in its own type.
+    """Return ``value`` as an array that the model takes: whole numbers and bools stay such.
 
     Errors: TypeError or ValueError for what is no array of finite numbers, and for parameters that are not
     all of one of the types in FLOATS.
     """
-    floats, given = _float_type(model), np.asarray(arguments.to_numpy(value)).dtype
-    return arguments.array(name, value, given.type if given.kind in "iu" else floats)
+    floats, given = _float_type(model), np.asarray(arguments.to_numpy(value))
+    if given.dtype == np.bool_ and given.size:
+        return given
+    return arguments.array(name, value, given.dtype.type if given.dtype.kind in "iu" else floats)
 
 
-def tidy(model: "onnx.ModelProto") -> None:
-    """Drop what no runtime reads: the exporter's notes, file names of this machine among them.
+def _exportable(model: Any) -> None:
+    """Refuse what is no module, or one that the exporter cannot take, with what to do."""
+    import torch
 
-    And the shapes that it repeats for stored weights: ONNX Runtime's quantizer compares them with weights
-    that it has turned round, and gives up unless they are square (onnxruntime issue 25890).
-    """
-    graph = model.graph
-    stored = {tensor.name for tensor in graph.initializer}
-    parts = (model, graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer)
-    for part in parts:
-        part.ClearField("doc_string")
-        if "metadata_props" in part.DESCRIPTOR.fields_by_name:
-            part.ClearField("metadata_props")
-    kept = [info for info in graph.value_info if info.name not in stored]
-    graph.ClearField("value_info")
-    graph.value_info.extend(kept)
+    if not isinstance(model, torch.nn.Module):
+        raise TypeError(f"model must be an nn.Module; got {type(model).__name__}")
+    if isinstance(model, torch.jit.ScriptModule):
+        raise ValueError(
+            "model is TorchScript, which cannot be exported: give the nn.Module it was made from"
+        )
+    for name, module in model.named_modules():
+        if ".quantized" in type(module).__module__ or type(module).__name__ == "DynamicLinear":
+            raise ValueError(
+                f"model is quantized ({name or 'itself'}: {type(module).__name__}), and its integers "
+                "cannot be exported: export the float model, then quantize the file"
+            )
 
 
-def _inputs(model: "nn.Module", example: Any, dynamic_batch: bool) -> tuple[Any, ...]:
+def _inputs(model: "nn.Module", example: Any, batch: bool, sequence: bool) -> tuple["Tensor", ...]:
     """Return the example as tensors where the model is; a batch of one would be taken for a fixed size."""
     import torch
 
@@ -115,7 +145,7 @@ def _inputs(model: "nn.Module", example: Any, dynamic_batch: bool) -> tuple[Any,
     if not given:
         raise ValueError("example is an empty tuple: give a batch of inputs")
     tensors = [torch.from_numpy(fitting("example", value, model).copy()).to(place) for value in given]
-    least = 2 if dynamic_batch else 1
+    least = 2 if batch else 1
     for tensor in tensors:
         if tensor.ndim < 1 or len(tensor) < least:
             raise ValueError(
@@ -125,6 +155,13 @@ def _inputs(model: "nn.Module", example: Any, dynamic_batch: bool) -> tuple[Any,
         if len(tensor) != len(tensors[0]):
             batches = ", ".join(str(len(each)) for each in tensors)
             raise ValueError(f"all inputs of example must be of one batch; got batches of {batches}")
+    lengths = [tensor.shape[1] for tensor in tensors if tensor.ndim > 1]
+    if sequence and (not lengths or min(lengths) < 2):
+        shapes = ", ".join(str(tuple(tensor.shape)) for tensor in tensors)
+        raise ValueError(
+            f"example must have shape [n, length, …] with a length of at least 2 where "
+            f"dynamic_sequence is on; got {shapes}"
+        )
     return tuple(tensors)
 
 
@@ -143,120 +180,126 @@ def _float_type(model: "nn.Module") -> type[np.floating]:
     return np.dtype(found[0]).type
 
 
-def _by_skl2onnx(estimator: Any, features: int) -> "onnx.ModelProto":
-    skl2onnx = need("skl2onnx")
-    from skl2onnx.common.data_types import FloatTensorType
-    from skl2onnx.common.exceptions import MissingConverter, MissingShapeCalculator
-    from sklearn.base import is_classifier
-    from sklearn.exceptions import NotFittedError
-
-    own = MissingConverter, MissingShapeCalculator, NotFittedError
+def _run_once(model: "nn.Module", inputs: tuple["Tensor", ...]) -> tuple[str, ...]:
+    """Run the model on the example; return the keys where it answers with a dict."""
+    _arguments(model, inputs)
     try:
-        with quiet():
-            return skl2onnx.to_onnx(
-                estimator,
-                initial_types=[("x", FloatTensorType([None, features]))],
-                options=_zipmap_off(estimator) if is_classifier(estimator) else None,
-                target_opset=OPSETS_SKLEARN,
-            )
-    except (*own, AttributeError, NameError, RuntimeError) as error:
+        outputs = model(*inputs)
+    except Exception as error:
+        shapes = " and ".join(str(list(each.shape)) for each in inputs)
         raise ValueError(
-            f"{type(estimator).__name__} cannot be exported: {_reason(error)} "
-            "Is it fitted, and is it one of scikit-learn's own?"
+            shortened(
+                f"example does not fit {type(model).__name__}: inputs of {shapes} fail: {reason(error)}"
+            )
         ) from error
+    return tuple(map(str, outputs)) if isinstance(outputs, Mapping) else ()
 
 
-def _zipmap_off(classifier: Any) -> dict[int, dict[str, bool]]:
-    """Return skl2onnx's options that switch ZipMap off.
-
-    LinearSVC alone has none, and refuses the very option. It must then be named, with nothing to set: else a
-    pipeline around it hands its own options on.
-    """
-    from sklearn.svm import LinearSVC
-
-    chain = [classifier]
-    while (inner := _answering(chain[-1])) is not None:
-        chain.append(inner)
-    if isinstance(chain[-1], LinearSVC):
-        return {id(each): {} for each in chain}
-    return {id(classifier): {"zipmap": False}}
+def _other_sizes(inputs: tuple["Tensor", ...], batch: bool, sequence: bool) -> list[tuple["Tensor", ...]]:
+    """Return the example, and pieces of it of other sizes along the free axes."""
+    sizes = [inputs]
+    if batch:
+        sizes += [
+            tuple(each[:1] for each in inputs),
+            tuple(each.repeat(2, *[1] * (each.ndim - 1)) for each in inputs),
+        ]
+    if sequence:
+        sizes.append(tuple(each[:, :-1] if each.ndim > 1 else each for each in inputs))
+    return [tuple(each.contiguous() for each in some) for some in sizes]
 
 
-def _answering(estimator: Any) -> Any:
-    """Return the estimator inside this one that answers in its place: a pipeline's last, a search's best."""
-    steps = getattr(estimator, "steps", None)
-    return steps[-1][1] if steps else getattr(estimator, "best_estimator_", None)
+def _need_free(path: Path, batch: bool, sequence: bool, name: str) -> None:
+    """Refuse a file in which PyTorch has fixed an axis that was to be free."""
+    fixed = _fixed_axis(path, batch, sequence)
+    if fixed is not None:
+        what = (BATCH, SEQUENCE)[fixed[0]]
+        raise ValueError(
+            f"{name} cannot be exported with a free {what} axis: PyTorch fixed it at {fixed[1]}, because "
+            f"forward depends on it; use dynamic_{what}=False"
+        )
 
 
-def _by_torch(model: "nn.Module", inputs: tuple[Any, ...], path: Path, dynamic_batch: bool) -> None:
+def _fixed_axis(path: Path, batch: bool, sequence: bool) -> tuple[int, int] | None:
+    """Return the first axis of an input that should be free and is not, and its size."""
+    for value in need("onnx").load(str(path)).graph.input:
+        for axis, dim in enumerate(value.type.tensor_type.shape.dim[:2]):
+            if (batch, sequence)[axis] and dim.HasField("dim_value"):
+                return axis, dim.dim_value
+    return None
+
+
+def _by_torch(
+    model: "nn.Module", inputs: tuple["Tensor", ...], path: Path, batch: bool, sequence: bool
+) -> None:
     import torch
 
-    options = {
+    options: dict[str, Any] = {
         "dynamo": True,
         "external_data": False,
         "opset_version": OPSET,
         "verbose": False,
-        "dynamic_shapes": _shapes(model, inputs) if dynamic_batch else None,
     }
     known = inspect.signature(torch.onnx.export).parameters
-    try:
-        torch.onnx.export(model, inputs, str(path), **{k: v for k, v in options.items() if k in known})
-    except Exception as error:  # PyTorch raises dozens of kinds here; its own message tells most
-        raise ValueError(f"{type(model).__name__} cannot be exported: {_reason(error)}") from error
+    options = {name: value for name, value in options.items() if name in known}
+    failed: Exception | None = None
+    for rows, axes in _ways(inputs, batch, sequence):
+        shapes = _by_argument(model, inputs, axes) if batch or sequence else None
+        example = tuple(each[:rows] for each in inputs)
+        try:
+            torch.onnx.export(model, example, str(path), dynamic_shapes=shapes, **options)
+            if not sequence or _fixed_axis(path, batch, sequence) is None:
+                return
+        except Exception as error:  # PyTorch raises dozens of kinds here; its own message tells most
+            failed = failed or error
+    if failed is not None and not path.exists():
+        raise ValueError(
+            shortened(f"{type(model).__name__} cannot be exported: {reason(failed)}")
+        ) from failed
 
 
-def _shapes(model: "nn.Module", inputs: tuple[Any, ...]) -> dict[str, Any]:
-    """Return which axes are free, by the names of forward's arguments."""
+def _ways(inputs: tuple["Tensor", ...], batch: bool, sequence: bool) -> Iterator[tuple[int, list[Axes]]]:
+    """Yield how many rows to show PyTorch, and the free axes of every input.
+
+    First they are named; then PyTorch finds out their range: a model with positions for 64 tokens, say, takes
+    no length beyond. The length of an LSTM comes out free for two rows of example, and fixed for more.
+    """
     import torch
 
-    axis = {0: torch.export.Dim(BATCH)}
-    names = []
+    make = torch.export.Dim
+    lengths = list(dict.fromkeys(each.shape[1] for each in inputs if each.ndim > 1))
+    names = [SEQUENCE, *(f"{SEQUENCE}_{number}" for number in range(2, len(lengths) + 1))]
+    named, rows = dict(zip(lengths, map(make, names), strict=True)), make(BATCH)
+    wanted = [[axis for axis in range(min(2, each.ndim)) if (batch, sequence)[axis]] for each in inputs]
+    ways = [
+        [
+            {axis: named[each.shape[1]] if axis else rows for axis in free}
+            for each, free in zip(inputs, wanted, strict=True)
+        ]
+    ]
+    if sequence and hasattr(make, "DYNAMIC"):
+        ways.append([dict.fromkeys(free, make.DYNAMIC) for free in wanted])
+    for axes in ways:
+        yield len(inputs[0]), axes
+        if batch and sequence and len(inputs[0]) > 2:
+            yield 2, axes
+
+
+def _by_argument(model: "nn.Module", inputs: tuple["Tensor", ...], axes: list[Axes]) -> dict[str, Any]:
+    """Return the free axes by the names of forward's arguments."""
+    names, rest = _arguments(model, inputs)
+    shapes: dict[str, Any] = dict(zip(names, axes, strict=False))
+    return {**shapes, rest: tuple(axes[len(names) :])} if rest else shapes
+
+
+def _arguments(model: "nn.Module", inputs: tuple["Tensor", ...]) -> tuple[list[str], str]:
+    """Return the names of forward's arguments that take the inputs, and of the one that takes the rest."""
+    names: list[str] = []
     for parameter in inspect.signature(model.forward).parameters.values():
         if parameter.kind is parameter.VAR_POSITIONAL:
-            rest = len(inputs) - len(names)
-            return {**dict.fromkeys(names, axis), parameter.name: (axis,) * rest}
-        names.append(parameter.name)
+            return names, parameter.name
+        if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
+            names.append(parameter.name)
     if len(names) < len(inputs):
         takes = f"{len(names)} inputs ({', '.join(names)})"
         raise ValueError(f"the model takes {takes}; example has {len(inputs)}")
-    return dict.fromkeys(names[: len(inputs)], axis)
-
-
-def _name_batch(model: "onnx.ModelProto") -> None:
-    """Call the free axis "batch": some versions of the exporter number such axes instead."""
-    shape = model.graph.input[0].type.tensor_type.shape.dim
-    old = shape[0].dim_param
-    if old and old != BATCH:
-        pattern = re.compile(rf"\b{re.escape(old)}\b")
-        for info in (*model.graph.input, *model.graph.output, *model.graph.value_info):
-            for dim in info.type.tensor_type.shape.dim:
-                if dim.dim_param:
-                    dim.dim_param = pattern.sub(BATCH, dim.dim_param)
-
-
-def _name_output(model: "onnx.ModelProto") -> None:
-    """Call a single output "output", as the exporter calls a single input "input"."""
-    graph = model.graph
-    taken = {name for node in graph.node for name in (*node.input, *node.output)}
-    if len(graph.output) != 1 or OUTPUT in taken:
-        return
-    old, graph.output[0].name = graph.output[0].name, OUTPUT
-    for node in graph.node:
-        for names in (node.input, node.output):
-            names[:] = [OUTPUT if name == old else name for name in names]
-
-
-def _name_rows(model: "onnx.ModelProto") -> None:
-    """Name the first axis of every input and output, which skl2onnx leaves free but without a name."""
-    for info in (*model.graph.input, *model.graph.output):
-        dims = info.type.tensor_type.shape.dim
-        if dims and not dims[0].HasField("dim_value"):
-            dims[0].dim_param = BATCH
-
-
-def _reason(error: BaseException) -> str:
-    """Return the first line of the innermost error: PyTorch wraps it in pages of advice."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    line = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
-    return f"{type(error).__name__}: {line.rstrip('.')}." if line else f"{type(error).__name__}."
+    return names[: len(inputs)], ""

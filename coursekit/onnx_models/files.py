@@ -3,28 +3,31 @@
 import os
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from coursekit._core import display
+from coursekit.onnx_models.contents import float_weights, graphs, quantized
 from coursekit.onnx_models.packages import need
 
 __all__ = [
     "OnnxFile",
     "Value",
     "checked_path",
+    "counts_text",
     "damaged",
     "describe",
+    "described",
     "external_files",
-    "graphs",
     "read",
     "real_inputs",
     "replacing",
-    "save",
+    "shortened",
     "target_path",
+    "write",
 ]
 
 if TYPE_CHECKING:
@@ -34,8 +37,8 @@ Value = tuple[str, str, tuple[int | str, ...]]  # name, type, sizes (a name wher
 AGAIN = "Export the model again, or copy the file again"
 FLOATS = {"float": "float32", "double": "float64"}  # ONNX's names, in numpy's words
 MOST_OPERATORS = 12  # that are listed before an ellipsis
+MOST_OF_A_MESSAGE = 300  # characters
 MOST_IN_ONE_FILE = 2_000_000_000  # bytes; a protobuf message ends at 2 GiB
-LEVELS_OF_SUBGRAPHS = 64
 SPECIAL = {
     stat.S_IFDIR: "a folder",
     stat.S_IFIFO: "a FIFO",
@@ -47,7 +50,11 @@ SPECIAL = {
 
 @dataclass(frozen=True, repr=False)
 class OnnxFile:
-    """What an ONNX file holds; ``size_bytes`` includes ``external``, the weights that lie in other files."""
+    """What an ONNX file holds; ``size_bytes`` includes ``external``, the weights that lie in other files.
+
+    ``left_in_float``, of a quantized file: how many weights are still floats, by the kind of operator that
+    multiplies with them; empty where every matrix is stored in few bits.
+    """
 
     path: Path
     size_bytes: int
@@ -55,17 +62,20 @@ class OnnxFile:
     inputs: tuple[Value, ...]
     outputs: tuple[Value, ...]
     external: int = 0
+    left_in_float: Mapping[str, int] = field(default_factory=dict)
 
     def _rows(self) -> list[tuple[str, str]]:
         shown = self.operators[:MOST_OPERATORS]
         more = f" and {len(self.operators) - len(shown)} more" if len(self.operators) > len(shown) else ""
         beside = f", of which {display.size(self.external)} outside the .onnx" if self.external else ""
+        left = [("in floats", counts_text(self.left_in_float))] if self.left_in_float else []
         return [
             ("file", self.path.name),
             ("size", f"{display.size(self.size_bytes)}{beside}"),
             ("operators", f"{len(self.operators)}: {', '.join(shown)}{more}"),
             ("inputs", "; ".join(map(_value_text, self.inputs))),
             ("outputs", "; ".join(map(_value_text, self.outputs))),
+            *left,
         ]
 
     def __str__(self) -> str:
@@ -120,6 +130,13 @@ def damaged(path: Path, why: str) -> ValueError:
     return ValueError(f"{path} is no usable ONNX file ({why}). {AGAIN}; the file was left as it is.")
 
 
+def shortened(message: str) -> str:
+    """Return the message on one line of at most MOST_OF_A_MESSAGE characters; the middle gives way."""
+    line = " ".join(message.split())
+    half = (MOST_OF_A_MESSAGE - 3) // 2
+    return line if len(line) <= MOST_OF_A_MESSAGE else f"{line[:half]} … {line[-half:]}"
+
+
 def describe(path: Any) -> OnnxFile:
     """Return what the ONNX file holds, with its true size; errors as ``read``."""
     model = read(path)
@@ -132,7 +149,18 @@ def describe(path: Any) -> OnnxFile:
         tuple(_value(info) for info in real_inputs(model)),
         tuple(_value(info) for info in model.graph.output),
         external,
+        dict(float_weights(model)) if quantized(model) else {},
     )
+
+
+def described(temporary: Path, target: Path) -> OnnxFile:
+    """Return what the file under its temporary name holds, named as ``target``, whose place it will take."""
+    return replace(describe(temporary), path=target)
+
+
+def counts_text(weights: Mapping[str, int]) -> str:
+    """Return counts of weights by operator as text: "LSTM (393,216 weights)"."""
+    return ", ".join(f"{kind} ({count:,} weights)" for kind, count in weights.items())
 
 
 def real_inputs(model: "onnx.ModelProto") -> list[Any]:
@@ -164,13 +192,12 @@ def external_files(model: "onnx.ModelProto", path: Path) -> set[Path]:
     return set(found)
 
 
-def save(model: "onnx.ModelProto", target: Path) -> None:
-    """Write ``model`` as one file, in one step: the old file or the new one, never half of one."""
+def write(model: "onnx.ModelProto", path: Path) -> None:
+    """Write ``model`` as one file; ValueError beyond what one file can hold."""
     size = model.ByteSize()
     if size > MOST_IN_ONE_FILE:
         raise ValueError(f"one ONNX file holds 2 GB at most; this model needs {display.size(size)}")
-    with replacing(target) as temporary:
-        temporary.write_bytes(model.SerializeToString())
+    path.write_bytes(model.SerializeToString())
 
 
 @contextmanager
@@ -182,17 +209,6 @@ def replacing(target: Path) -> Iterator[Path]:
         yield temporary
         _only_a_file("target", target)
         os.replace(temporary, target)
-
-
-def graphs(graph: "onnx.GraphProto", depth: int = 0) -> Iterator["onnx.GraphProto"]:
-    """Yield the graph and those inside it (branches, loops)."""
-    if depth > LEVELS_OF_SUBGRAPHS:
-        raise ValueError(f"graphs are nested more than {LEVELS_OF_SUBGRAPHS} deep")
-    yield graph
-    for node in graph.node:
-        for attribute in node.attribute:
-            for inner in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
-                yield from graphs(inner, depth + 1)
 
 
 def _only_a_file(name: str, target: Path) -> None:

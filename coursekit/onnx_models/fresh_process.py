@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coursekit._core import arguments, display
-from coursekit.onnx_models.exporting import fitting
-from coursekit.onnx_models.files import read, real_inputs
-from coursekit.onnx_models.packages import need
+from coursekit.onnx_models.exporting import evaluating, fitting
+from coursekit.onnx_models.files import read, real_inputs, shortened
+from coursekit.onnx_models.outcomes import reason
+from coursekit.onnx_models.packages import need, quiet
 from coursekit.onnx_models.running import feeds, input_of
 
 __all__ = ["WITHOUT_TORCH", "Alone", "run_with_torch", "run_without_torch"]
@@ -82,16 +83,27 @@ if there:
 version = "onnxruntime " + onnxruntime.__version__
 """,
 )
+PICKLED = "model = torch.load(path, map_location='cpu', weights_only=False)"
+TRACED = "model = torch.jit.load(path, map_location='cpu')"
 WITH_TORCH = FRAME.format(
     imports="import numpy as np\nimport torch\ntorch.set_num_threads(1)",
-    load="model = torch.load(path, map_location='cpu', weights_only=False)",
+    load="""
+def tensors(outputs):
+    outputs = tuple(outputs.values()) if isinstance(outputs, dict) else outputs
+    several = isinstance(outputs, (tuple, list))
+    return [each for part in outputs for each in tensors(part)] if several else [outputs]
+
+{how}
+model.eval()
+""",
     run="""
 with torch.inference_mode():
     outputs = model(*map(torch.from_numpy, given))
-    outputs = [each.numpy() for each in (outputs if isinstance(outputs, tuple) else (outputs,))]
+    outputs = [each.numpy() for each in tensors(outputs)]
 """,
     check='version = "torch " + torch.__version__',
 )
+OWN = ("torch.", "coursekit.")  # packages whose classes every fresh process finds
 
 
 @dataclass(frozen=True, repr=False)
@@ -154,9 +166,33 @@ def run_without_torch(path: Any, x: Any, *, timeout: float = TIMEOUT) -> Alone:
 def run_with_torch(model: "nn.Module", x: Any, *, timeout: float = TIMEOUT) -> Alone:
     """Run a PyTorch model once in a fresh Python, from a file that holds all of it: what ONNX compares with.
 
-    ``x``: an array, or a tuple of arrays for several inputs, in the types that ``export`` gives its example.
-    One thread, on the CPU. Errors: TypeError unless a module; ValueError where it cannot be pickled or its
-    parameters are of a type that ``export`` refuses; else as ``run_without_torch``.
+    In eval mode, in one thread, on the CPU.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        A model of PyTorch's or coursekit's own classes is pickled. Other classes, as one that a notebook
+        defines, are not there in a fresh Python: such a model is traced with ``x``, and the file holds what
+        it did.
+    x : array_like or tuple of array_like
+        One or several inputs, in the types that ``export`` gives its example.
+    timeout : float
+        Seconds after which to give up.
+
+    Returns
+    -------
+    Alone
+        The outputs, and what it took.
+
+    Raises
+    ------
+    TypeError
+        Unless ``model`` is a module.
+    ValueError
+        Where it can neither be pickled nor traced, or its parameters are of a type that ``export`` refuses.
+    RuntimeError, TimeoutError
+        As ``run_without_torch``.
+
     """
     import torch
 
@@ -166,11 +202,49 @@ def run_with_torch(model: "nn.Module", x: Any, *, timeout: float = TIMEOUT) -> A
     arrays = [fitting("x", value, model) for value in values]
     with tempfile.TemporaryDirectory(prefix="coursekit-") as folder:
         path = Path(folder) / "model.pt"
-        try:
-            torch.save(model, path)
-        except (pickle.PicklingError, AttributeError, TypeError) as error:
-            raise ValueError(f"{type(model).__name__} cannot be saved as a whole: {error}") from error
-        return _answer(WITH_TORCH, path, Path(folder), arrays, timeout)
+        foreign = [type(each).__name__ for each in model.modules() if not _everywhere(type(each))]
+        if foreign:
+            _trace(model, arrays, path, foreign[0])
+        else:
+            _pickle(model, path)
+        code = WITH_TORCH.replace("{how}", TRACED if foreign else PICKLED)
+        return _answer(code, path, Path(folder), arrays, timeout)
+
+
+def _everywhere(kind: type) -> bool:
+    """Whether a fresh process finds the class: not one made up on the way, as parametrizations do."""
+    found = getattr(sys.modules.get(kind.__module__), kind.__qualname__, None)
+    return kind.__module__.startswith(OWN) and found is kind
+
+
+def _pickle(model: "nn.Module", path: Path) -> None:
+    import torch
+
+    try:
+        torch.save(model, path)
+    except (pickle.PicklingError, AttributeError, TypeError, RuntimeError) as error:
+        raise ValueError(
+            shortened(f"{type(model).__name__} cannot be saved as a whole: {reason(error)}")
+        ) from error
+
+
+def _trace(model: "nn.Module", arrays: list[NDArray[Any]], path: Path, kind: str) -> None:
+    """Save what the model does to these inputs: its class is not there in a fresh process."""
+    import torch
+
+    place = next((each.device for each in (*model.parameters(), *model.buffers())), torch.device("cpu"))
+    inputs = tuple(torch.from_numpy(array).to(place) for array in arrays)
+    try:
+        with evaluating(model), quiet():
+            traced = torch.jit.trace(model, inputs, check_trace=False, strict=False)
+            torch.jit.save(traced, str(path))
+    except Exception as error:
+        raise ValueError(
+            shortened(
+                f"a fresh process does not know the class {kind}, and its model cannot be traced "
+                f"({reason(error)}); define forward with tensors only, in and out"
+            )
+        ) from error
 
 
 def _answer(code: str, path: Path, folder: Path, arrays: list[NDArray[Any]], timeout: float) -> Alone:
@@ -178,7 +252,8 @@ def _answer(code: str, path: Path, folder: Path, arrays: list[NDArray[Any]], tim
     told = _child(code, path, folder, arguments.real("timeout", timeout, 0))
     with np.load(folder / "out.npz", allow_pickle=False) as file:
         outputs = tuple(file[name] for name in file.files)
-    return Alone(outputs, *told["parts"], told["memory"], told["bare"], told["version"])
+    imported, loaded, ran = told["parts"]
+    return Alone(outputs, imported, loaded, ran, told["memory"], told["bare"], told["version"])
 
 
 def _child(code: str, path: Path, folder: Path, timeout: float) -> dict[str, Any]:

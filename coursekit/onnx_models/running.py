@@ -13,11 +13,13 @@ from coursekit.onnx_models.files import (
     OnnxFile,
     checked_path,
     damaged,
-    describe,
+    described,
     read,
     replacing,
     target_path,
+    write,
 )
+from coursekit.onnx_models.labels import Answer, answer_of
 from coursekit.onnx_models.packages import need
 
 __all__ = ["CPU", "CUDA", "Input", "Runner", "feeds", "input_of", "load", "optimized"]
@@ -41,7 +43,7 @@ class Runner:
     empty. ``session`` is ONNX Runtime's own. Made by ``load``.
     """
 
-    def __init__(self, session: Any, path: Path, note: str = "") -> None:
+    def __init__(self, session: Any, path: Path, note: str = "", answer: Answer | None = None) -> None:
         self.session = session
         self.path = path
         self.note = note
@@ -53,7 +55,7 @@ class Runner:
         self.outputs: tuple[str, ...] = tuple(value.name for value in session.get_outputs())
         kinds = [value.type for value in session.get_outputs()]
         self._logits = next((i for i, kind in enumerate(kinds) if "float" in kind or "double" in kind), 0)
-        self._labels = next((i for i, kind in enumerate(kinds) if kind == "tensor(int64)"), None)
+        self._answer = answer or Answer(self.outputs[self._logits])
 
     def __call__(self, x: Any) -> NDArray[Any]:
         """Return the logits for ``x``: the first output of floats (scikit-learn's probabilities, say)."""
@@ -66,14 +68,38 @@ class Runner:
         """
         return tuple(self._run(None, x))
 
-    def labels(self, x: Any) -> NDArray[np.int64]:
-        """Return the label of every input: the file's own where it gives labels, else the largest logit's."""
-        if self._labels is not None:
-            return self._run([self.outputs[self._labels]], x)[0].astype(np.int64)
-        return self(x).argmax(-1).astype(np.int64)
+    def labels(self, x: Any) -> NDArray[Any]:
+        """Return the label of every input [n]: the file's own, else the number of the class with most score.
 
-    def _run(self, names: Sequence[str] | None, x: Any) -> list[NDArray[Any]]:
+        Parameters
+        ----------
+        x : array_like, tuple or dict
+            As for ``run``.
+
+        Returns
+        -------
+        ndarray
+            Text where the file's labels are text, else int64. One score per input (a logit, or a probability
+            where the file ends in a Sigmoid) tells 1 from 0.
+
+        Raises
+        ------
+        TypeError, ValueError
+            For input that does not fit; for a file whose outputs are no scores of classes, as a regressor's,
+            and where it is not clear which output holds them; for outputs of another shape than [n] or
+            [n, classes]; for NaN.
+
+        """
+        if self._answer.refusal:
+            raise ValueError(f"{self.path.name} gives no labels: {self._answer.refusal}")
         given = feeds(self.inputs, x, "x")
+        (values,) = self._run_on([self._answer.output], given)
+        return self._answer.labels(values, len(next(iter(given.values()))))
+
+    def _run(self, names: Sequence[str] | None, x: Any) -> list[Any]:
+        return self._run_on(names, feeds(self.inputs, x, "x"))
+
+    def _run_on(self, names: Sequence[str] | None, given: dict[str, NDArray[Any]]) -> list[Any]:
         try:
             return self.session.run(names, given)
         except Exception as error:
@@ -102,12 +128,12 @@ def load(path: Any, *, threads: int = 1, optimize: bool | str = True, device: st
     level = optimize if isinstance(optimize, str) else ("all" if optimize else "none")
     options = _options(arguments.integer("threads", threads, 1), level)
     cuda, note = _cuda_wanted(device)
-    read(path)
+    model = read(path)
     where = checked_path("path", path)
     session = _session(where, options, [CUDA, CPU] if cuda else [CPU])
     if cuda and session.get_providers()[0] != CUDA:
         note = _no_cuda("it could not be started")
-    return Runner(session, where, note)
+    return Runner(session, where, note, answer_of(model))
 
 
 def optimized(source: Any, target: Any, level: str = "extended") -> OnnxFile:
@@ -121,10 +147,9 @@ def optimized(source: Any, target: Any, level: str = "extended") -> OnnxFile:
     with replacing(target_path("target", target)) as temporary:
         options.optimized_model_filepath = str(temporary)
         _session(checked_path("source", source), options, [CPU])
-        onnx = need("onnx")
-        model = onnx.load(str(temporary))
-        temporary.write_bytes(model.SerializeToString())
-    return describe(target)
+        write(need("onnx").load(str(temporary)), temporary)
+        made = described(temporary, target)
+    return made
 
 
 def feeds(inputs: Sequence[Input], x: Any, name: str) -> dict[str, NDArray[Any]]:
@@ -156,9 +181,20 @@ def _fitting(value: Any, dtype: str, ndim: int, name: str) -> NDArray[Any]:
     # The way of most calls, in 3 µs: a small model runs in 10.
     if type(value) is np.ndarray and value.dtype == dtype and value.ndim == ndim and np.isfinite(value).all():
         return value
-    if np.size(arguments.to_numpy(value)) == 0:
+    given = np.asarray(arguments.to_numpy(value))
+    if given.size == 0:
         raise ValueError(f"{name} is empty: at least one input is needed")
+    if dtype == "bool":
+        return _yes_or_no(name, given, ndim)
     return arguments.array(name, value, np.dtype(dtype).type, ndim)
+
+
+def _yes_or_no(name: str, given: NDArray[Any], ndim: int) -> NDArray[Any]:
+    if given.dtype != np.bool_:
+        raise TypeError(f"{name} must be an array of bools; got {given.dtype}")
+    if given.ndim != ndim:
+        raise ValueError(f"{name} must have {ndim} dimension(s); got shape {given.shape}")
+    return given
 
 
 def _options(threads: int, level: str) -> Any:

@@ -70,7 +70,7 @@ def tradeoff(ax: Axes, sitting: Sitting) -> Points:
         [], color=style.GREY, linewidth=0.8, zorder=BEHIND, transform=IdentityTransform()
     )
     ax.add_collection(leaders, autolim=False)
-    describe(ax, "size of the file", "time for one picture (quartiles)")
+    describe(ax, "size of the file", f"time for one {sitting.unit} (quartiles)")
     names = [
         ax.annotate(row.name, (size, time), (0, 0), textcoords="offset points", zorder=BEHIND)
         for row, size, time in zip(sitting, sizes, times[:, 1], strict=True)

@@ -16,7 +16,7 @@ from coursekit.pruning.weights import (
     of_layers,
     smallest,
     tensors,
-    weighted,
+    weights_of,
 )
 
 __all__ = ["apply", "finetune", "masks", "sparsity", "two_four"]
@@ -124,7 +124,7 @@ def finetune(
     """
     plan = models.Schedule(epochs, lr, batch_size, seed).or_else(schedule, USUAL)
     tuned = apply(model, masks)
-    weights = [layer.weight for layer in weighted(tuned)]
+    weights = weights_of(tuned)
     pairs = zip(weights, check_masks(masks, weights), strict=True)
     # Adam leaves alone what never had a gradient.
     handles = [weight.register_hook(_without(~mask)) for weight, mask in pairs if weight.requires_grad]
@@ -140,7 +140,7 @@ def _without(gone: Tensor) -> Callable[[Tensor], Tensor]:
 
 def _hold(model: nn.Module, masks: Sequence[Any]) -> None:
     """Set the weights that the masks leave out to 0, and to no -0, which compresses worse."""
-    weights = [layer.weight for layer in weighted(model)]
+    weights = weights_of(model)
     with torch.no_grad():
         for weight, mask in zip(weights, check_masks(masks, weights), strict=True):
             weight.masked_fill_(~mask, 0)

@@ -12,7 +12,7 @@ from coursekit._core import arguments
 from coursekit.models.inputs import as_module
 from coursekit.pruning.weights import check_masks, smallest, tensors
 
-__all__ = ["Share", "linears", "neuron_masks", "shrink", "structured"]
+__all__ = ["Share", "as_chain", "linears", "neuron_masks", "shrink", "structured"]
 
 Share = float | Sequence[float]
 # What says the same of each number, whichever numbers stand beside it.
@@ -32,7 +32,7 @@ ACTIVATIONS = (
 )
 PASSED = (nn.Identity, nn.Dropout, nn.Flatten)  # in eval mode, each hands a row of numbers on as it is
 FOLD = "fold it into the layer before: torch.nn.utils.fusion.fuse_linear_bn_eval"
-ADVICE = "such a model is pruned by single weights: pruning.masks and pruning.finetune"
+ADVICE = "prune it by single weights: pruning.masks, pruning.finetune"
 
 
 def neuron_masks(model: nn.Sequential, share: Share) -> tuple[Tensor, ...]:
@@ -139,16 +139,21 @@ def shrink(model: nn.Sequential, keep: Sequence[Any] | None = None) -> nn.Sequen
     return _rebuilt(model, iter(made))
 
 
-def linears(model: Any) -> list[nn.Linear]:
-    """Return the nn.Linear layers of a chain; errors for a model that is anything else."""
+def as_chain(model: Any) -> nn.Sequential:
+    """Return ``model`` if it is an nn.Sequential, no subclass; errors for anything else."""
     if not isinstance(model, nn.Module):
         raise TypeError(f"model must be an nn.Sequential; got {type(model).__name__}")
-    if type(as_module("model", model)) is not nn.Sequential:
+    if not isinstance(as_module("model", model), nn.Sequential) or type(model) is not nn.Sequential:
         raise ValueError(
             f"model must be an nn.Sequential, so that each layer's output goes to the next one only; got "
             f"{type(model).__name__}: {ADVICE}"
         )
-    parts = list(_parts(model))
+    return model
+
+
+def linears(model: Any) -> list[nn.Linear]:
+    """Return the nn.Linear layers of a chain; errors for a model that is anything else."""
+    parts = list(_parts(as_chain(model)))
     for name, part in parts:
         _check_part(name, part)
     tensors(model, name="model's weights")
@@ -167,7 +172,7 @@ def linears(model: Any) -> list[nn.Linear]:
 def _parts(model: nn.Sequential, prefix: str = "") -> Iterator[tuple[str, nn.Module]]:
     """Yield the parts with their names, in the order in which they run, as often as they do."""
     for name, part in model._modules.items():
-        if type(part) is nn.Sequential:
+        if isinstance(part, nn.Sequential) and type(part) is nn.Sequential:
             yield from _parts(part, f"{prefix}{name}.")
         elif part is not None:
             yield f"{prefix}{name}", part
@@ -177,7 +182,7 @@ def _check_part(name: str, part: nn.Module) -> None:
     kind = type(part)
     if kind is nn.BatchNorm1d:
         raise ValueError(f"model must be a chain of nn.Linear; its part {name} is BatchNorm1d: {FOLD}")
-    if kind is nn.Flatten and (part.start_dim, part.end_dim) != (1, -1):
+    if isinstance(part, nn.Flatten) and not (part.start_dim == 1 and part.end_dim == -1):
         raise ValueError(f"model must keep its examples apart; its part {name} is {part}")
     if kind is not nn.Linear and kind not in (*ACTIVATIONS, *PASSED):
         raise ValueError(
@@ -212,9 +217,10 @@ def _rebuilt(model: nn.Sequential, smaller: Iterator[nn.Linear]) -> nn.Sequentia
     for name, part in model._modules.items():
         if isinstance(part, nn.Linear):
             parts[name] = next(smaller).train(part.training)
+        elif isinstance(part, nn.Sequential):
+            parts[name] = _rebuilt(part, smaller)
         elif part is not None:
-            nested = type(part) is nn.Sequential
-            parts[name] = _rebuilt(part, smaller) if nested else copy.deepcopy(part)
+            parts[name] = copy.deepcopy(part)
     made = nn.Sequential(parts)
     made.training = model.training
     return made

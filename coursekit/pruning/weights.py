@@ -36,6 +36,11 @@ def weighted(model: Any) -> list[nn.Module]:
     return list(found.values())
 
 
+def weights_of(model: Any) -> list[nn.Parameter]:
+    """Return the weights of ``model`` that can be pruned, each once; errors for a model without any."""
+    return [parameter for layer in weighted(model) if isinstance(parameter := layer.weight, nn.Parameter)]
+
+
 def _computed(name: str, layer: nn.Module) -> str:
     """Say what makes the weight of a layer permanent that is computed anew at every call."""
     if parametrize.is_parametrized(layer, "weight"):
@@ -58,7 +63,7 @@ def copied(model: Module) -> Module:
 def tensors(weights: Any, name: str = "weights") -> list[Tensor]:
     """Return the weights of a model, or the tensors in a list, or the one given; finite and not empty."""
     if isinstance(weights, nn.Module):
-        found = [layer.weight for layer in weighted(weights)]
+        found: list[Any] = list(weights_of(weights))
     elif isinstance(weights, list | tuple) and any(
         hasattr(entry, "ndim") and entry.ndim for entry in weights
     ):
@@ -88,6 +93,8 @@ def magnitudes(weight: Tensor) -> Tensor:
 
 def check_masks(masks: Any, weights: Sequence[Tensor], name: str = "masks") -> list[Tensor]:
     """Return ``masks`` as bool tensors beside their weights; errors unless one fits each weight."""
+    if masks is None:
+        raise TypeError(f"{name} must be a list of masks, one per layer; got None")
     given = [masks] if isinstance(masks, Tensor) or hasattr(masks, "dtype") else masks
     return as_masks(name, given, weights)
 
@@ -122,10 +129,12 @@ def _smallest(parts: Sequence[Tensor], share: float, batched: bool) -> list[Tens
 
 
 def _tensor(name: str, value: Any) -> Tensor:
-    if not isinstance(value, Tensor):
+    if not isinstance(arguments.dense(name, value), Tensor):
         return torch.as_tensor(arguments.array(name, value))
     if value.is_complex() or value.dtype == torch.bool:
         raise TypeError(f"{name} must hold real numbers; got {value.dtype}")
+    if "float8" in str(value.dtype) or "float4" in str(value.dtype):
+        raise TypeError(f"{name} must hold numbers that can be sorted; got {value.dtype}: use .float()")
     if not value.numel():
         raise ValueError(f"{name} is empty (shape {tuple(value.shape)}): at least one number is needed")
     bad = int((~torch.isfinite(value)).sum())

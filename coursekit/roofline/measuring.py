@@ -76,13 +76,22 @@ class Roof:
     threads: int | None = None
 
     def __post_init__(self) -> None:
+        arguments.label("machine", self.machine)
+        if self.threads is not None:
+            object.__setattr__(self, "threads", runtime.count_of_threads(self.threads))
         object.__setattr__(self, "bandwidth", _positive("bandwidth", self.bandwidth))
         if self.cache_bandwidth is not None:
             object.__setattr__(self, "cache_bandwidth", _positive("cache_bandwidth", self.cache_bandwidth))
         if not isinstance(self.peaks, Mapping) or not self.peaks:
-            raise ValueError(f"peaks must map at least one precision to FLOP/s; got {self.peaks!r}")
+            raise ValueError(
+                f"peaks must map at least one precision to FLOP/s; got {arguments.shown(self.peaks)}"
+            )
         peaks = {_precision(name): _positive(f"peaks[{name!r}]", peak) for name, peak in self.peaks.items()}
         object.__setattr__(self, "peaks", MappingProxyType(peaks))
+        if not isinstance(self.patterns, Mapping):
+            raise TypeError(f"patterns must map names to bytes/s; got {arguments.shown(self.patterns)}")
+        for name, value in self.patterns.items():
+            _positive(f"patterns[{arguments.label('a name in patterns', name)!r}]", value)
 
     def bound(self, intensity: float, precision: str = "fp32", source: str = MEMORY) -> float:
         """Return the most FLOP/s that are attainable at ``intensity`` FLOP/byte.
@@ -169,8 +178,7 @@ def linear(inputs: int, outputs: int, batch: int, precision: str = "fp32") -> Wo
     Everything is counted once, as if the caches kept it for as long as it is needed; the bias is left out.
     Errors: TypeError or ValueError for sizes below 1 or an unknown precision.
     """
-    n, m = arguments.integer("inputs", inputs, 1), arguments.integer("outputs", outputs, 1)
-    b = arguments.integer("batch", batch, 1)
+    n, m, b = map(arguments.size, ("inputs", "outputs", "batch"), (inputs, outputs, batch))
     read, written = BYTES[_precision(precision)]
     return Work(flop=2 * b * n * m, nbytes=read * (n * m + b * n) + written * b * m)
 
@@ -183,9 +191,9 @@ def measure(precisions: Sequence[str] | None = None, *, device: Any = None, max_
     pattern or size count. Errors: ValueError for a precision that is not there, RuntimeError for "cuda"
     where there is none.
     """
-    kind = runtime.device(device if device is None else str(device)).type
+    kind = runtime.device(runtime.kind_of(device)).type
     there = kernels.available(kind)
-    chosen = there if precisions is None else [arguments.choice("precisions", p, there) for p in precisions]
+    chosen = there if precisions is None else arguments.choices("precisions", precisions, there)
     share = _positive("max_time", max_time) / ROUNDS / (4 + len(chosen))
     pieces = kernels.stream(kind)
     rounds = [_round(chosen, pieces, kind, share) for _ in range(ROUNDS)]
@@ -239,29 +247,33 @@ def measure_layer(
     Quick calls count, as for the roofs. threads: how many to use at most, such as the roof's; default all;
     fewer where others keep the machine busy. Errors: as ``measure`` and ``linear``.
     """
-    kind = runtime.device(device if device is None else str(device)).type
+    kind = runtime.device(runtime.kind_of(device)).type
     there = kernels.available(kind)
-    most = math.inf if threads is None else arguments.integer("threads", threads, 1)
+    most = math.inf if threads is None else runtime.count_of_threads(threads)
     options: dict[str, Any] = {
         "threads": min(most, kernels.free_threads(kind)),
         "seconds": _positive("min_time", min_time),
     }
-    shape = arguments.integer("inputs", inputs, 1), arguments.integer("outputs", outputs, 1)
+    shape = arguments.size("inputs", inputs), arguments.size("outputs", outputs)
+    sizes = [arguments.size("batch", each) for each in arguments.integers("batches", batches)]
+    chosen = arguments.choices("precisions", precisions, there)
+    places = arguments.choices("sources", sources, SOURCES)
     buffer, points = kernels.weights(shape, kind), []
-    for precision in [arguments.choice("precisions", name, there) for name in precisions]:
-        work = [linear(inputs, outputs, batch, precision) for batch in batches]
-        for source in [arguments.choice("sources", name, SOURCES) for name in sources]:
+    for precision in chosen:
+        work = [linear(*shape, batch, precision) for batch in sizes]
+        for source in places:
             warm = source == CACHE
-            times = kernels.layer_times(buffer, shape, batches, precision, kind, warm=warm, **options)
+            times = kernels.layer_times(buffer, shape, sizes, precision, kind, warm=warm, **options)
             points += [
                 Point(batch, precision, source, each, took)
-                for batch, each, took in zip(batches, work, times, strict=True)
+                for batch, each, took in zip(sizes, work, times, strict=True)
             ]
     return tuple(points)
 
 
 def rate(value: float, unit: str) -> str:
     """Return an amount or a rate with a decimal unit, e.g. "195 GFLOP/s"."""
+    value, unit = arguments.real("value", value), arguments.label("unit", unit)
     factor, letter = next((s for s in _SCALES if abs(float(f"{value:.2e}")) >= s[0]), _SCALES[-1])
     return f"{display.significant(value / factor)} {letter}{unit}"
 
@@ -280,7 +292,4 @@ def _precision(name: Any) -> str:
 
 
 def _positive(name: str, value: Any) -> float:
-    number = arguments.real(name, value, 0)
-    if number == 0:
-        raise ValueError(f"{name} must be more than 0; got {value}")
-    return number
+    return arguments.positive(name, value)

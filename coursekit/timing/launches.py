@@ -43,7 +43,10 @@ class Launches:
 
         Errors: ValueError if there are none, a time is not above zero, or a product is finished too early.
         """
-        pairs = [(_seconds("launched", one), _seconds("finished", two)) for one, two in times]
+        pairs = [
+            (arguments.positive("launched", one, "seconds"), arguments.positive("finished", two, "seconds"))
+            for one, two in times
+        ]
         if not pairs:
             raise ValueError("times must hold at least one pair of seconds; got none")
         if any(one > two for one, two in pairs):
@@ -104,10 +107,11 @@ def recorded() -> Launches | None:
 def measure(size: int = SIZE, runs: int = RUNS) -> Launches:
     """Multiply two matrices on the GPU and note when the call returns and when the product is there.
 
-    Errors: RuntimeError where there is no CUDA.
+    Errors: TypeError or ValueError for a size or runs below 1, RuntimeError where there is no CUDA.
     """
     import torch
 
+    size, runs = arguments.size("size", size), arguments.size("runs", runs)
     device = runtime.device("cuda")
     a, b = (torch.rand(size, size, device=device) for _ in range(2))
     times = []
@@ -125,13 +129,6 @@ def _machine() -> str:
     import torch
 
     return f"{runtime.describe().gpu}, torch {torch.__version__}"
-
-
-def _seconds(name: str, value: float) -> float:
-    number = arguments.real(name, value, 0)
-    if number == 0:
-        raise ValueError(f"{name} must be above 0 seconds; got {value}")
-    return number
 
 
 if __name__ == "__main__":

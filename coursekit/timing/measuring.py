@@ -182,9 +182,9 @@ def measure(
     Python's garbage collector is off meanwhile. Errors: TypeError or ValueError for bad arguments,
     RuntimeError for "cuda" where there is none, and whatever ``fn`` raises.
     """
-    _callable("fn", fn)
-    min_time = _positive("min_time", min_time)
-    title = getattr(fn, "__name__", "") if name is None else str(name)
+    arguments.function("fn", fn, "without arguments")
+    min_time = arguments.positive("min_time", min_time, "seconds")
+    title = getattr(fn, "__name__", "") if name is None else arguments.label("name", name)
     watch, machine = stopwatch.stopwatch(device), runtime.describe()
     with stopwatch.quiet(threads) as pin:
         sampler = Sampler(fn, watch, max(stopwatch.sample_seconds(watch), min_time / MAX_ROUNDS), pin)
@@ -211,7 +211,7 @@ def compare(
     """
     names = _names(functions)
     baseline = arguments.choice("baseline", names[0] if baseline is None else baseline, names)
-    max_time = _positive("max_time", max_time)
+    max_time = arguments.positive("max_time", max_time, "seconds")
     watch, machine = stopwatch.stopwatch(device), runtime.describe()
     with stopwatch.quiet(threads) as pin:
         deadline = stopwatch.now() + max_time * (1 - STATISTICS_SHARE)
@@ -285,23 +285,11 @@ def _marked(warnings: Sequence[str]) -> list[str]:
 
 def _names(functions: Mapping[str, Callable[[], Any]]) -> list[str]:
     if not isinstance(functions, Mapping):
-        raise TypeError(f"functions must map names to callables; got {type(functions).__name__}")
+        raise TypeError(f"functions must map names to callables; got {arguments.shown(functions)}")
     if len(functions) < 2:
         raise ValueError(f"functions must hold at least two candidates; got {len(functions)}")
     for name, fn in functions.items():
         if not isinstance(name, str):
-            raise TypeError(f"functions must have text as names; got {name!r} ({type(name).__name__})")
-        _callable(f"functions[{name!r}]", fn)
+            raise TypeError(f"functions must have text as names; got {arguments.shown(name)}")
+        arguments.function(f"functions[{name!r}]", fn, "without arguments")
     return list(functions)
-
-
-def _callable(name: str, fn: Any) -> None:
-    if not callable(fn):
-        raise TypeError(f"{name} must be callable without arguments; got {fn!r} ({type(fn).__name__})")
-
-
-def _positive(name: str, value: Any) -> float:
-    number = arguments.real(name, value, 0)
-    if number == 0:
-        raise ValueError(f"{name} must be more than 0 seconds; got {value}")
-    return number

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from coursekit import runtime
-from coursekit._core import arguments
 
 __all__ = [
     "GPU_SAMPLE_SECONDS",
@@ -169,11 +168,10 @@ def stopwatch(device: Any) -> Stopwatch | EventStopwatch:
     """
     if device is None:
         return Stopwatch(_uses_gpu)
-    kind, _, index = str(device).partition(":")
-    chosen = runtime.device(arguments.choice("device", kind, runtime.DEVICES))
-    if chosen.type != "cuda":
+    kind = runtime.kind_of(device)
+    if runtime.device(kind).type != "cuda":
         return Stopwatch()
-    return EventStopwatch(f"cuda:{index}" if index else "cuda")
+    return EventStopwatch("cuda" if kind == "auto" else str(device))
 
 
 def _uses_gpu() -> bool:
@@ -194,7 +192,7 @@ def quiet(threads: int | None) -> Iterator[Callable[[], None]]:
     at the end, also on an error. torch is imported only if ``threads`` is given.
     """
     if threads is not None:
-        arguments.integer("threads", threads, 1)
+        threads = runtime.count_of_threads(threads)
     if threads is None and "torch" not in sys.modules:
         with _no_garbage_collection():
             yield lambda: None

@@ -9,6 +9,7 @@ record holds figures, and a clock needs the network itself.
 """
 
 from coursekit.variants.choosing import Decisions, decisions
+from coursekit.variants.examples import Examples
 from coursekit.variants.files import Network
 from coursekit.variants.orders import Pipeline, Pipelines, pipeline, pipelines
 from coursekit.variants.rows import BUDGETS, VARIANTS, Budget, Row, Sitting, Variant, dominates, front
@@ -20,6 +21,7 @@ __all__ = [
     "VARIANTS",
     "Budget",
     "Decisions",
+    "Examples",
     "Network",
     "Pipeline",
     "Pipelines",

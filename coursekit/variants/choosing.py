@@ -25,11 +25,12 @@ class Decisions:
 
     rows: tuple[tuple[str, ...], ...]
     machine: str
+    about: str = Sitting.about
 
     @property
     def title(self) -> str:
         """Where the evidence comes from."""
-        return f"Evidence: one sitting on {self.machine}, a network of 9,610 parameters"
+        return f"Evidence: one sitting on {self.machine}, {self.about}"
 
     def __str__(self) -> str:
         return f"{self.title}\n{display.table_text(HEADERS, self.rows, left=LEFT)}"
@@ -41,10 +42,29 @@ class Decisions:
 
 
 def decisions(sitting: Sitting) -> Decisions:
-    """Return the rules of thumb with the evidence of this sitting, set against its baseline."""
+    """Return the rules of thumb with the evidence of this sitting, set against its baseline.
+
+    Parameters
+    ----------
+    sitting : Sitting
+        As ``measure`` returns it. Rules about a variant that it does not hold are left out.
+
+    Returns
+    -------
+    Decisions
+        A table.
+
+    Raises
+    ------
+    TypeError
+        If it is not a Sitting.
+    """
+    if not isinstance(sitting, Sitting):
+        raise TypeError(f"sitting must be a Sitting; got {type(sitting).__name__}")
     whole = sitting[BASELINE]
-    rows = (rule[:-1] + _evidence(sitting[rule[-1]], whole) for rule in RULES)
-    return Decisions(tuple(rows), sitting.machine)
+    known = (rule for rule in RULES if rule[-1] in sitting.names)
+    rows = (rule[:-1] + _evidence(sitting[rule[-1]], whole) for rule in known)
+    return Decisions(tuple(rows), sitting.machine, sitting.about)
 
 
 def _evidence(row: Row, whole: Row) -> tuple[str, str, str]:

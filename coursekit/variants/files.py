@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from coursekit import dynamic, models, onnx_models, runtime
+from coursekit.models import labels
 from coursekit.onnx_models.files import replacing
 from coursekit.variants import shrinking
+from coursekit.variants.examples import Examples
 from coursekit.variants.rows import BASELINE, Variant
 
 __all__ = ["Loader", "Network", "folder", "load", "make"]
@@ -28,11 +30,24 @@ EXAMPLES = 2  # an export needs a batch
 
 @dataclass(frozen=True, repr=False)
 class Network:
-    """One variant, ready to run: ``size_bytes`` has to be shipped, ``runner`` is a model or an ONNX file."""
+    """One variant, ready to run.
+
+    Parameters
+    ----------
+    variant : Variant
+        What it is.
+    size_bytes : int
+        What has to be shipped.
+    runner : nn.Module or onnx_models.Runner
+        What answers.
+    examples : Examples, optional
+        The reader's own data, on which it is judged; None: the digits.
+    """
 
     variant: Variant
     size_bytes: int
     runner: Any
+    examples: Examples | None = None
 
     @property
     def name(self) -> str:
@@ -40,7 +55,7 @@ class Network:
         return self.variant.name
 
     def call(self, x: Tensor) -> Callable[[], Any]:
-        """Return a function that runs the network on ``x`` [n, 64] as an app would, and does nothing else."""
+        """Return a function that runs the network on ``x`` [n, …] as an app would, and does nothing else."""
         if isinstance(self.runner, nn.Module):
             return lambda: self.runner(x)
         session, name = self.runner.session, self.runner.inputs[0][0]
@@ -48,7 +63,11 @@ class Network:
         return lambda: session.run(None, feed)
 
     def predict(self, x: Tensor) -> NDArray[np.int64]:
-        """Return the digits that the network reads in ``x`` [n, 64]."""
+        """Return the classes [n] that the network gives to ``x`` [n, …]."""
+        if self.examples is not None:
+            answers = self.call(x)()
+            given = torch.from_numpy(answers[0]) if isinstance(answers, list) else answers
+            return labels.from_outputs(given, len(x))
         if isinstance(self.runner, nn.Module):
             with torch.inference_mode():
                 return self.runner(x).argmax(-1).numpy()

@@ -1,6 +1,6 @@
 """Every order of distil, prune and quantize, and what it gives: measured once, kept beside the scoreboard."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import permutations
 from typing import Any
@@ -165,6 +165,8 @@ def checked(steps: Any) -> tuple[str, ...]:
     """Return the steps as a tuple; TypeError or ValueError for unknown ones or one that comes twice."""
     if isinstance(steps, str):
         raise TypeError(f"steps must be a list such as ['distil', 'prune']; got the text {steps!r}")
+    if not isinstance(steps, Iterable):
+        raise TypeError(f"steps must be a list such as ['distil', 'prune']; got {type(steps).__name__}")
     chosen = tuple(arguments.choice("a step", step, STEPS) for step in steps)
     if len(set(chosen)) < len(chosen):
         raise ValueError(f"steps must come at most once each; got {name_of(chosen)}")
@@ -192,10 +194,7 @@ def _measured(steps: tuple[str, ...], stage: Stage) -> Pipeline:
 
 
 def _seeds(seeds: Sequence[int]) -> tuple[int, ...]:
-    chosen = tuple(arguments.integer("a seed", seed, 0) for seed in seeds)
-    if not chosen:
-        raise ValueError("seeds is empty: at least one seed is needed")
-    return chosen
+    return arguments.integers("seeds", seeds, 0)
 
 
 def _record(

@@ -34,19 +34,30 @@ FITS, UNSURE, OUT = "fits", "unsure", "out"
 class Variant:
     """One row of the table: its ``name``, and how it is ``made``.
 
-    ``recorded``: under which name a notebook records the same kind of network. ``portable``: the file runs
-    without Python, in a browser or on a phone.
+    Parameters
+    ----------
+    name : str
+        The row's name.
+    recorded : str
+        Under which name a notebook records the same kind of network.
+    made : str
+        How it is made.
+    portable : bool
+        The file runs without Python, in a browser or on a phone.
+    owner : str
+        Whose network it is: the course's, or one of the reader's, under a fingerprint of model and data.
     """
 
     name: str
     recorded: str
     made: str
     portable: bool = False
+    owner: str = "dashboard"
 
     @property
     def board(self) -> str:
         """The name on the scoreboard: its own, so that no notebook's record is replaced."""
-        return f"dashboard-{self.name}"
+        return f"{self.owner}-{self.name}"
 
 
 BASELINE = "baseline"
@@ -103,11 +114,32 @@ class Row:
 
 @dataclass(frozen=True, repr=False)
 class Sitting:
-    """The variants, measured in one sitting on one ``machine``; ``notes`` are doubts about the timing."""
+    """The variants, measured in one sitting on one machine.
+
+    Parameters
+    ----------
+    rows : tuple of Row
+        At least one, the baseline first.
+    machine : str
+        Its name.
+    notes : tuple of str
+        Doubts about the timing, and what was left out.
+    about : str
+        The network that all rows are made from.
+    unit : str
+        What one call takes.
+
+    Raises
+    ------
+    ValueError
+        For anything else than rows.
+    """
 
     rows: tuple[Row, ...]
     machine: str
     notes: tuple[str, ...] = ()
+    about: str = "a network of 9,610 parameters"
+    unit: str = "picture"
 
     def __post_init__(self) -> None:
         if not self.rows or not all(isinstance(row, Row) for row in self.rows):
@@ -132,7 +164,7 @@ class Sitting:
     @property
     def title(self) -> str:
         """Where and how it was measured."""
-        return f"One sitting on {self.machine}: one picture per call, one thread, on the CPU"
+        return f"One sitting on {self.machine}: one {self.unit} per call, one thread, on the CPU"
 
     def __str__(self) -> str:
         table = display.table_text(HEADERS, [row.cells() for row in self.rows])
@@ -147,7 +179,26 @@ class Sitting:
 
 @dataclass(frozen=True)
 class Budget:
-    """What a place to run allows: bytes, seconds per call, at least so much accuracy, and no Python."""
+    """What a place to run allows; ``BUDGETS`` holds the lecture's, and any other can be made.
+
+    Parameters
+    ----------
+    name : str
+        What it is called.
+    size_bytes : float
+        The most bytes.
+    seconds : float
+        The most seconds per call.
+    accuracy : float
+        The least accuracy, a fraction.
+    portable : bool
+        It must run without Python.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For limits that are not positive, or an accuracy outside 0 to 1.
+    """
 
     name: str
     size_bytes: float = math.inf
@@ -156,6 +207,10 @@ class Budget:
     portable: bool = False
 
     def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not self.name.strip():
+            raise TypeError(f"name must be a text; got {self.name!r}")
+        if not isinstance(self.portable, bool):
+            raise TypeError(f"portable must be True or False; got {self.portable!r}")
         for name in ("size_bytes", "seconds"):
             value = getattr(self, name)
             if value != math.inf and arguments.real(name, value) <= 0:
@@ -164,6 +219,7 @@ class Budget:
 
     def verdict(self, row: Row) -> str:
         """Return "fits", "out", or "unsure" where an interval reaches across a limit."""
+        _row(row)
         if row.size_bytes > self.size_bytes or (self.portable and not row.portable):
             return OUT
         if row.latency_low > self.seconds or row.accuracy.high < self.accuracy:
@@ -204,10 +260,18 @@ def front(rows: Iterable[Row], accuracy: float = 0.0) -> tuple[str, ...]:
 
     Only rows with at least this ``accuracy`` (a fraction, by value) take part.
     """
-    able = [row for row in rows if row.accuracy.value >= accuracy]
+    if not isinstance(rows, Iterable) or isinstance(rows, str):
+        raise TypeError(f"rows must be a Sitting or a list of its rows; got {type(rows).__name__}")
+    able = [
+        row for row in map(_row, rows) if row.accuracy.value >= arguments.real("accuracy", accuracy, 0, 1)
+    ]
     costs = {row.name: (row.size_bytes, row.latency) for row in able}
     best = [name for name, mine in costs.items() if not any(dominates(c, mine) for c in costs.values())]
     return tuple(sorted(best, key=costs.__getitem__))
+
+
+def _row(row: Any) -> Row:
+    return arguments.instance("row", row, Row)
 
 
 def _short(text: str) -> str:

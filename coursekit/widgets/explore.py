@@ -23,6 +23,8 @@ DIGITS = 6  # of a number that is shown as text
 LARGE = 2.4  # times the usual size: a number or a text that is the whole picture
 DECIMALS = 9
 CHARACTER = 0.62  # how wide a letter of a description is, in em
+__all__ = ["ExploreView", "explore"]
+
 Lines = list[tuple[NDArray[Any], NDArray[Any]]]
 KINDS = "(low, high), (low, high, step), a list of choices, True or False, or a text"
 
@@ -110,7 +112,12 @@ class ExploreView(View):
         if not (len(self.shown) == 1 and hasattr(self.shown[0], "set_text")):
             self._clear()
             self.ax.set_axis_off()
-            place = {"ha": "center", "va": "center", "transform": self.ax.transAxes, "wrap": True}
+            place: dict[str, Any] = {
+                "ha": "center",
+                "va": "center",
+                "transform": self.ax.transAxes,
+                "wrap": True,
+            }
             self.shown = [self.ax.text(0.5, 0.5, "", fontsize=LARGE * style.TYPE, **place)]
         self.shown[0].set_text(text)
 

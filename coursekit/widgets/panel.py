@@ -30,8 +30,21 @@ class View(ABC):
     """One picture: a figure whose artists are made once, in ``__init__``, and only changed by ``update``.
 
     Subclasses set ``alt`` (one sentence, no measured numbers), call ``super().__init__``, and make their
-    artists on ``self.figure`` inside ``style.look()``. A view that lists in ``self.moving`` every artist that
-    ``update`` touches is redrawn several times faster: the rest of the picture is drawn once and kept.
+    artists on ``self.figure`` inside ``style.look()``.
+
+    Parameters
+    ----------
+    width, height : float
+        Of the figure, in inches.
+
+    Attributes
+    ----------
+    figure : Picture
+        The figure; it needs no pyplot.
+    moving : list of Artist
+        Every artist that ``update`` touches. A view that lists them is redrawn several times faster: the
+        rest of the picture is drawn once and kept.
+
     """
 
     __module__ = "coursekit.widgets"
@@ -72,10 +85,23 @@ class View(ABC):
 class Panel:
     """A view and its controls; any change of a control redraws the picture.
 
-    ``controls`` maps the names of ``view.update``'s arguments to widgets with a ``value``; ``actions`` maps a
-    button's label to a function that takes ``progress(fraction)``, works, and leaves its result in the view.
-    ``panel.values`` is the dict of numbers now shown. Exceptions are never swallowed, except an InputError,
-    whose message stands under the controls.
+    Exceptions are never swallowed, except an InputError, whose message stands under the controls.
+
+    Parameters
+    ----------
+    view : View
+        The picture.
+    controls : mapping of str to widget
+        The names of ``view.update``'s arguments, each with a widget that has a ``value``.
+    actions : mapping of str to callable, optional
+        A button's label, each with a function that takes ``progress(fraction)``, works, and leaves its result
+        in the view.
+
+    Attributes
+    ----------
+    values : dict
+        The numbers now shown: what ``view.update`` returned.
+
     """
 
     __module__ = "coursekit.widgets"

@@ -1,7 +1,7 @@
 """The panel that lights up what fits into a budget, and draws the Pareto front."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import ipywidgets
@@ -28,21 +28,25 @@ STEP = 0.01  # of a decade
 KILO, MICRO, PER_CENT = 1e3, 1e-6, 1e-2
 
 
-def pareto(sitting: Sitting, budget: str = OWN) -> Panel:
+def pareto(sitting: Sitting, budget: str | Budget = OWN) -> Panel:
     """Return a panel on the variants of one sitting: choose a budget, see what fits and the front.
 
     Controls: budget (a preset, or OWN, which frees the others), size (kB), time (µs), accuracy (%), portable
-    (only files that run without Python). Errors: TypeError if sitting is none, ValueError for an unknown
-    budget.
+    (only files that run without Python). A ``Budget`` of the reader's joins the presets. Errors: TypeError if
+    sitting is not a Sitting, ValueError for an unknown budget.
     """
     if not isinstance(sitting, Sitting):
         raise TypeError(
             f"sitting must be a Sitting, as variants.measure returns; got {type(sitting).__name__}"
         )
-    options = [OWN, *BUDGETS]
-    if budget not in options:
-        raise ValueError(f"budget must be one of {', '.join(options)}; got {budget!r}")
-    return Pareto(ParetoView(sitting), _controls(sitting, budget))
+    presets = {**BUDGETS, budget.name: budget} if isinstance(budget, Budget) else BUDGETS
+    chosen = budget.name if isinstance(budget, Budget) else budget
+    options = [OWN, *presets]
+    if chosen not in options or OWN in presets:
+        raise ValueError(
+            f"budget must be a Budget of another name, or one of {', '.join(options)}; got {budget!r}"
+        )
+    return Pareto(ParetoView(sitting, presets), _controls(sitting, chosen, options))
 
 
 class ParetoView(View):
@@ -54,9 +58,10 @@ class ParetoView(View):
         "fits is a blue dot, what may fit an orange diamond, the rest a grey cross."
     )
 
-    def __init__(self, sitting: Sitting) -> None:
+    def __init__(self, sitting: Sitting, presets: Mapping[str, Budget] = BUDGETS) -> None:
+        self.alt = self.alt.replace("picture", sitting.unit)
         super().__init__(7.0, 4.4)
-        self.sitting = sitting
+        self.sitting, self.presets = sitting, presets
         with style.look():
             self.left, self.right = self.figure.subplots(1, 2, width_ratios=(2.1, 1))
             self.points = drawn.tradeoff(self.left, sitting)
@@ -87,7 +92,7 @@ class ParetoView(View):
         """Judge every variant by the budget; ``front`` names those that none beats in size and time."""
         self.wanted = budget, size, time, accuracy, portable
         own = Budget(OWN, size * KILO, time * MICRO, accuracy * PER_CENT, portable)
-        limits = BUDGETS.get(budget, own)
+        limits = self.presets.get(budget, own)
         verdicts = {row.name: limits.verdict(row) for row in self.sitting}
         best = front(self.sitting, limits.accuracy)
         self._colour(list(verdicts.values()))
@@ -158,12 +163,12 @@ class Pareto(Panel):
             self.controls[name].disabled = preset
 
 
-def _controls(sitting: Sitting, budget: str) -> dict[str, ipywidgets.Widget]:
+def _controls(sitting: Sitting, budget: str, options: list[str]) -> dict[str, ipywidgets.Widget]:
     sizes = np.array([row.size_bytes for row in sitting]) / KILO
     times = np.array([(row.latency_low, row.latency, row.latency_high) for row in sitting]).ravel() / MICRO
     lowest = min(row.accuracy.low for row in sitting)
     highest = max(row.accuracy.high for row in sitting)
-    toggle = ipywidgets.ToggleButtons(options=[OWN, *BUDGETS], value=budget, description="budget")
+    toggle = ipywidgets.ToggleButtons(options=options, value=budget, description="budget")
     toggle.style.button_width = "auto"
     floor = math.floor(100 * lowest)
     return {

@@ -327,8 +327,13 @@ def test_what_is_not_a_series_of_numbers_is_refused(values, error, says):
 
 def test_series_ascend_strictly():
     assert arguments.ascending("n", (1, 2, 3)) == (1, 2, 3)
-    for numbers in ([1, 1], [2, 1], (0.0, -0.0)):
-        with pytest.raises(ValueError, match=r"n must ascend, each more than the one before; got \["):
+    assert arguments.ascending("n", np.array([1, 2], np.int8), 1, whole=True) == (1, 2)
+    with pytest.raises(TypeError, match="an entry of n must be a whole number"):
+        arguments.ascending("n", [1, 2.5], whole=True)
+    with pytest.raises(ValueError, match="an entry of n must be at most 1; got 2.0"):
+        arguments.ascending("n", [0.5, 2.0], high=1)
+    for numbers in ([1, 1], [2, 1], (0.0, -0.0), [], np.array([])):
+        with pytest.raises(ValueError, match=r"n must ascend and hold at least one number; got \("):
             arguments.ascending("n", numbers)
 
 
@@ -401,3 +406,28 @@ def test_only_new_and_regular_files_are_targets(tmp_path):
             arguments.target("path", each)
     with pytest.raises(ValueError, match="path cannot be written"):
         arguments.target("path", tmp_path / ("x" * 300))
+
+
+def test_sizes_name_the_bound_that_they_violate():
+    assert arguments.size("n", np.int64(3)) == 3
+    for value, says in [(0, "at least 1; got 0"), (2**41, f"at most {2**40}; got {2**41}")]:
+        with pytest.raises(ValueError, match=f"^n must be {says}$"):
+            arguments.size("n", value)
+    with pytest.raises(ValueError, match="^n is too large, even for a float; got 1000"):
+        arguments.integer("n", 10**400)
+
+
+def test_lists_of_choices_are_lists():
+    assert arguments.choices("letters", iter("ab"), "abc") == ("a", "b")
+    for odd in ("ab", None, 3, torch.tensor(1)):
+        with pytest.raises(TypeError, match="letters must be a list of a, b, c; got"):
+            arguments.choices("letters", odd, "abc")
+    for values, error in [([], ValueError), (["d"], ValueError), ([1], TypeError)]:
+        with pytest.raises(error, match="letters must "):
+            arguments.choices("letters", values, "abc")
+
+
+def test_labels_are_texts():
+    assert arguments.label("name", "") == ""
+    with pytest.raises(TypeError, match="name must be text; got 3"):
+        arguments.label("name", 3)

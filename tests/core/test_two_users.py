@@ -8,6 +8,8 @@ import os
 import stat
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -42,21 +44,26 @@ for root, folders, files in os.walk(folder):
 """
 
 pytestmark = pytest.mark.skipif(
-    not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can become two other users"
+    getattr(os, "geteuid", lambda: 1)() != 0, reason="only root can become two other users"
 )
 
 
 @pytest.fixture
-def run(tmp_path):
+def place():
+    """Make a folder that others may go through; pytest keeps its own to the user who runs it."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        yield Path(folder)
+
+
+@pytest.fixture
+def run(place):
     """Return what runs code as a user, in a machine with a temporary folder that everybody may write to."""
-    for each in [tmp_path, *tmp_path.parents]:
-        if not each.stat().st_mode & stat.S_IXOTH:
-            each.chmod(each.stat().st_mode | stat.S_IXOTH)
-    precious = tmp_path / "precious"
+    precious = place / "precious"
     precious.write_text("years of work")
     os.chown(precious, VICTIM, VICTIM)
     precious.chmod(0o600)
-    shared = tmp_path / "shared"
+    shared = place / "shared"
     shared.mkdir()
     shared.chmod(0o1777)
 

@@ -75,7 +75,7 @@ def smallest_and_fastest(points):
         (without_draws, "Two equal points"),
         (smallest_and_fastest, "lacks"),
         (lambda points: list(points), "your front holds"),
-        (lambda points: list(points.values()), "none of the names"),
+        (lambda points: list(points.values()), "not one of the names"),
         (lambda points: "a", "a list of names"),
         (lambda points: 1 / 0, "ZeroDivisionError"),
     ],
@@ -101,6 +101,8 @@ def test_the_cases_tell_the_mistakes_apart():
         [", ".join(order) for order in INT8],
         [" -> ".join(order) for order in INT8],
         ["->".join(order) for order in INT8],
+        [[f" {step.title()} " for step in order] for order in INT8],
+        [" → ".join(order).upper() for order in INT8],
     ],
 )
 def test_right_orders_are_accepted(answer):
@@ -114,8 +116,8 @@ def test_right_orders_are_accepted(answer):
         ([order for order in INT8 if order[-1] == "quantize"], "stays INT8"),
         ([*INT8, ("quantize", "distil", "prune")], "ships FP32"),
         (INT8[:1], "2 are missing"),
-        ([("distil", "prune")], "is no order"),
-        ([("distil", "prune", "prune")], "is no order"),
+        ([("distil", "prune")], "is not an order"),
+        ([("distil", "prune", "prune")], "is not an order"),
         ("distil", "a list of orders"),
         ([3], "could not be checked"),
     ],

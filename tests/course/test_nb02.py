@@ -164,7 +164,7 @@ def test_right_answers_are_accepted_in_every_form(id, answer):
         ("02-count", (544, ATTENTION), "1 × 1"),
         ("02-count", (1_568, ATTENTION), "9 places"),
         ("02-count", (320, ATTENTION), "all 16 input channels"),
-        ("02-count", (28 * 28 * 4_640, ATTENTION), "the picture's size is no part"),
+        ("02-count", (28 * 28 * 4_640, ATTENTION), "the picture's size does not count"),
         ("02-count", (1, ATTENTION), "does not have 1 parameters"),
         ("02-count", (CONVOLUTION, 4 * 768 * 768), "not their biases"),
         ("02-count", (CONVOLUTION, 1_771_776), "make three"),
@@ -181,6 +181,10 @@ def test_right_answers_are_accepted_in_every_form(id, answer):
         ("02-kv-cache", scaled(lambda *s: 1 / s[4]), "Every sequence"),
         ("02-kv-cache", scaled(lambda *s: 1 / s[3]), "one token"),
         ("02-kv-cache", scaled(lambda *s: 1e-9), "not GB"),
+        ("02-kv-cache", scaled(lambda *s: 1 / 1024**3), "not GiB"),
+        ("02-kv-cache", scaled(lambda *s: 1 / 1024**2), "not MiB"),
+        ("02-kv-cache", scaled(lambda *s: 1e-6), "not MB"),
+        ("02-kv-cache", scaled(lambda *s: 1 / s[2]), "one number per head"),
         ("02-kv-cache", scaled(lambda *s: 1 / s[1]), "Every head"),
         ("02-kv-cache", scaled(lambda *s: 16 / s[5]), "how many bits"),
         ("02-kv-cache", scaled(lambda *s: 1.5), "Numbers per token and layer"),
@@ -275,3 +279,23 @@ def test_the_test_table_is_of_the_notebooks_size(table):
 )
 def test_untouched_cells_count_as_not_tried(id, answer):
     assert exercises.check(id, answer).outcome == NOT_TRIED
+
+
+def with_the_means_of_the_first_piece(path):
+    x = pd.read_csv(path, dtype="float32").to_numpy(copy=True)
+    first = x[:5000]
+    x -= first.mean(axis=0)
+    x /= first.std(axis=0)
+    return x
+
+
+def piece_by_piece(path):
+    parts = [part.to_numpy(copy=True) for part in pd.read_csv(path, dtype="float32", chunksize=10_000)]
+    return np.concatenate([(part - part.mean(axis=0)) / part.std(axis=0) for part in parts])
+
+
+@pytest.mark.parametrize("load", [with_the_means_of_the_first_piece, piece_by_piece])
+def test_means_of_a_piece_are_not_those_of_the_table(load):
+    verdict = exercises.check("02-loader", load)
+    assert verdict.outcome == WRONG
+    assert "mean 0 and standard deviation 1" in verdict.hint

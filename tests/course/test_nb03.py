@@ -1,5 +1,7 @@
+import bisect
 import copy
 import functools
+import re
 import sys
 from collections import Counter
 
@@ -81,6 +83,31 @@ def every_time(texts, read):
 def own_list(texts, read):
     known = {"the", "a"}
     return [sum(word not in known for word in text.lower().split()) for text in texts]
+
+
+def with_bisect(texts, read):
+    known = sorted(read())
+
+    def is_known(word):
+        place = bisect.bisect_left(known, word)
+        return place < len(known) and known[place] == word
+
+    return [sum(not is_known(word) for word in text.lower().split()) for text in texts]
+
+
+def as_sets(texts, read):
+    unknown = set(" ".join(texts).lower().split()) - set(read())
+    return [sum(word in unknown for word in text.lower().split()) for text in texts]
+
+
+def through_a_list_of_words(texts, read):
+    known = list(read())
+    return [sum(word not in known for word in text.lower().split()) for text in texts]
+
+
+def with_count(texts, read):
+    known = tuple(read())
+    return [sum(known.count(word) == 0 for word in text.lower().split()) for text in texts]
 
 
 def different_words(texts, read):
@@ -234,6 +261,17 @@ def farthest(pictures, centres):
     return cdist(pictures, centres).argmax(axis=1)
 
 
+OTHER_DISTANCES = [
+    (lambda p, c: cdist(p, c, "cityblock").argmin(axis=1), "sums of differences"),
+    (lambda p, c: np.abs(p[:, None] - c).sum(axis=2).argmin(axis=1), "squares each difference"),
+    (lambda p, c: cdist(p, c, "chebyshev").argmin(axis=1), "largest difference alone"),
+    (lambda p, c: cdist(p, c, "cosine").argmin(axis=1), "compares directions"),
+    (lambda p, c: (p @ c.T).argmax(axis=1), "largest product"),
+    (lambda p, c: np.abs((p[:, None] - c).sum(axis=2)).argmin(axis=1), "squares are missing"),
+    (lambda p, c: cdist(p, c, "canberra").argmin(axis=1), "differ from those"),
+]
+
+
 def wrong_axis(pictures, centres):
     return ((pictures[:, None] - centres[None]) ** 2).sum(axis=2).argmin(axis=0)
 
@@ -248,7 +286,10 @@ def from_one(pictures, centres):
         ("03-without", gone),
         ("03-without", with_arrays),
         ("03-without", changing),
+        *[("03-without", lambda s, p, n=n: round(gone(s, p), n)) for n in (1, 2, 3)],
+        ("03-without", lambda s, p: float(f"{gone(s, p):.3g}")),
         *[("03-mystery-1", ("known_words", f)) for f in (once, once_with_numpy, cached, in_batches)],
+        *[("03-mystery-1", ("known_words", f)) for f in (with_bisect, as_sets)],
         ("03-mystery-1", ["known_words()", once]),
         ("03-mystery-1", (" Known_Words ", once)),
         *[
@@ -278,10 +319,13 @@ def test_right_answers_are_accepted_in_every_form(id, answer):
         ("03-without", lambda seconds, part: sum(seconds.values()) - seconds[part], "seconds that are left"),
         ("03-without", lambda seconds, part: 100 - 100 / gone(seconds, part), "per cent"),
         ("03-without", lambda seconds, part: 4, "4"),
+        ("03-without", lambda s, p: round(gone(s, p)), "Rounded to a whole number"),
         ("03-without", 3.99, "a function"),
         ("03-without", lambda seconds: 1.0, "TypeError"),
         ("03-mystery-1", ("known_words", every_time), "still called"),
         ("03-mystery-1", ("known_words", different_words), "answers"),
+        ("03-mystery-1", ("known_words", through_a_list_of_words), "looks through a whole list"),
+        ("03-mystery-1", ("known_words", with_count), "looks through a whole list"),
         ("03-mystery-1", ("known_words", own_list), "from `read()`"),
         ("03-mystery-1", ("known_words", case_matters), "differ"),
         ("03-mystery-1", ("known_words", one_number), "1 answers came for 60"),
@@ -292,7 +336,23 @@ def test_right_answers_are_accepted_in_every_form(id, answer):
         ("03-mystery-1", once, "Hand in both"),
         ("03-mystery-2", ("drop_repeats", through_a_list), "still compared"),
         ("03-mystery-2", ("drop_repeats", through_a_comprehension), "still compared"),
-        ("03-mystery-2", ("drop_repeats", lower_first), "still compared"),
+        ("03-mystery-2", ("drop_repeats", lower_first), "capital letter makes another"),
+        ("03-mystery-2", ("drop_repeats", lambda t: sum(map(len, {x.lower() for x in t}))), "capital letter"),
+        (
+            "03-mystery-2",
+            ("drop_repeats", lambda t: sum(map(len, {x.strip() for x in t}))),
+            "space at the end",
+        ),
+        (
+            "03-mystery-2",
+            ("drop_repeats", lambda t: sum({x: len(x) for x in map(str.casefold, t)}.values())),
+            "capital",
+        ),
+        (
+            "03-mystery-2",
+            ("drop_repeats", lambda t: sum(map(len, {" ".join(x.lower().split()) for x in t}))),
+            "spaces",
+        ),
         ("03-mystery-2", ("drop_repeats", all_of_them), "count once"),
         ("03-mystery-2", ("drop_repeats", how_many), "360 characters"),
         ("03-mystery-2", ("characters", as_a_set), "next to nothing"),
@@ -301,6 +361,7 @@ def test_right_answers_are_accepted_in_every_form(id, answer):
         ("03-mystery-3", ("distance", pair_by_pair), "lines per picture"),
         ("03-mystery-3", ("distance", vectorised_in_name), "lines per picture"),
         ("03-mystery-3", ("distance", farthest), "differ"),
+        *[("03-mystery-3", ("distance", f), says) for f, says in OTHER_DISTANCES],
         ("03-mystery-3", ("distance", from_one), "counted from 0"),
         ("03-mystery-3", ("distance", wrong_axis), "40 answers came for 10"),
         ("03-mystery-3", ("nearest", broadcast), "because of what it calls"),
@@ -392,3 +453,8 @@ def test_tracing_is_restored_also_after_an_error():
         assert sys.gettrace() is trace
     finally:
         sys.settrace(before)
+
+
+def test_hints_name_no_size_that_the_test_does_not_use():
+    verdict = exercises.check("03-mystery-3", ("distance", in_python))
+    assert not re.search(r"\b(10|64)\b", verdict.hint)

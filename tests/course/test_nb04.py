@@ -89,6 +89,10 @@ def more_than_full(waiting, oldest_age, max_batch, max_wait):
     return min(waiting, max_batch) if waiting > max_batch or oldest_age > max_wait else 0
 
 
+def after_max_wait(waiting, oldest_age, max_batch, max_wait):
+    return min(waiting, max_batch) if waiting >= max_batch or (waiting and oldest_age > max_wait) else 0
+
+
 def only_full(waiting, oldest_age, max_batch, max_wait):
     return max_batch if waiting >= max_batch else 0
 
@@ -147,6 +151,7 @@ def test_right_answers_are_accepted_in_every_form(id, answer):
         ("04-fit", swapped, "swapped"),
         ("04-fit", through_the_origin, "origin"),
         ("04-fit", in_milliseconds, "seconds"),
+        ("04-fit", lambda x, y: [1e6 * part for part in plain(x, y)], "not in µs"),
         ("04-fit", power_law, "power law"),
         ("04-fit", two_points, "not two of them"),
         ("04-fit", first_time_as_overhead, "one example as well"),
@@ -156,8 +161,8 @@ def test_right_answers_are_accepted_in_every_form(id, answer):
         ("04-budget", 160, "largest that fits"),
         ("04-budget", 512, "over the budget"),
         ("04-budget", 1, "one that fits"),
-        ("04-budget", 4, "no batch of the table"),
-        ("04-budget", 43_636, "no batch of the table"),
+        ("04-budget", 4, "not a batch of the table"),
+        ("04-budget", 43_636, "not a batch of the table"),
         ("04-budget", 2.2, "whole number"),
         ("04-memory", (1290, LARGEST), "4 bytes"),
         ("04-memory", (4 * 1034, LARGEST), "inputs are missing"),
@@ -166,6 +171,7 @@ def test_right_answers_are_accepted_in_every_form(id, answer):
         ("04-memory", (EXAMPLE + WEIGHTS, LARGEST), "once per example"),
         ("04-memory", (EXAMPLE, 100_000_000 // EXAMPLE), "Take them off"),
         ("04-memory", (EXAMPLE, LARGEST + 1), "Round down"),
+        ("04-memory", (EXAMPLE, (100_000_000 - WEIGHTS + 4 * 1034) // EXAMPLE), "count the biases"),
         ("04-memory", (EXAMPLE, (100_000_000 - WEIGHTS) / EXAMPLE), "fraction of an example"),
         ("04-memory", (EXAMPLE, (104_857_600 - WEIGHTS) // EXAMPLE), "MiB"),
         ("04-memory", (EXAMPLE, (100_000_000 - WEIGHTS // 4) // EXAMPLE), "4 bytes"),
@@ -175,6 +181,7 @@ def test_right_answers_are_accepted_in_every_form(id, answer):
         ("04-flush", all_of_them, "No batch may be larger"),
         ("04-flush", more_than_full, "full batch goes at once"),
         ("04-flush", only_full, "waited long enough"),
+        ("04-flush", after_max_wait, "After exactly max_wait"),
         ("04-flush", always_max, "waited long enough"),
         ("04-flush", at_once, "wait"),
         ("04-flush", at_least_one, "full batch goes"),
@@ -226,3 +233,12 @@ def test_the_network_is_the_notebooks_and_its_memory_is_what_torch_holds():
             kept.append(layer)
     assert sum(tensor.nelement() * tensor.element_size() for tensor in kept) == 7 * EXAMPLE
     assert 4 * checks._parameters() == WEIGHTS
+
+
+def test_no_hint_on_the_memory_is_the_right_answer_or_hides_another():
+    free = 100_000_000 - WEIGHTS
+    slips = [100_000_000 // EXAMPLE, LARGEST + 1, (104_857_600 - WEIGHTS) // EXAMPLE]
+    slips += [(100_000_000 - WEIGHTS // 4) // EXAMPLE, free / EXAMPLE]
+    said = [str(exercises.check("04-memory", (EXAMPLE, slip))) for slip in slips]
+    assert len(set(said)) == len(slips)
+    assert not any("is not the largest batch" in text for text in said)

@@ -396,3 +396,10 @@ def test_a_format_computes_in_its_own_precision(gpu_cells):
         y = gpu_cells["in_format"](model, x, dtype)()
         assert y.dtype == dtype
         assert (y.float() - model(x)).abs().max() <= error
+
+
+def test_every_hint_on_the_file_size_can_be_reached():
+    size = checks._file_bytes()
+    for value, message, hint in checks._file_mistakes(size):
+        verdict = exercises.check("05-file-size", value)
+        assert (verdict.outcome, verdict.message, verdict.hint) == (WRONG, message, hint)

@@ -179,6 +179,7 @@ def relu(x):
         ("07-break-even", density),
         ("07-break-even", lambda *case: torch.tensor([density(*case)], dtype=torch.float64)),
         ("07-break-even", lambda *case: np.float32(density(*case))),
+        *[("07-break-even", lambda *case, d=d: round(density(*case), d)) for d in (4, 5, 6, 8)],
         ("07-fold", folded),
         ("07-fold", folded_with_torch),
         ("07-fold", folded_for_tensors),
@@ -235,6 +236,7 @@ def test_right_answers_are_accepted_in_every_form(id, answer):
         ("07-break-even", off(lambda r, c, n, i: density(r, c, n, i) * r * c), "how many values"),
         ("07-break-even", off(lambda r, c, n, i: density(r, c, 4, i)), "`number_bytes`"),
         ("07-break-even", off(lambda r, c, n, i: density(r, c, n, 4)), "`index_bytes`"),
+        ("07-break-even", lambda *case: round(density(*case), 2), "your density is 0.11"),
         ("07-break-even", whole(round), "you rounded"),
         ("07-break-even", whole(math.floor), "you rounded"),
         ("07-break-even", whole(math.ceil), "you rounded"),
@@ -466,3 +468,25 @@ def test_the_gpu_cell_measures_where_the_pattern_is_known_and_says_nothing_elsew
 
     monkeypatch.setattr(torch.sparse, "to_sparse_semi_structured", unknown)
     assert defined.compare_two_four(64, torch.device("cpu")) is None
+
+
+@pytest.mark.parametrize("digits", [4, 5, 6])
+@pytest.mark.parametrize(
+    "slip",
+    [
+        lambda r, c, n, i: (r * c * n - r * i) / (n + i) / (r * c),
+        lambda r, c, n, i: n / (n + i),
+        lambda r, c, n, i: (r * c * n - (c + 1) * i) / (n + i) / (r * c),
+        lambda r, c, n, i: (r * c * n - (r + 1) * i) / (n + 2 * i) / (r * c),
+        lambda r, c, n, i: 1 - density(r, c, n, i),
+    ],
+)
+def test_a_slip_is_found_although_its_density_is_rounded(slip, digits):
+    assert exercises.check("07-break-even", lambda *case: round(slip(*case), digits)).outcome == WRONG
+
+
+@pytest.mark.parametrize("case", checks.CASES)
+def test_no_hint_on_a_density_hides_another_or_the_right_one(case):
+    values = [value for value, *_ in checks._density_mistakes(*case)] + [density(*case)]
+    alike = {(a, b) for a in values for b in values if a is not b and math.isclose(a, b, rel_tol=1e-6)}
+    assert not alike or case != checks.CASES[0]

@@ -1,3 +1,4 @@
+import copy
 import re
 import tomllib
 from pathlib import Path
@@ -55,8 +56,8 @@ TEMPERATURE_MISTAKES = [
     (lambda logits, share: 3.0, "higher"),
     (lambda logits, share: 12.0, "lower"),
     (lambda logits, share: np.round(by_grid(logits, share) + 0.5), "finer"),
-    (lambda logits, share: -4.0, "above 0"),
-    (lambda logits, share: float("nan"), "is none"),
+    (lambda logits, share: -4.0, "yours is -4"),
+    (lambda logits, share: float("nan"), "must be above 0"),
     (lambda logits, share: softened(logits, 4), "a number"),
     (4.0, "a function"),
 ]
@@ -235,7 +236,12 @@ CONTROL_MISTAKES = [
     (lambda y, e: smoothed(y, e).T, "swapped"),
     (lambda y, e: smoothed(y, e)[0], "One row per picture"),
     (lambda y, e: smoothed(y, e) * 2, "add up to 1"),
-    (lambda y, e: smoothed((y + 1) % 10, e), "ten equal parts"),
+    (lambda y, e: smoothed((y + 1) % 10, e), "columns are shifted"),
+    (lambda y, e: smoothed((y - 1) % 10, e), "columns are shifted"),
+    (lambda y, e: smoothed(9 - y, e), "ten equal parts"),
+    (lambda y, e: (1 - e) * np.eye(y.max() + 1)[y] + e / 10, "ten digits, whichever of them occur"),
+    (lambda y, e: (1 - e) * np.eye(len(y))[range(len(y))] + e / 10, "One row per picture"),
+    (lambda y, e: (1 - e) * (y[:, None] == np.unique(y)) + e / 10, "do not count columns"),
     (lambda y, e: "soft", "numbers"),
     (lambda y, e: functional.one_hot(y, 10), "hard labels"),
     (lambda y, e: functional.one_hot(y, 10, e), "ndarray of shape"),
@@ -316,6 +322,17 @@ def networks():
     return {"teacher": teacher, "small": small, "blank": models.mlp((64, 32, 10))}
 
 
+def with_more_outputs(network):
+    """Return the same answers from a network with two outputs more, which never win."""
+    changed = copy.deepcopy(network)
+    last = changed[-1]
+    wider = torch.nn.Linear(last.in_features, 12)
+    with torch.no_grad():
+        wider.weight[:10], wider.bias[:10], wider.bias[10:] = last.weight, last.bias, -1e9
+    changed[-1] = wider
+    return changed
+
+
 def test_a_small_student_that_keeps_up_is_right(networks):
     verdict = exercises.check("08-student", (networks["small"], networks["teacher"]))
     assert verdict.outcome == RIGHT, str(verdict)
@@ -331,6 +348,7 @@ def test_a_small_student_that_keeps_up_is_right(networks):
         (lambda n: (n["blank"], n["teacher"]), "hardly trained"),
         (lambda n: (n["small"], models.mlp((64, 256, 128, 10))), "not learned its digits"),
         (lambda n: (models.mlp((10, 10)), n["teacher"]), "cannot take the pictures"),
+        (lambda n: (with_more_outputs(n["small"]), n["teacher"]), "12 outputs; there are 10 digits"),
         (lambda n: n["small"], "two networks"),
         (lambda n: (0.97, n["teacher"]), "should be a network"),
     ],

@@ -75,7 +75,9 @@ def _names(result: Any, points: Points) -> set[str]:
     names = set(_items(result, "a list of names"))
     strange = [name for name in names if name not in points]
     if strange:
-        raise Stop(wrong(f"Your front holds `{strange[0]!r}`, which is none of the names.", "Return names."))
+        raise Stop(
+            wrong(f"Your front holds `{strange[0]!r}`, which is not one of the names.", "Return names.")
+        )
     return names
 
 
@@ -86,12 +88,13 @@ def _items(value: Any, expected: str) -> list[Any]:
 
 
 def _order(one: Any) -> tuple[str, ...]:
-    words = re.split(r"(?:→|->|,|\s)+", one.strip()) if isinstance(one, str) else list(one)
-    if sorted(map(str, words)) != sorted(STEPS):
+    parts = re.split(r"(?:→|->|,|\s)+", one.strip()) if isinstance(one, str) else list(one)
+    words = [str(part).strip().casefold() for part in parts]
+    if sorted(words) != sorted(STEPS):
         raise Stop(
-            wrong(f"`{one!r}` is no order of {', '.join(STEPS)}.", "Each of the three steps comes once.")
+            wrong(f"`{one!r}` is not an order of {', '.join(STEPS)}.", "Each of the three steps comes once.")
         )
-    return tuple(map(str, words))
+    return tuple(words)
 
 
 CHECKERS: Mapping[str, Callable[[Any], Verdict]] = MappingProxyType(

@@ -20,12 +20,14 @@ UNSIGNED_ZERO_POINT = 113
 
 def encode(answer: Any) -> Verdict:
     """The 32 bits of 3.25 as text, e.g. '0 00000000 000…'."""
-    bits = as_bits(answer, 32)
+    bits = as_bits(
+        answer, 32, hint="1 for the sign, 8 for the exponent, 23 for the mantissa: fill up with zeros."
+    )
     if bits == floats.fields(3.25, "fp32").bits.replace(" ", ""):
         return right("3.25 is 1.101 in binary times 2, so the exponent 1 is stored as 128.")
     sign, exponent, mantissa = bits[0], int(bits[1:9], 2), bits[9:]
     if sign == "1":
-        return wrong("The sign bit is 1, but 3.25 is positive.")
+        return wrong("The sign bit is 1, but 3.25 is positive.", "0 stands for plus.")
     if exponent == 1:
         return wrong(
             "The exponent is right but stored without its bias.", "Add 127 before you write it down."
@@ -55,6 +57,7 @@ def decode(answer: Any) -> Verdict:
         -0.25: ("The hidden 1 is missing.", "The mantissa 1000… means 1.1 in binary, not 0.1."),
         -3.0: ("The exponent went the wrong way.", "126 - 127 is -1: halve, do not double."),
         -1.5: ("The exponent is missing.", "126 is not the bias 127."),
+        -0.5: ("The mantissa is missing.", "Its first bit stands for a half: 1.1 in binary is 1.5."),
         -1.5 * 2.0**126: ("The bias is still in it.", "Subtract 127 from the stored exponent."),
     }
     if number == -0.75:

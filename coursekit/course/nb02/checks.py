@@ -150,7 +150,7 @@ def _wrong_convolution(found: int) -> Verdict:
     }
     default = f"The convolution does not have {found:,} parameters.", "Size of the picture: irrelevant."
     if found > 28 * 28 * outputs:
-        default = default[0], "The filters are shared by all places: the picture's size is no part of it."
+        default = default[0], "The filters are shared by all places: the picture's size does not count."
     return wrong(*reasons.get(found, default))
 
 
@@ -191,6 +191,10 @@ def _wrong_cache(found: float, sizes: tuple[int, ...]) -> Verdict:
         1 / batch: "Every sequence of the batch has its own.",
         1 / context: "That is for one token; all of them are kept.",
         1e-9: "Bytes are asked for, not GB.",
+        2.0**-30: "Bytes are asked for, not GiB.",
+        1e-6: "Bytes are asked for, not MB.",
+        2.0**-20: "Bytes are asked for, not MiB.",
+        1 / head_dim: "That is one number per head; each head has `head_dim` of them.",
         1 / kv_heads: "Every head has its own keys.",
         16 / bits: "The last argument says how many bits a number takes.",
         32 / bits: "The last argument says how many bits a number takes.",
@@ -245,19 +249,19 @@ def _peak(load: Callable[[Path], Any], path: Path) -> int:
 
 
 def _write(path: Path) -> None:
-    """Write a table as large as the notebook's, in pieces as there."""
-    names, lines = _block()
+    """Write a table as large as the notebook's, in pieces as there; its second half has other means."""
+    (names, first), (_, second) = _block(20.0), _block(23.0)
     with path.open("w", encoding="utf-8") as file:
         file.write(names)
-        for _ in range(BLOCKS):
-            file.write(lines)
+        for number in range(BLOCKS):
+            file.write(first if number < BLOCKS // 2 else second)
 
 
 @functools.cache
-def _block() -> tuple[str, str]:
-    """Return the line of names, and the lines of numbers that the table repeats."""
+def _block(mean: float) -> tuple[str, str]:
+    """Return the line of names, and lines of numbers around ``mean`` that the table repeats."""
     rng = np.random.default_rng(4)
-    numbers = rng.normal(20, 5, (BLOCK, COLUMNS))
+    numbers = rng.normal(mean, 5, (BLOCK, COLUMNS))
     counts = rng.integers(0, 500, BLOCK)
     lines = [
         f"{','.join(f'{value:.3f}' for value in row)},{count}\n"

@@ -50,7 +50,7 @@ def budget(answer: Any) -> Verdict:
         return right(f"Batch {best} takes {times[best]} ms and answers {rates[best]:,.0f} per second.")
     if batch not in rates:
         return wrong(
-            f"{batch:,} is no batch of the table.",
+            f"{batch:,} is not a batch of the table.",
             "The batch itself is asked for, not its place or its rate.",
         )
     if batch not in fitting:
@@ -84,6 +84,7 @@ def flush(answer: Any) -> Verdict:
         ((0, 0.0, 8, 0.0), 0, "Where nobody waits there is nothing to take, also with max_wait 0."),
         ((1, 0.0, 1, 0.01), 1, "With max_batch 1 every request is a full batch."),
         ((5, 0.1, 64, 0.25), 0, "The limits are arguments: use max_batch and max_wait as they are given."),
+        ((2, 0.25, 8, 0.25), 2, "After exactly max_wait it has waited long enough."),
         ((5, 0.3, 64, 0.25), 5, "The limits are arguments: use max_batch and max_wait as they are given."),
     )
     for arguments, expected, hint in cases:
@@ -103,6 +104,7 @@ def _check_line(answer: Any, sizes: np.ndarray, seconds: np.ndarray, a: float, b
         ((b, a), "The two are swapped: `np.polyfit` returns the highest power first."),
         ((0.0, through_zero), "A line through the origin has no overhead. Let it start where it wants."),
         ((1e3 * a, 1e3 * b), "The times come in seconds, and so should a and b go."),
+        ((1e6 * a, 1e6 * b), "The times come in seconds, and so should a and b go, not in µs."),
         (
             (np.exp(log_a), log_b),
             "In logarithms the line is another model, a power law. Fit the times themselves.",
@@ -160,11 +162,13 @@ def _judge_batch(batch: float, per_example: int) -> Verdict:
     if batch == largest:
         left = free - largest * per_example
         return right(f"{largest:,} examples fit, and {left:,} bytes are left over.")
-    weights_only = (ROOM - 4 * (_parameters() - sum(WIDTHS[1:]))) // per_example
     reasons: dict[float, tuple[str, str]] = {
         ROOM // per_example: ("The weights and biases need their place, too.", "Take them off first."),
-        weights_only: ("The biases are missing.", "Every neuron has one."),
-        largest + 1: (f"{largest + 1:,} examples do not fit any more.", "Round down."),
+        # So many fit beside the weights without their biases, too.
+        largest + 1: (
+            f"{largest + 1:,} examples do not fit any more.",
+            "Round down. And did you count the biases? Every neuron has one.",
+        ),
         (2**20 * 100 - 4 * _parameters()) // per_example: ("That is 100 MiB.", "1 MB is 1,000,000 bytes."),
         (ROOM - _parameters()) // per_example: ("Every weight takes 4 bytes.", "FP32, as the activations."),
     }

@@ -51,7 +51,10 @@ def per_channel(answer: Any) -> Verdict:
         q, scale = as_array(result[0], "the integers"), as_array(result[1], "the scales")
         _check_scales(scale, weight, bits)
         if q.shape != weight.shape:
-            return wrong(f"There are integers of shape `{q.shape}` for weights of shape `{weight.shape}`.")
+            hint = "One integer for each weight: `weight / scale[:, None]` lines up rows and scales."
+            return wrong(
+                f"There are integers of shape `{q.shape}` for weights of shape `{weight.shape}`.", hint
+            )
         if not np.array_equal(q, quantization.quantize(weight, bits, axis=0).q):
             return _wrong_integers(q, weight, scale.reshape(-1, 1))
     return right("One scale per row, and every row uses the whole range of integers.")

@@ -46,7 +46,8 @@ def export(answer: Any) -> Verdict:
             expected = model.eval()(x).detach().numpy()
             found = as_array(runner(x), "the file's output")
             if found.shape != expected.shape or np.abs(found - expected).max() > CLOSE:
-                return wrong(f"For a batch of {batch} the file answers differently from the model.")
+                hint = "Is the model in training mode while it is exported? `model.eval()` before it."
+                return wrong(f"For a batch of {batch} the file answers differently from the model.", hint)
     return right("One file, the same answers as PyTorch, for batches of any size.")
 
 

@@ -16,6 +16,8 @@ __all__ = ["CHECKERS"]
 CLASSES, PICTURES = 10, 5
 SHARE_CLOSE = 0.005  # half a per cent: a search in steps of 0.05 passes
 LOSS_CASES = ((4.0, 0.7), (2.0, 0.25), (1.0, 1.0), (8.0, 0.0))  # (temperature, alpha)
+# (labels, share); no 9 among the second ones, and no digit twice among the last: columns follow from neither.
+CONTROL_CASES = (((7, 0, 3, 3, 9), 0.1), ((5, 0, 3, 3, 2), 0.4), ((4, 1, 6), 0.0))
 SMALLER = 20
 WITHIN = 0.01 + 1e-9
 TRAINED, HARDLY = 0.9, 0.5  # below: a teacher, a student that has learned nothing
@@ -27,9 +29,7 @@ def temperature(answer: Any) -> Verdict:
     for logits, share in _softened():
         found = as_number(call(answer, logits, share), "the temperature")
         if found <= 0 or not np.isfinite(found):
-            return wrong(
-                f"A temperature of {found:g} is none.", "It has to be above 0: logits are divided by it."
-            )
+            return wrong(f"A temperature must be above 0; yours is {found:g}.", "Logits are divided by it.")
         second = _runner_up(logits, found)
         if abs(second - share) > SHARE_CLOSE:
             return _wrong_temperature(logits, share, found, second)
@@ -50,12 +50,12 @@ def loss(answer: Any) -> Verdict:
 
 def control(answer: Any) -> Verdict:
     """A function of labels and share that returns smoothed labels [n, 10]."""
-    labels = np.array([7, 0, 3, 3, 9], dtype=np.int64)  # as PyTorch wants them
-    for share in (0.1, 0.4, 0.0):
+    for digits, share in CONTROL_CASES:
+        labels = np.array(digits, dtype=np.int64)  # as PyTorch wants them
         targets = as_array(call_either(answer, labels, share), "the smoothed labels")
         expected = _smoothed(labels, share)
         if targets.shape != expected.shape:
-            return _wrong_shape(targets.shape, expected.shape)
+            return _wrong_shape(targets.shape, expected.shape, labels)
         if not np.allclose(targets, expected, atol=1e-6):
             return _wrong_targets(targets, labels, share)
     return right("The same softness for every picture: targets that know nothing a label does not say.")
@@ -221,16 +221,21 @@ def _smoothed(labels: Array, share: float) -> Array:
     return (1 - share) * np.eye(CLASSES)[labels] + share / CLASSES
 
 
-def _wrong_shape(found: tuple[int, ...], expected: tuple[int, ...]) -> Verdict:
+def _wrong_shape(found: tuple[int, ...], expected: tuple[int, ...], labels: Array) -> Verdict:
     message = f"The smoothed labels have shape `{found}`; `{expected}` is expected."
     if found == expected[::-1]:
         return wrong(message, "Rows and columns are swapped: one row per picture.")
+    if found in ((len(labels), labels.max() + 1), (len(labels), len(np.unique(labels)))):
+        return wrong(
+            message, "There are ten digits, whichever of them occur: do not count columns from the labels."
+        )
     return wrong(message, "One row per picture, one column per digit.")
 
 
 def _wrong_targets(targets: Array, labels: Array, share: float) -> Verdict:
     hot, n = np.eye(CLASSES)[labels], len(labels)
-    message = f"For the label 7 and share={share:g} your row is {np.array2string(targets[0], precision=3)}."
+    row = np.array2string(targets[0], precision=3)
+    message = f"For the label {labels[0]} and share={share:g} your row is {row}."
     others = (1 - share) * hot + share / (CLASSES - 1) * (1 - hot)
     mistakes: list[tuple[Array, str]] = [
         (others, "The share goes to all ten digits, the label's own included: ten equal parts."),
@@ -239,7 +244,8 @@ def _wrong_targets(targets: Array, labels: Array, share: float) -> Verdict:
         ((1 - share) * hot, "The share is taken from the label, but nobody gets it."),
         ((1 - share) * hot + share, "Each digit gets the whole share; divide it by ten."),
         (share * hot + (1 - share) / CLASSES, "The label keeps `1 - share`, not `share`."),
-        (np.roll(others, 1, axis=1), "The columns are shifted: column 0 is the digit 0."),
+        (np.roll(_smoothed(labels, share), 1, axis=1), "The columns are shifted: column 0 is the digit 0."),
+        (np.roll(_smoothed(labels, share), -1, axis=1), "The columns are shifted: column 0 is the digit 0."),
     ]
     for value, hint in mistakes:
         if np.allclose(targets, value, atol=1e-6):
@@ -283,9 +289,25 @@ def _validated(model: Any) -> float:
     pictures = data.digits().validation
     try:
         found = models.predict(model, pictures.x)
+        columns = _outputs(model, pictures.x)
     except (RuntimeError, TypeError, ValueError) as error:
         raise Stop(wrong(f"A network cannot take the pictures: `{error}`.", "They are [n, 64].")) from None
+    if columns != CLASSES:
+        raise Stop(wrong(f"A network has {columns} outputs; there are {CLASSES} digits.", "One logit each."))
     return float((found == pictures.y).mean())
+
+
+def _outputs(model: Any, x: Array) -> int:
+    """Return how many numbers the network gives for a picture."""
+    import torch
+
+    parameter, was_training = next(model.parameters()), model.training
+    try:
+        with torch.no_grad():
+            given = torch.as_tensor(x[:2], dtype=parameter.dtype, device=parameter.device)
+            return int(model.eval()(given).shape[-1])
+    finally:
+        model.train(was_training)
 
 
 CHECKERS: Mapping[str, Callable[[Any], Verdict]] = MappingProxyType(

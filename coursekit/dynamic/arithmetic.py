@@ -1,12 +1,5 @@
-"""Dynamic INT8 quantization: PyTorch's own where it exists, and the same five steps written in integers."""
+"""The arithmetic of dynamic INT8: the same five steps as PyTorch's, written in integers."""
 
-import copy
-import functools
-import io
-import os
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -18,52 +11,19 @@ from coursekit._core import arguments
 __all__ = [
     "DynamicLinear",
     "activation_qparams",
+    "engine",
+    "need_cpu",
     "quantize_activation",
-    "quantize_dynamic",
     "quantize_weight",
-    "state_dict_size",
 ]
 
-# What PyTorch 2.13 says whenever it quantizes. Anything else it says is still heard.
-KNOWN_WARNINGS: tuple[tuple[type[Warning], str], ...] = (
-    (DeprecationWarning, r"torch\.ao\.quantization is deprecated"),
-    (UserWarning, r"torch\.quantize_per_tensor, torch\.quantize_per_channel and other quantized tensor"),
-)
 # Without VNNI a CPU adds two uint8 * int8 products in 16 bits: 2 * 127 * 128 fits, 2 * 255 * 128 does not.
 REDUCED, FULL = 127, 255
-BY_HAND = "Each nn.Linear is now coursekit's DynamicLinear: the same integers, but its speed means nothing."
 # Limits that PyTorch sets so that no scale is too small to divide by.
 LEAST_WEIGHT_SCALE = 2.0**-23
 LEAST_ACTIVATION_SCALE = 6.1e-5
 NO_RECIPROCAL = 2.0**-128
 ALL_ZERO_SCALE = 0.1
-
-
-def quantize_dynamic(model: nn.Module) -> nn.Module:
-    """Return a copy of ``model`` whose nn.Linear layers have INT8 weights and quantize their inputs.
-
-    PyTorch's ``quantize_dynamic`` does it, without its warnings. Where that is gone or has no engine for this
-    CPU, every nn.Linear becomes a ``DynamicLinear`` and a printed notice says so. ``.quantized_by`` on the
-    result names the one that did it. Errors: TypeError unless ``model`` is an nn.Module; ValueError if it is
-    not on the CPU or has no nn.Linear.
-    """
-    _check(model)
-    # PyTorch replaces only the children of what it is given.
-    wrapped = nn.Sequential(model)
-    try:
-        quantized, how = _by_torch(copy.deepcopy(wrapped)), f"PyTorch ({_engine()})"
-    except (ImportError, AttributeError, NotImplementedError) as error:
-        quantized, how = _by_hand(copy.deepcopy(wrapped)), "coursekit.DynamicLinear"
-        _say_by_hand(str(error).partition("\n")[0])
-    result = quantized[0]
-    result.quantized_by = how
-    return result
-
-
-@functools.cache
-def _say_by_hand(reason: str) -> None:
-    """Print the notice once per process and reason, however many models follow."""
-    print(f"PyTorch {torch.__version__} cannot quantize dynamically here ({reason}).\n{BY_HAND}")
 
 
 class DynamicLinear(nn.Module):
@@ -77,12 +37,16 @@ class DynamicLinear(nn.Module):
     ValueError for input that is not finite or not on the CPU.
     """
 
+    weight: Tensor
+    scale: Tensor
+    bias: Tensor | None
+
     def __init__(self, linear: nn.Linear, reduce_range: bool | None = None) -> None:
         super().__init__()
         if not isinstance(linear, nn.Linear):
             raise TypeError(f"linear must be an nn.Linear; got {type(linear).__name__}")
         weight, scale = quantize_weight(linear.weight)
-        self.reduce_range = reduce_range
+        self.reduce_range = None if reduce_range is None else arguments.flag("reduce_range", reduce_range)
         self.register_buffer("weight", weight)
         self.register_buffer("scale", scale)
         self.register_buffer("bias", None if linear.bias is None else linear.bias.detach().float().clone())
@@ -115,7 +79,7 @@ def activation_qparams(x: Any, reduce_range: bool | None = None) -> tuple[float,
     Source: ATen/native/quantized/cpu/QuantUtils.h.
     """
     values = _numbers("x", x)
-    reduced = _engine() != "qnnpack" if reduce_range is None else reduce_range
+    reduced = engine() != "qnnpack" if reduce_range is None else arguments.flag("reduce_range", reduce_range)
     levels = REDUCED if reduced else FULL
     low, high = (float(end) for end in torch.cat([values.flatten(), torch.zeros(1)]).aminmax())
     scale = (high - low) / levels
@@ -151,12 +115,21 @@ def quantize_weight(weight: Any) -> tuple[Tensor, Tensor]:
     return torch.round(values * scale.reciprocal()).clamp(-128, 127).to(torch.int8), scale
 
 
-def state_dict_size(model: nn.Module) -> int:
-    """Return the bytes of ``model``'s state_dict as torch.save writes it; TypeError unless an nn.Module."""
-    _module(model)
-    file = io.BytesIO()
-    torch.save(model.state_dict(), file)
-    return file.getbuffer().nbytes
+def need_cpu(name: str, tensor: Tensor) -> None:
+    """Raise ValueError with what to do unless the tensor is on the CPU."""
+    if tensor.device.type != "cpu":
+        raise ValueError(
+            f"{name} is on {tensor.device}, but dynamic INT8 is a CPU feature: use {name}.cpu(). "
+            "On a GPU compare FP16, BF16 or TF32 instead."
+        )
+
+
+def engine() -> str:
+    """Return the name of PyTorch's integer backend, "none" where it has none."""
+    try:
+        return str(torch.backends.quantized.engine)
+    except AttributeError:
+        return "none"
 
 
 def _numbers(name: str, value: Any) -> Tensor:
@@ -167,83 +140,7 @@ def _numbers(name: str, value: Any) -> Tensor:
         raise TypeError(f"{name} must be an array of numbers; got {type(value).__name__}") from None
     if tensor.is_complex() or tensor.dtype == torch.bool:
         raise TypeError(f"{name} must be an array of numbers; got {tensor.dtype}")
-    _need_cpu(name, tensor)
+    need_cpu(name, tensor)
     if not torch.isfinite(tensor.float()).all():
         raise ValueError(f"{name} must be finite: NaN or infinity leaves no range to quantize")
     return tensor.float()
-
-
-def _module(model: Any) -> None:
-    if not isinstance(model, nn.Module):
-        raise TypeError(f"model must be an nn.Module; got {type(model).__name__}")
-
-
-def _check(model: Any) -> None:
-    _module(model)
-    for tensor in (*model.parameters(), *model.buffers()):
-        _need_cpu("model", tensor)
-    if not any(_is_linear(module) for module in model.modules()):
-        raise ValueError(f"model has no nn.Linear layer to quantize; got {type(model).__name__}")
-
-
-def _need_cpu(name: str, tensor: Tensor) -> None:
-    if tensor.device.type != "cpu":
-        raise ValueError(
-            f"{name} is on {tensor.device}, but dynamic INT8 is a CPU feature: use {name}.cpu(). "
-            "On a GPU compare FP16, BF16 or TF32 instead."
-        )
-
-
-def _is_linear(module: nn.Module) -> bool:
-    # Subclasses may compute something else; PyTorch leaves them alone, too.
-    return type(module) is nn.Linear
-
-
-def _engine() -> str:
-    """Return the name of PyTorch's integer backend, "none" where it has none."""
-    try:
-        return str(torch.backends.quantized.engine)
-    except AttributeError:
-        return "none"
-
-
-def _by_torch(model: nn.Module) -> nn.Module:
-    """Quantize in place with PyTorch; AttributeError, ImportError or NotImplementedError where it cannot."""
-    if _engine() == "none":
-        raise NotImplementedError("it has no integer engine for this CPU")
-    with _quiet():
-        model = torch.ao.quantization.quantize_dynamic(model, {nn.Linear}, dtype=torch.qint8, inplace=True)
-    if _engine() == "qnnpack":
-        _use_up_qnnpack_warning()
-    return model
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    with warnings.catch_warnings():
-        for category, message in KNOWN_WARNINGS:
-            warnings.filterwarnings("ignore", message, category)
-        yield
-
-
-def _use_up_qnnpack_warning() -> None:
-    """Run one tiny layer with the process's stderr closed: C++ prints its one warning there, past Python."""
-    with _quiet():
-        layer = torch.ao.quantization.quantize_dynamic(nn.Sequential(nn.Linear(1, 1)), {nn.Linear})
-    saved = os.dup(2)
-    try:
-        with open(os.devnull, "wb") as sink:
-            os.dup2(sink.fileno(), 2)
-            layer(torch.zeros(1, 1))
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
-
-
-def _by_hand(model: nn.Module) -> nn.Module:
-    """Replace every nn.Linear in place."""
-    for module in list(model.modules()):
-        for name, child in list(module.named_children()):
-            if _is_linear(child):
-                setattr(module, name, DynamicLinear(child))
-    return model
