@@ -4,9 +4,7 @@ import pytest
 from coursekit._core import grids
 
 
-@pytest.mark.parametrize(
-    "given", [(1, 2, 4), [1.0, 2.0, 4.0], np.array([1, 2, 4], np.int8), range(1, 3), {3: 0}]
-)
+@pytest.mark.parametrize("given", [(1, 2, 4), [1.0, 2.0, 4.0], np.array([1, 2, 4], np.int8), range(1, 3)])
 def test_an_axis_holds_the_numbers_given_and_whole_ones_are_ints(given):
     found = grids.ascending("widths", given)
     assert found == tuple(given)
