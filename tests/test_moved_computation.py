@@ -104,7 +104,7 @@ def test_a_layout_takes_shares_of_zeros(zeros):
 
 def test_the_grids_can_be_had_without_a_plot():
     code = (
-        "import sys; from coursekit.timing import CrossoverGrid; from coursekit.distillation import GainGrid; "
+        "import sys\nfrom coursekit.timing import CrossoverGrid\nfrom coursekit.distillation import GainGrid\n"
         "print('matplotlib' in sys.modules, 'ipywidgets' in sys.modules)"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
