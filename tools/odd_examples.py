@@ -257,7 +257,7 @@ ODD: Mapping[str, Maker] = {
     "object()": object,
     "int": lambda: int,
     "print": lambda: print,
-    "generator": lambda: (each for each in ()),
+    "generator": lambda: iter([]),
     "Decimal('nan')": lambda: Decimal("nan"),
     "Fraction(1, 3)": lambda: Fraction(1, 3),
     "np.int8(100)": lambda: np.int8(100),

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from coursekit._core import arguments
+from coursekit._core import arguments, arrays
 from coursekit.models.inputs import as_features, pair
 from coursekit.models.networks import USUAL, linears, mlp
 from coursekit.models.training import Schedule, batch_orders, training
@@ -329,7 +329,7 @@ def as_masks(name: str, masks: Any, weights: Sequence[Tensor]) -> list[Tensor]:
     """
     if masks is None:
         return []
-    if isinstance(masks, str) or not isinstance(masks, Iterable) or arguments.special(masks):
+    if isinstance(masks, str) or not isinstance(masks, Iterable) or arrays.special(masks) is not None:
         raise TypeError(f"{name} must be a list of masks, one per layer; got {type(masks).__name__}")
     given = list(masks)
     if len(given) != len(weights):

@@ -15,8 +15,6 @@ from coursekit.onnx_models.naming import BATCH, SEQUENCE, name_axis, name_ends, 
 from coursekit.onnx_models.outcomes import need_loadable, need_same_answers, reason
 from coursekit.onnx_models.packages import need, quiet
 
-__all__ = ["evaluating", "export", "fitting", "tidy"]
-
 if TYPE_CHECKING:
     from torch import Tensor, nn
 

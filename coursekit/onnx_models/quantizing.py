@@ -28,8 +28,6 @@ from coursekit.onnx_models.packages import need, quiet
 from coursekit.onnx_models.running import optimized
 from coursekit.onnx_models.sharing import turn_shared
 
-__all__ = ["quantize_dynamic", "quantize_static"]
-
 if TYPE_CHECKING:
     import onnx
 

@@ -23,8 +23,6 @@ DIGITS = 6  # of a number that is shown as text
 LARGE = 2.4  # times the usual size: a number or a text that is the whole picture
 DECIMALS = 9
 CHARACTER = 0.62  # how wide a letter of a description is, in em
-__all__ = ["ExploreView", "explore"]
-
 Lines = list[tuple[NDArray[Any], NDArray[Any]]]
 KINDS = "(low, high), (low, high, step), a list of choices, True or False, or a text"
 
