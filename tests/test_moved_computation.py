@@ -104,7 +104,8 @@ def test_a_layout_takes_shares_of_zeros(zeros):
 
 def test_the_grids_can_be_had_without_a_plot():
     code = (
-        "import sys\nfrom coursekit.timing import CrossoverGrid\nfrom coursekit.distillation import GainGrid\n"
+        "import sys\nfrom coursekit.timing import CrossoverGrid\n"
+        "from coursekit.distillation import GainGrid\n"
         "print('matplotlib' in sys.modules, 'ipywidgets' in sys.modules)"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
