@@ -117,3 +117,19 @@ def test_the_names_that_notebooks_use_are_the_same_objects():
 
     assert crossover.CrossoverGrid is timing.CrossoverGrid
     assert gain_map.GainGrid is distillation.GainGrid
+
+
+@pytest.mark.parametrize(
+    ("medians", "loss", "last"),
+    [
+        ([0.9, 0.89, 0.85, 0.2], 0.03, 1),
+        ([0.9, 0.89, 0.85, 0.2], 0.06, 2),
+        ([0.9, 0.5, 0.9], 0.1, 0),
+        ([0.5, 0.6], 0.0, 0),
+        ([0.9, 0.9], 0.1, 1),
+    ],
+)
+def test_what_falls_once_is_not_steady_again(medians, loss, last):
+    cells = np.ones((2, 2), bool)
+    cuts = [pruning.Cut(cells, np.ones(4), np.ones(4, bool), np.full(3, median)) for median in medians]
+    assert pruning.last_steady(cuts, loss) == last
