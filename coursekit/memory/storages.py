@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Key", "holds", "inside", "is_module", "parts", "storages"]
+__all__ = ["Key", "holds", "inside", "is_array", "is_module", "parts", "storages"]
 
 Key = tuple[Any, ...]
 PLAIN, BLOCKS = "torch.strided", {"torch.sparse_csr": "crow col", "torch.sparse_bsr": "crow col"}

@@ -14,7 +14,7 @@ from coursekit.models import labels
 from coursekit.models.inputs import as_inputs, as_logits, as_module, evaluating, pair, run
 from coursekit.models.training import History, Schedule, train, training
 
-__all__ = ["DIGITS_WIDTHS", "fit", "linears", "mlp", "predict"]
+__all__ = ["DIGITS_WIDTHS", "fit", "linears", "logits_of", "mlp", "predict"]
 
 DIGITS_WIDTHS = (64, 128, 10)
 USUAL = Schedule()

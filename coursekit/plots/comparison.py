@@ -45,7 +45,11 @@ def dots_with_interval(
     """Draw one row per name: a dot at its value, a bar over its interval, the numbers beside it.
 
     ``unit`` labels the axis ("accuracy (%)"), ``reference`` draws a dashed line to compare with.
-    Errors: ValueError where the lengths differ or an interval does not hold its value.
+
+    Raises
+    ------
+    ValueError
+        Where the lengths differ or an interval does not hold its value.
     """
     centers, lows, highs = _intervals(values, lows, highs, len(names))
     rows = np.arange(len(names))[::-1]
@@ -73,7 +77,10 @@ def bars(
 ) -> list[Artist]:
     """Draw one horizontal bar per name from zero on, its number at its end; ``highlight`` names stand out.
 
-    Errors: ValueError where the lengths differ, a value is negative, or a highlight is no name.
+    Raises
+    ------
+    ValueError
+        Where the lengths differ, a value is negative, or a highlight is no name.
     """
     lengths = _numbers("values", values, len(names))
     if (lengths < 0).any():
@@ -136,8 +143,12 @@ def lines(
 ) -> list[Artist]:
     """Draw up to four lines over the same ``x``, each with its name at its end and a band of (low, high).
 
-    Set the axes' scales before the call: the labels stand where the lines end. Errors: ValueError for
-    more than four lines, lengths that differ, or a band without a line.
+    Set the axes' scales before the call: the labels stand where the lines end.
+
+    Raises
+    ------
+    ValueError
+        For more than four lines, lengths that differ, or a band without a line.
     """
     if not 1 <= len(centers) <= len(style.SERIES):
         raise ValueError(f"centers must hold 1 to {len(style.SERIES)} lines; got {len(centers)}")

@@ -38,8 +38,12 @@ def soft_labels(
 ) -> list[Artist]:
     """Draw up to four soft labels side by side, a group of bars per class, in percent.
 
-    labels: a name, such as "T = 4", and the probabilities [classes]. Errors: ValueError for more than four,
-    another number of classes, or numbers that are no probabilities.
+    labels: a name, such as "T = 4", and the probabilities [classes].
+
+    Raises
+    ------
+    ValueError
+        For more than four, another number of classes, or numbers that are no probabilities.
     """
     if not 1 <= len(labels) <= len(style.SERIES):
         raise ValueError(f"labels must hold 1 to {len(style.SERIES)} soft labels; got {len(labels)}")
@@ -70,7 +74,12 @@ def paired_differences(
     """Draw a row per set-up: a point per seed, the mean with its 95 % interval, and what they say.
 
     differences: a name and the accuracy with a teacher minus that without [seeds], as shares; drawn in points
-    of ``gains``. Errors: ValueError for no set-up or fewer than two seeds.
+    of ``gains``.
+
+    Raises
+    ------
+    ValueError
+        For no set-up or fewer than two seeds.
     """
     if not differences:
         raise ValueError("differences is empty: at least one set-up is needed")
@@ -90,7 +99,10 @@ def paired_differences(
 def heatmap(ax: Axes, grid: "Grid", *, title: str = "") -> GainMap:
     """Draw the mean gain in points at every temperature (rows) and alpha (columns) of a ``Grid``.
 
-    Errors: ValueError unless the grid's temperatures and alphas ascend and it holds two seeds or more.
+    Raises
+    ------
+    ValueError
+        Unless the grid's temperatures and alphas ascend and it holds two seeds or more.
     """
     epochs = grid.setup.epochs
     made = gain_map(ax, GainGrid((epochs,), grid.temperatures, grid.alphas, POINTS * grid.gains[None]))

@@ -20,7 +20,10 @@ class Layout:
 def layout(graph: Graph) -> Layout:
     """Return rows and columns such that everything flows downwards and no two operators share a place.
 
-    Errors: TypeError unless a Graph; ValueError for none or for more operators than can be read.
+    Raises
+    ------
+    TypeError, ValueError
+        Unless a Graph; ValueError for none or for more operators than can be read.
     """
     if not isinstance(graph, Graph):
         raise TypeError(f"graph must be a Graph, as onnx_models.graph returns it; got {type(graph).__name__}")

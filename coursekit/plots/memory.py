@@ -26,7 +26,10 @@ def weighed(
 ) -> list[Artist]:
     """Draw a row per name: a pale bar as long as predicted (bytes), a mark for each way it was measured.
 
-    Errors: ValueError where lengths differ or more than three ways are given.
+    Raises
+    ------
+    ValueError
+        Where lengths differ or more than three ways are given.
     """
     if not 1 <= len(measured) <= 3:
         raise ValueError(f"measured must hold 1 to 3 ways of measuring; got {len(measured)}")
@@ -73,7 +76,12 @@ def steps(
 ) -> list[Artist]:
     """Draw a program's memory step by step: a bar for what is held after it, a mark for its worst moment.
 
-    Both are bytes since the start of the program. Errors: ValueError where lengths differ.
+    Both are bytes since the start of the program.
+
+    Raises
+    ------
+    ValueError
+        Where lengths differ.
     """
     rows = np.arange(len(names))[::-1]
     held, worst = _sizes("kept", kept, len(names)), _sizes("peaks", peaks, len(names))

@@ -37,7 +37,12 @@ def value_density(
     """Draw every value of a format (at most 16 bits) from ``low`` to ``high`` as a tick on one line.
 
     A float format's powers of two stand taller; above each stretch of equal steps that has room for it stands
-    the step. Errors: ValueError for an unknown or wider format, or a span without values.
+    the step.
+
+    Raises
+    ------
+    ValueError
+        For an unknown or wider format, or a span without values.
     """
     kind = floats.FORMATS[arguments.choice("format", format, floats.FORMATS)]
     values = np.unique(floats.all_values(kind))
@@ -67,8 +72,12 @@ def spacing(
 ) -> list[Artist]:
     """Draw the distance to the next number against the number's size, a line per format, axes in octaves.
 
-    A line ends where its format does. Errors: ValueError for an unknown format, more than four of them, or
-    unless 0 < low < high / 2.
+    A line ends where its format does.
+
+    Raises
+    ------
+    ValueError
+        For an unknown format, more than four of them, or unless 0 < low < high / 2.
     """
     if not 1 <= len(formats) <= len(style.SERIES):
         raise ValueError(f"formats must be 1 to {len(style.SERIES)} names; got {len(formats)}")
@@ -95,7 +104,10 @@ def histogram(
 ) -> list[Artist]:
     """Draw how often values occur, with labelled vertical ``marks`` above the bars; ``unit`` labels the axis.
 
-    Errors: TypeError or ValueError for values that are empty or not finite.
+    Raises
+    ------
+    TypeError, ValueError
+        For values that are empty or not finite.
     """
     numbers = arguments.array("values", values, np.float64).ravel()
     counts, edges = np.histogram(numbers, bins=arguments.integer("bins", bins, 1))

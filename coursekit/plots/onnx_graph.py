@@ -60,7 +60,10 @@ class Box:
 def picture(graph: Graph, *, title: str = "", alt: str = ALT) -> style.Picture:
     """Return a picture of one graph, as large as the graph needs.
 
-    Errors: ValueError for more operators than can be read.
+    Raises
+    ------
+    ValueError
+        For more operators than can be read.
     """
     boxes, wide, high = _placed(graph, layout(graph), EDGE)
     wide = max(wide, EDGE + _width(title or graph.name, TITLE, "bold"))
@@ -75,7 +78,11 @@ def side_by_side(
     """Return a picture of a graph and of what an optimiser made of it, each operator beside its origin.
 
     A fused operator is as tall as the operators whose work it does, and lists them.
-    Errors: ValueError for more operators than can be read.
+
+    Raises
+    ------
+    ValueError
+        For more operators than can be read.
     """
     places = layout(before)
     left, wide, high = _placed(before, places, EDGE)
@@ -94,7 +101,12 @@ def side_by_side(
 def draw(ax: Axes, graph: Graph, *, title: str = "") -> list[Artist]:
     """Draw one graph on ``ax``, which becomes a page as large as the graph needs; return the artists.
 
-    ``picture`` chooses a figure of the right size by itself. Errors: as ``picture``.
+    ``picture`` chooses a figure of the right size by itself.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As ``picture``.
     """
     boxes, wide, high = _placed(graph, layout(graph), EDGE)
     ax.set(xlim=(0, wide + EDGE), ylim=(high, 0))

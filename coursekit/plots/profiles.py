@@ -51,7 +51,12 @@ def icicle(ax: Axes, call: Call, *, deepest: int = DEEPEST, title: str = "") -> 
     """Draw a tree of calls from the top down: each box is as wide as its share of the time.
 
     A function stands below the one that calls it. The part of a box with nothing below is the function's own
-    work: the darker the box, the larger that part. Errors: TypeError if ``call`` is none.
+    work: the darker the box, the larger that part.
+
+    Raises
+    ------
+    TypeError
+        If ``call`` is not a Call.
     """
     if not isinstance(call, Call):
         raise TypeError(f"call must be a tree of calls (profiles.tree); got {type(call).__name__}")
@@ -74,7 +79,10 @@ def icicle(ax: Axes, call: Call, *, deepest: int = DEEPEST, title: str = "") -> 
 def runs(ax: Axes, seconds: ArrayLike, *, title: str = "") -> list[Artist]:
     """Draw one dot per run, in the order of the runs, with lines at their median and at their mean.
 
-    Errors: ValueError for fewer than two runs or a time that is not above zero.
+    Raises
+    ------
+    ValueError
+        For fewer than two runs or a time that is not above zero.
     """
     times = run_times("seconds", seconds)
     factor, unit = time_unit(float(times.max()))

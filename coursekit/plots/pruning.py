@@ -52,7 +52,11 @@ def accuracy(
 
     sparsities: shares from 0 to 1, ascending. accuracies: [sparsities, seeds], from 0 to 1, or up to four of
     these by name (one-shot, iterative, rewound …). The dashed line continues the first one's first median.
-    Errors: TypeError or ValueError for shapes that do not fit, or numbers outside 0 to 1.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For shapes that do not fit, or numbers outside 0 to 1.
     """
     shares = ascending("sparsities", sparsities)
     several = isinstance(accuracies, Mapping)
@@ -100,7 +104,11 @@ def histogram(ax: Axes, weights: ArrayLike, mask: ArrayLike, *, title: str = "")
     """Draw how often weights of each size occur, dark where ``mask`` leaves them out, up to the threshold.
 
     mask: of the weights' shape, True where a weight stays. The threshold is the largest magnitude that goes.
-    Errors: TypeError or ValueError for weights that are not finite or a mask of another shape.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For weights that are not finite or a mask of another shape.
     """
     values, stays = _masked(weights, mask)
     edges = np.histogram_bin_edges(values, bins=BINS)
@@ -128,7 +136,12 @@ def histogram(ax: Axes, weights: ArrayLike, mask: ArrayLike, *, title: str = "")
 def matrix(ax: Axes, weight: ArrayLike, mask: ArrayLike | None = None, *, title: str = "") -> AxesImage:
     """Draw the magnitudes of a matrix [out, in], a cell each, brightest for the largest, pruned cells black.
 
-    mask: of its shape, True where a weight stays; None: zeros are pruned. Errors: as for ``histogram``.
+    mask: of its shape, True where a weight stays; None: zeros are pruned.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As for ``histogram``.
     """
     cells = arguments.array("weight", weight, np.float64, ndim=2)
     values, stays = _masked(cells, cells != 0 if mask is None else mask)
@@ -153,8 +166,12 @@ def break_even(
     """Draw how many times as fast as the dense product a sparse one is, with intervals, on octaves.
 
     ratios: one per sparsity, above zero, as ``Comparison.ratio`` returns them; or up to four lists by name.
-    Below 1×, where zeros cost time, the ground is shaded. Errors: TypeError or ValueError for what does not
-    fit.
+    Below 1×, where zeros cost time, the ground is shaded.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For what does not fit.
     """
     shares = ascending("sparsities", sparsities)
     named = ratios if isinstance(ratios, Mapping) else {"CSR": ratios}

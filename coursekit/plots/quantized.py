@@ -20,7 +20,12 @@ __all__ = ["error_map", "mse_against_scale"]
 def mse_against_scale(ax: Axes, searches: Mapping[str, ScaleSearch], *, title: str = "") -> list[Artist]:
     """Draw the mean squared error against the scale for up to four searches, each best scale marked.
 
-    The scale is a share of max|x| / Q, where nothing is clipped. Errors: ValueError for more than four.
+    The scale is a share of max|x| / Q, where nothing is clipped.
+
+    Raises
+    ------
+    ValueError
+        For more than four.
     """
     if not 1 <= len(searches) <= len(style.SERIES):
         raise ValueError(f"searches must hold 1 to {len(style.SERIES)} searches; got {len(searches)}")

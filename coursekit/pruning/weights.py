@@ -12,7 +12,17 @@ from coursekit._core import arguments
 from coursekit.models.ensembles import as_masks
 from coursekit.models.inputs import as_module
 
-__all__ = ["check_masks", "copied", "magnitudes", "matrix", "of_layers", "smallest", "tensors", "weighted"]
+__all__ = [
+    "check_masks",
+    "copied",
+    "magnitudes",
+    "matrix",
+    "of_layers",
+    "smallest",
+    "tensors",
+    "weighted",
+    "weights_of",
+]
 
 SCOPES = ("global", "layer")
 Module = TypeVar("Module", bound=nn.Module)

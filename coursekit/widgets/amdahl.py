@@ -26,9 +26,24 @@ NEAR_THE_TOP = 300.0  # a limit above it is written below its line
 
 
 def amdahl(share: float = 90.0, factor: float = 10.0) -> Panel:
-    """Return a panel for a part that takes ``share`` per cent (0 to 99.9) and gets ``factor`` times as fast.
+    """Return a panel for a part of the time that gets faster, and what the whole gains (Amdahl).
 
-    factor: 1 to 1000. Errors: TypeError or ValueError outside these ranges.
+    Parameters
+    ----------
+    share : float
+        The part of the time, in per cent, 0 to 99.9.
+    factor : float
+        How many times as fast the part becomes, 1 to 1000.
+
+    Returns
+    -------
+    Panel
+        Controls: share, factor.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For numbers outside these ranges.
     """
     share = arguments.real("share", share, 0, LARGEST_SHARE)
     factor = arguments.real("factor", factor, 1, LARGEST_FACTOR)

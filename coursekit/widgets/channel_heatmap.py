@@ -26,11 +26,25 @@ BAR_LIMIT = 140.0
 
 
 def channel_heatmap(weights: ArrayLike | None = None, bits: int = 4) -> Panel:
-    """Return a panel that shows where ``weights`` [output channels, inputs] lose their values at ``bits``.
+    """Return a panel that shows where ``weights`` lose their values at ``bits``.
 
-    By default eight channels of very different size. Controls: bits, outlier (enlarges one weight in the
-    middle channel). Errors: TypeError or ValueError for weights that are no matrix, not finite or all zero,
-    and for bits outside 2 to 8.
+    Parameters
+    ----------
+    weights : array_like, optional
+        Finite weights [output channels, inputs], not all zero. Default: eight channels of very different
+        size.
+    bits : int
+        2 to 8.
+
+    Returns
+    -------
+    Panel
+        Controls: bits, outlier (enlarges one weight in the middle channel).
+
+    Raises
+    ------
+    TypeError, ValueError
+        For weights that are no such matrix, or other bits.
     """
     matrix = arguments.array("weights", _sample() if weights is None else weights, ndim=2)
     if not matrix.any():

@@ -27,9 +27,26 @@ ONE_ROW, TWO_ROWS = 64.0, 53.0  # where the boxes begin
 
 
 def click_a_bit(format: str = "fp32", value: str | float = "6.5") -> Panel:
-    """Return a panel of one number's bits: clicking a bit changes the value, typing a value changes the bits.
+    """Return a panel of one number's bits: clicking a bit changes the value, typing a value the bits.
 
-    Raises TypeError for what is no number, ValueError for a format not in SHOWN and for a NaN it cannot hold.
+    Parameters
+    ----------
+    format : str
+        One of SHOWN.
+    value : str or float
+        A number that the format can hold, or its text.
+
+    Returns
+    -------
+    Panel
+        Controls: format, value, bits.
+
+    Raises
+    ------
+    TypeError
+        For what is not a number.
+    ValueError
+        For another format, or a NaN or a text that it cannot hold.
     """
     arguments.choice("format", format, SHOWN)
     text = as_text(value)

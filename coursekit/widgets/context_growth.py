@@ -31,8 +31,24 @@ def context_growth(
 ) -> Panel:
     """Return a panel with weights, KV cache and their sum against the context, and a device's memory.
 
-    Controls: model, bits of the weights and of the cache, batch, device. Errors: ValueError for a setting
-    that no control has.
+    Parameters
+    ----------
+    model, device : str
+        Names in ``memory.MODELS`` and ``memory.DEVICES``.
+    bits, kv_bits : int
+        Bits of a weight, and of a number in the KV cache.
+    batch : int
+        Sequences at once.
+
+    Returns
+    -------
+    Panel
+        Controls: model, bits of the weights and of the cache, batch, device.
+
+    Raises
+    ------
+    ValueError
+        For a setting that no control has.
     """
     arguments.choice("model", model, TALKING)
     arguments.choice("device", device, DEVICES)

@@ -21,9 +21,25 @@ SAID = {"faster": "INT8 is faster", "slower": "INT8 is slower", "same": "no diff
 def crossover(results: CrossoverGrid, measure: Measure | None = None) -> Panel:
     """Return a panel over measured speed-ups; it starts at the smallest batch, where INT8 begins to pay.
 
-    Controls: width, batch. ``measure(progress)`` measures the same widths and batches anew behind a button:
-    it calls ``progress`` with the part done (0 to 1) and returns a CrossoverGrid. A thick line at 1× runs
-    over the widths where INT8 pays. Errors: TypeError if results is no CrossoverGrid.
+    A thick line at 1× runs over the widths where INT8 pays.
+
+    Parameters
+    ----------
+    results : timing.CrossoverGrid
+        What was measured.
+    measure : callable, optional
+        ``measure(progress)`` measures the same widths and batches anew, behind a button: it calls
+        ``progress`` with the part done (0 to 1) and returns a CrossoverGrid.
+
+    Returns
+    -------
+    Panel
+        Controls: width, batch.
+
+    Raises
+    ------
+    TypeError
+        If ``results`` is not a CrossoverGrid.
     """
     view = CrossoverView(_grid("results", results))
     batch = results.batches[0]
@@ -71,7 +87,10 @@ class CrossoverView(View):
     def adopt(self, results: CrossoverGrid) -> None:
         """Draw new measurements of the same widths and batches, on axes that fit them.
 
-        Errors: TypeError if it is no CrossoverGrid, ValueError for other widths or batches.
+        Raises
+        ------
+        TypeError, ValueError
+            If it is no CrossoverGrid, ValueError for other widths or batches.
         """
         old, new = self.results, _grid("what measure returns", results)
         if (new.widths, new.batches) != (old.widths, old.batches):

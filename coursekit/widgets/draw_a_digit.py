@@ -33,10 +33,25 @@ BETWEEN = 0.025
 def draw_a_digit(models: Mapping[str, Model], digits: Digits | Split, picture: int | None = None) -> Panel:
     """Return a panel where a digit is painted on 8 × 8 squares and every model answers at once.
 
-    ``models`` maps 1 to 4 names to functions from float32 [n, 64] to logits or probabilities [n, 10], or to
-    labels [n]. Controls: picture (a test picture to start from) and grid (see ``PaintGrid``). It starts with
-    test picture ``picture``, by default with the first on which the models disagree.
-    Errors: TypeError or ValueError for bad models, or for what they answer.
+    Parameters
+    ----------
+    models : mapping of str to callable
+        1 to 4 models by name: functions from float32 [n, 64] to logits or probabilities [n, 10], or to labels
+        [n].
+    digits : data.Digits or data.Split
+        The test pictures to choose from.
+    picture : int, optional
+        The picture to start with. Default: the first on which the models disagree.
+
+    Returns
+    -------
+    Panel
+        Controls: picture (a test picture to start from), grid (see ``PaintGrid``).
+
+    Raises
+    ------
+    TypeError, ValueError
+        For bad models, or for what they answer.
     """
     split = digits.test if isinstance(digits, Digits) else digits
     if not isinstance(split, Split) or not len(split):

@@ -29,9 +29,24 @@ MILLI = 1e-3
 def dynamic_batching(curve: Curve, rate: float | None = None) -> Panel:
     """Return a panel that simulates REQUESTS requests on a measured ``curve`` of times per batch.
 
-    Controls: rate (arrivals per second), max batch, max wait (ms). rate: default twice what the machine
-    could answer one by one. Errors: TypeError if curve is no Curve, ValueError for one that does not begin at
-    batch 1 or a rate beyond the slider's range.
+    Parameters
+    ----------
+    curve : batching.Curve
+        Times from batch 1 on.
+    rate : float, optional
+        Arrivals per second. Default: twice what the machine could answer one by one.
+
+    Returns
+    -------
+    Panel
+        Controls: rate (arrivals per second), max batch, max wait (ms).
+
+    Raises
+    ------
+    TypeError
+        If ``curve`` is not a Curve.
+    ValueError
+        If it does not begin at batch 1, or the rate is beyond the slider's range.
     """
     if not isinstance(curve, Curve):
         raise TypeError(f"curve must be a Curve, as batching.sweep returns; got {type(curve).__name__}")

@@ -26,9 +26,26 @@ BOXES_TOP = 306.0
 
 
 def encode_stepper(value: str | float = "6.5", format: str = "fp32") -> Panel:
-    """Return a panel that turns ``value`` (a number, or its text) into the bits of ``format`` in seven steps.
+    """Return a panel that turns ``value`` into the bits of ``format`` in seven steps.
 
-    Raises TypeError for what is no number, ValueError for what is not finite or a format that is no float.
+    Parameters
+    ----------
+    value : str or float
+        A finite number, or its text.
+    format : str
+        One of FLOATS.
+
+    Returns
+    -------
+    Panel
+        Controls: value, format, step.
+
+    Raises
+    ------
+    TypeError
+        For what is not a number.
+    ValueError
+        For what is not finite, or another format.
     """
     arguments.choice("format", format, FLOATS.values())
     text = as_text(value)

@@ -31,12 +31,29 @@ ROOM = 0.6  # free above them, as a part of the height that they take
 
 
 def noise(seconds: ArrayLike | None = None, measure: Measure | None = None, runs: int = 30) -> Panel:
-    """Return a panel over single runs in ``seconds`` [n], in the order in which they were measured.
+    """Return a panel over single runs, in the order in which they were measured.
 
-    Without ``seconds`` it times a small piece of Python. ``measure(progress)`` returns new runs, behind a
-    button; it calls ``progress`` with the part done (0 to 1). Controls: how many runs count, the tolerance in
-    per cent, and the order (0: as measured; others: shuffled). Errors: ValueError for fewer than ten runs, or
-    a time that is not above zero; TypeError or ValueError for ``runs`` that is no whole number from 1 on.
+    Parameters
+    ----------
+    seconds : array_like, optional
+        How long each run took, [n], at least ten. Default: a small piece of Python, timed now.
+    measure : callable, optional
+        ``measure(progress)`` returns as many new runs, behind a button; it calls ``progress`` with the part
+        done (0 to 1).
+    runs : int
+        How many runs count at the start.
+
+    Returns
+    -------
+    Panel
+        Controls: how many runs count, the tolerance in per cent, and the order (0: as measured; others:
+        shuffled).
+
+    Raises
+    ------
+    TypeError, ValueError
+        For fewer than ten runs, a time that is not above zero, or ``runs`` that is not a whole number from 1
+        on.
     """
     times = run_times("seconds", _own_runs() if seconds is None else seconds, FEWEST)
     count = min(arguments.integer("runs", runs, 1), len(times))
@@ -93,7 +110,13 @@ class NoiseView(View):
         return max(0.0, low - 0.2 * span), high + ROOM * span
 
     def adopt(self, seconds: ArrayLike) -> None:
-        """Draw new runs, as many as before. Errors: ValueError for another number of runs or bad times."""
+        """Draw new runs, as many as before.
+
+        Raises
+        ------
+        ValueError
+            For another number of runs or bad times.
+        """
         times = run_times("what measure returns", seconds, FEWEST)
         if len(times) != len(self.times):
             raise ValueError(f"measure must return {len(self.times)} runs; got {len(times)}")

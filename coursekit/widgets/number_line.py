@@ -30,9 +30,22 @@ LEAST_CLIP = 0.2
 def number_line(weights: ArrayLike | None = None, bits: int = 4) -> Panel:
     """Return a panel on which ``weights`` snap to the levels that ``bits`` allow, errors counted below.
 
-    ``weights`` may have any shape; by default 200 drawn from a Gaussian and the lecture's six. Controls:
-    bits, symmetric, clip (which part of the range keeps levels). Errors: TypeError or ValueError for weights
-    that are empty, not finite or all zero, and for bits outside 2 to 8.
+    Parameters
+    ----------
+    weights : array_like, optional
+        Finite numbers of any shape, not all zero. Default: 200 drawn from a Gaussian, and the lecture's six.
+    bits : int
+        2 to 8.
+
+    Returns
+    -------
+    Panel
+        Controls: bits, symmetric, clip (which part of the range keeps levels).
+
+    Raises
+    ------
+    TypeError, ValueError
+        For weights that are empty, not finite or all zero, or other bits.
     """
     values = arguments.array("weights", _sample() if weights is None else weights).ravel()
     if not values.any():

@@ -35,7 +35,11 @@ class PaintGrid(ipywidgets.HBox):
     ``value`` is a tuple of 64 numbers from 0 (empty) to 1 (full), row by row; set it to any [64] or [8, 8] of
     such numbers, or press. A square that already is as dark as the brush is emptied. ``brush`` and ``soft``
     are the brush's controls, ``clear`` empties all.
-    Errors: TypeError or ValueError for what is no such picture; ``value`` keeps what it was.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For what is no such picture; ``value`` keeps what it was.
     """
 
     value = _Picture(help="64 numbers from 0 to 1, row by row")
@@ -93,7 +97,10 @@ class PaintGrid(ipywidgets.HBox):
 def pixels(name: str, value: Any) -> Pixels:
     """Return a picture as 64 numbers, row by row.
 
-    Errors: TypeError for what is no array of numbers; ValueError unless 64 (or 8 × 8) finite ones, 0 to 1.
+    Raises
+    ------
+    TypeError, ValueError
+        For what is no array of numbers; ValueError unless 64 (or 8 × 8) finite ones, 0 to 1.
     """
     given = arguments.array(name, value, np.float64)
     if given.shape not in ((SIDE * SIDE,), (SIDE, SIDE)):

@@ -20,8 +20,22 @@ FREE = 0.12  # of the range of gains, left free above and below
 def patience(results: GainGrid) -> Panel:
     """Return a panel over measured gains of distilled students over those with labels alone.
 
-    Controls: epochs, temperature, alpha. It starts after the longest training, in the middle of the map.
-    Errors: TypeError if results is no GainGrid.
+    It starts after the longest training, in the middle of the map.
+
+    Parameters
+    ----------
+    results : distillation.GainGrid
+        What was measured.
+
+    Returns
+    -------
+    Panel
+        Controls: epochs, temperature, alpha.
+
+    Raises
+    ------
+    TypeError
+        If ``results`` is not a GainGrid.
     """
     if not isinstance(results, GainGrid):
         raise TypeError(f"results must be a GainGrid; got {type(results).__name__}")

@@ -26,9 +26,24 @@ def pipeline(
 ) -> Panel:
     """Return a panel over measured pipelines: choose the first, second and third step, see size and accuracy.
 
-    Controls: first, second, third (a step or nothing; a step chosen twice moves). ``measure(progress)``
-    measures all orders anew behind a button and returns Pipelines. Errors: TypeError if results are none,
-    TypeError or ValueError for unknown steps.
+    Parameters
+    ----------
+    results : variants.Pipelines
+        Every order of the steps, measured.
+    steps : sequence of str
+        The steps to start with, in order.
+    measure : callable, optional
+        ``measure(progress)`` measures all orders anew, behind a button, and returns Pipelines.
+
+    Returns
+    -------
+    Panel
+        Controls: first, second, third (a step or nothing; a step chosen twice moves).
+
+    Raises
+    ------
+    TypeError, ValueError
+        If ``results`` are not Pipelines, or for unknown steps.
     """
     view, start = PipelineView(_pipelines("results", results)), checked(steps)
     filled = [*start, *[NOTHING] * (len(PLACES) - len(start))]

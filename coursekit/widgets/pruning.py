@@ -26,12 +26,28 @@ AT_THE_EDGE = 0.03  # of accuracy: the panel starts where no more than that is l
 
 
 def pruning(networks: Ensemble, x: ArrayLike, y: ArrayLike, *, network: int = 0) -> Panel:
-    """Return a panel that prunes ``networks`` and shows what is left of their accuracy on ``x`` and ``y``.
+    """Return a panel that prunes ``networks`` and shows what is left of their accuracy.
 
-    networks: a models.Ensemble; x [n, features], y class numbers [n]; matrix and histogram show number
-    ``network``. Controls: share, mode (the smallest weights, or the weakest neurons). Every accuracy is
-    measured once, when the panel is made; the band holds the middle 80 % of the networks.
-    Errors: TypeError or ValueError for what is no Ensemble, has no hidden layer, or does not fit.
+    Every accuracy is measured once, when the panel is made; the band holds the middle 80 % of the networks.
+
+    Parameters
+    ----------
+    networks : models.Ensemble
+        Trained networks with a hidden layer.
+    x, y : array_like
+        Examples [n, features] and their class numbers [n].
+    network : int
+        The network whose matrix and histogram are shown.
+
+    Returns
+    -------
+    Panel
+        Controls: share, mode (the smallest weights, or the weakest neurons).
+
+    Raises
+    ------
+    TypeError, ValueError
+        For what is not an Ensemble, has no hidden layer, or does not fit.
     """
     cuts = {mode: sweep(networks, x, y, SHARES, mode=mode, network=network) for mode in MODES}
     view = PruningView(networks.weights[0][network].abs().cpu().numpy(), cuts)

@@ -20,9 +20,26 @@ __all__ = ["RooflineView", "roofline_chart"]
 def roofline_chart(roof: Roof, points: Sequence[Point]) -> Panel:
     """Return a panel with a layer's measured ``points`` below a measured ``roof``.
 
-    Controls: batch, precision, source (whether the weights come from memory or stay in the cache). Every
-    combination has to be among the points; it starts at the largest batch left of the ridge. Errors:
-    TypeError for anything but a Roof and Points, ValueError where a combination is missing or has no roof.
+    It starts at the largest batch left of the ridge.
+
+    Parameters
+    ----------
+    roof : roofline.Roof
+        What the machine can do.
+    points : sequence of roofline.Point
+        One for every combination of batch, precision and source.
+
+    Returns
+    -------
+    Panel
+        Controls: batch, precision, source (whether the weights come from memory or stay in the cache).
+
+    Raises
+    ------
+    TypeError
+        For anything but a Roof and Points.
+    ValueError
+        Where a combination is missing or has no roof.
     """
     view = RooflineView(_roof(roof), _points(points, roof))
     batches = sorted({point.batch for point in view.points})

@@ -22,11 +22,28 @@ MILLI = 1e-3
 
 
 def slo(curve: Curve, budget: float | None = None) -> Panel:
-    """Return a panel on a measured ``curve``: slide the latency ``budget`` (seconds), see the best batch.
+    """Return a panel on a measured ``curve``: slide the latency budget, see the best batch.
 
-    Controls: budget (ms), judge (whether the median or the upper quartile must fit). The best batch is the
-    one with the highest throughput of those that fit. budget: default the middle of the curve.
-    Errors: TypeError if curve is no Curve, ValueError for a budget beyond the slider's range.
+    The best batch is the one with the highest throughput of those that fit.
+
+    Parameters
+    ----------
+    curve : batching.Curve
+        Times per batch.
+    budget : float, optional
+        The latency allowed, in seconds. Default: the middle of the curve.
+
+    Returns
+    -------
+    Panel
+        Controls: budget (ms), judge (whether the median or the upper quartile must fit).
+
+    Raises
+    ------
+    TypeError
+        If ``curve`` is not a Curve.
+    ValueError
+        For a budget beyond the slider's range.
     """
     if not isinstance(curve, Curve):
         raise TypeError(f"curve must be a Curve, as batching.sweep returns; got {type(curve).__name__}")

@@ -28,8 +28,22 @@ NAMES = ("CSR", "bitmask")
 def sparse_bytes(rows: int = 1024, columns: int = 1024) -> Panel:
     """Return a panel on the bytes of a matrix with zeros: dense, in CSR, and with a bitmask.
 
-    Controls: the share of zeros, what a number takes, and what a column index takes. Dots mark where each
-    format breaks even. Errors: TypeError or ValueError unless rows and columns lie between 16 and 65,536.
+    Dots mark where each format breaks even.
+
+    Parameters
+    ----------
+    rows, columns : int
+        The shape of the matrix, 16 to 65,536 each.
+
+    Returns
+    -------
+    Panel
+        Controls: the share of zeros, what a number takes, and what a column index takes.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For another shape.
     """
     shape = [
         arguments.integer(name, side, 16, 2**16) for name, side in (("rows", rows), ("columns", columns))

@@ -26,9 +26,24 @@ MOST_GRID_LINES = 16
 
 
 def staircase(bits: int = 3, frequency: float = 2.0) -> Panel:
-    """Return a panel with a sine of ``frequency`` (1 to 8 Hz) quantized at ``bits`` (1 to 10).
+    """Return a panel with a quantized sine: its steps, its error, its signal-to-noise ratio.
 
-    Errors: TypeError or ValueError for bits or a frequency outside these ranges.
+    Parameters
+    ----------
+    bits : int
+        1 to 10.
+    frequency : float
+        1 to 8 Hz.
+
+    Returns
+    -------
+    Panel
+        Controls: bits, frequency.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For numbers outside these ranges.
     """
     bits = arguments.integer("bits", bits, BITS[0], BITS[-1])
     frequency = arguments.real("frequency", frequency, *FREQUENCIES)

@@ -27,12 +27,29 @@ TOP = 112.0  # percent: room for a number above a full bar
 def temperature(
     logits: ArrayLike | None = None, images: ArrayLike | None = None, labels: ArrayLike | None = None
 ) -> Panel:
-    """Return a panel over a teacher's ``logits`` [n, classes] for ``images`` [n, height, width].
+    """Return a panel that softens a teacher's answers by a temperature.
 
-    labels: class numbers [n], where known. By default a teacher is trained and asked about the test pictures.
-    Controls: temperature (0.5 to 20), picture. It starts with a picture about which the teacher is sure, and
-    whose second and third guess show at T = 4. Errors: TypeError or ValueError where only one of logits and
-    images is given, lengths differ, there are more than 16 classes, or something is not finite.
+    It starts with a picture about which the teacher is sure, and whose second and third guess show at T = 4.
+
+    Parameters
+    ----------
+    logits : array_like, optional
+        A teacher's answers [n, classes], 2 to 16 classes. Default: a teacher is trained and asked about the
+        test pictures.
+    images : array_like, optional
+        What it was asked about, [n, height, width]; together with ``logits`` or not at all.
+    labels : array_like, optional
+        Class numbers [n], where known.
+
+    Returns
+    -------
+    Panel
+        Controls: temperature (0.5 to 20), picture.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Where only one of logits and images is given, lengths differ, or something is not finite.
     """
     if (logits is None) != (images is None):
         raise ValueError("logits and images must be given together, or neither")

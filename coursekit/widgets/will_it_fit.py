@@ -32,11 +32,34 @@ def will_it_fit(
     mode: str = "inference",
     devices: Sequence[Device] | None = None,
 ) -> Panel:
-    """Return a panel that weighs a model in a setting against ``devices`` (by default the presets).
+    """Return a panel that weighs a model in a setting against devices.
 
-    Controls: model ("own size" frees the parameters' slider), parameters, mode, bits of the weights and of
-    the KV cache, context, batch. Full training knows 32 and 16 bits only. Errors: ValueError for a setting
-    that no control has, TypeError or ValueError for devices that are none or too many for a picture.
+    Full training knows 32 and 16 bits only.
+
+    Parameters
+    ----------
+    model : str
+        A name in ``memory.MODELS``.
+    bits, kv_bits : int
+        Bits of a weight, and of a number in the KV cache.
+    context, batch : int
+        Tokens per sequence, and sequences at once.
+    mode : str
+        A name in ``memory.MODES``.
+    devices : sequence of memory.Device, optional
+        Default: the presets.
+
+    Returns
+    -------
+    Panel
+        Controls: model ("own size" frees the parameters' slider), parameters, mode, bits of the weights and
+        of the KV cache, context, batch.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For a setting that no control has, or devices that are not a list of Devices, or too many for a
+        picture.
     """
     chosen = _devices(DEVICES.values() if devices is None else devices)
     arguments.choice("mode", mode, MODES)
