@@ -204,7 +204,7 @@ def table() -> Scoreboard:
     Raises
     ------
     OSError
-        If the file is there and cannot be read. A full disk or a read-only folder is no reason.
+        If the file is there and cannot be read. A full disk or a read-only folder does not prevent reading.
     """
     newest: dict[tuple[str, str, str], Entry] = {}
     for entry in LOG.entries():

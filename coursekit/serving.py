@@ -153,7 +153,7 @@ class Server:
                 # request. ``serve`` raises it at the end of its block.
                 self.failures.append(error)
                 return
-            # An application may say in this way that it has nothing to do at its start: that is no failure.
+            # In this way an application may say that it has nothing to do at its start: not a failure.
             (self.failures if self._uvicorn.started else self._refusals).append(error)
             raise
 

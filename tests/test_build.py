@@ -103,7 +103,7 @@ def test_a_marker_in_the_wrong_place_is_named_with_file_and_line(body, line, wor
     assert words in str(error.value)
 
 
-def test_a_paragraph_that_reads_solution_is_no_marker():
+def test_a_paragraph_that_reads_solution_is_not_a_marker():
     masters.check_markers("# %% [markdown]\n# solution\n# # solution\n", "01-good.py")
     assert masters.reveal("x = 1  # solution", solved=False) == "x = 1  # solution"
 

@@ -111,7 +111,7 @@ def test_a_blank_is_not_tried(blank):
 @pytest.mark.parametrize(
     "answer", [0, "", (), [], {}, False, [None, 1], np.array([]), np.zeros(2), "...", type, print]
 )
-def test_a_wrong_answer_is_no_blank(answer):
+def test_a_wrong_answer_is_not_a_blank(answer):
     assert not answers.untried(answer)
 
 
@@ -129,11 +129,11 @@ def test_a_function_that_does_nothing_is_blank(blank):
 
 
 @pytest.mark.parametrize("tried", [print, lambda x: 0, lambda x: x, lambda x: x or None, Stop])
-def test_a_function_with_a_body_is_no_blank(tried):
+def test_a_function_with_a_body_is_not_a_blank(tried):
     assert not answers.is_blank(tried)
 
 
-def test_a_list_that_holds_itself_is_no_trap():
+def test_a_list_that_holds_itself_is_not_a_trap():
     loop = [1]
     loop.append(loop)
     assert outcome("99-answer", loop) == WRONG
@@ -416,7 +416,7 @@ def test_bits_come_back_from_numbers_and_lists_of_them(pattern):
         (256, 8, "has 9 bits, but 8 are expected"),
     ],
 )
-def test_what_is_no_pattern_is_wrong(answer, width, says):
+def test_what_is_not_a_pattern_is_wrong(answer, width, says):
     assert says in stopped(answers.as_bits, answer, width).message
 
 
@@ -490,7 +490,7 @@ def test_a_choice_must_be_one_of_the_choices():
         (9, 1, ValueError),
     ],
 )
-def test_what_is_no_guess_is_refused(id, guess, error):
+def test_what_is_not_a_guess_is_refused(id, guess, error):
     with pytest.raises(error, match="guess must be|id must be like"):
         exercises.predict(id, guess)
 

@@ -88,7 +88,7 @@ def test_addresses_survive_the_way_there_and_back(owner, name):
     ]
     + ["ada/en gine", "/srv/git/engine.git", "ada/..", "http://github.com.evil.org/ada/engine", 'ada/x"y'],
 )
-def test_what_is_no_repository_is_refused_with_the_forms_that_are_understood(text):
+def test_what_is_not_a_repository_is_refused_with_the_forms_that_are_understood(text):
     with pytest.raises(AddressError, match="owner/name"):
         generated.parse_address(text)
 

@@ -595,7 +595,7 @@ class Says(nn.Module):
         (lambda x: x.softmax(1), "ends in Softmax over one class"),
     ],
 )
-def test_what_is_no_score_gives_no_label(answer, says):
+def test_what_is_not_a_score_gives_no_label(answer, says):
     with pytest.raises((TypeError, ValueError), match=says):
         models.predict(Says(answer), X)
 

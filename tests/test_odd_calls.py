@@ -98,7 +98,7 @@ def test_it_sees_what_it_looks_for(tool, function, kinds):
     assert kinds <= judged(tool, function)
 
 
-def test_exceptions_that_the_docstring_names_are_no_findings(tool):
+def test_exceptions_that_the_docstring_names_are_not_findings(tool):
     assert judged(tool, never) == set()
 
 

@@ -541,7 +541,7 @@ def test_damaged_files_get_a_clear_error_and_stay(kind, folder, tmp_path, digits
         lambda: om.run_without_torch(bad, digits.test.x),
     ):
         with pytest.raises(
-            ValueError, match=r"bad.onnx is no usable ONNX file \(.+\)\. Export the model again"
+            ValueError, match=r"bad.onnx is not a usable ONNX file \(.+\)\. Export the model again"
         ):
             call()
     assert bad.read_bytes() == content

@@ -450,7 +450,7 @@ def test_weights_that_are_not_finite_are_named(value, tmp_path):
             call(tmp_path / "m.onnx", tmp_path / "q.onnx")
 
 
-def test_a_mask_of_minus_infinity_is_no_broken_weight(tmp_path):
+def test_a_mask_of_minus_infinity_is_not_a_broken_weight(tmp_path):
     class Causal(nn.Module):
         def __init__(self):
             super().__init__()
@@ -572,7 +572,7 @@ def test_a_regressor_gives_no_labels_but_its_values(number, tmp_path):
     om.export_sklearn(estimator, tmp_path / "r.onnx", 3)
     runner = om.load(tmp_path / "r.onnx")
     with pytest.raises(
-        ValueError, match="r.onnx gives no labels: its output variable is no score of a class"
+        ValueError, match="r.onnx gives no labels: its output variable is not a score of a class"
     ):
         om.predict(runner, x)
     expected = estimator.predict(x)[:, None] if hasattr(estimator, "predict") else estimator.transform(x)
@@ -588,7 +588,7 @@ def test_quantized_regressors_stay_regressors(tmp_path):
     )
     om.export_sklearn(estimator, tmp_path / "r.onnx", 3)
     om.quantize_dynamic(tmp_path / "r.onnx", tmp_path / "q.onnx")
-    with pytest.raises(ValueError, match="no score of a class"):
+    with pytest.raises(ValueError, match="not a score of a class"):
         om.predict(om.load(tmp_path / "q.onnx"), x)
 
 
@@ -619,7 +619,7 @@ def test_detectors_answer_in_one_row(tmp_path):
     assert om.predict(om.load(tmp_path / "f.onnx"), x).tolist() == forest.predict(x).tolist()
 
 
-def test_outputs_that_are_no_scores_of_one_input_each_are_refused(tmp_path):
+def test_outputs_that_are_not_scores_of_one_input_each_are_refused(tmp_path):
     from sklearn.linear_model import LogisticRegression
     from sklearn.multioutput import MultiOutputClassifier
 
@@ -660,7 +660,7 @@ def test_outputs_that_are_no_scores_of_one_input_each_are_refused(tmp_path):
         om.predict(om.load(tmp_path / "m.onnx"), x)
 
 
-def test_a_whole_number_beside_the_scores_is_no_label(tmp_path):
+def test_a_whole_number_beside_the_scores_is_not_a_label(tmp_path):
     class Lengths(nn.Module):
         def forward(self, x):
             return x, (x > 0).sum(1)

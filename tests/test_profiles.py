@@ -503,7 +503,7 @@ def test_a_function_that_could_call_itself_and_did_not_is_shown():
     assert [line.runs for line in profiles.lines(profiler, fibonacci).lines] == [0, 1, 1, 0]
 
 
-def test_a_name_that_only_looks_alike_is_no_recursion():
+def test_a_name_that_only_looks_alike_is_not_recursion():
     profiler, _ = watching(sort, sort, [2, 1])
     assert [line.runs for line in profiles.lines(profiler, sort).lines] == [0, 1, 1, 1]
 

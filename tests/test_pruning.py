@@ -373,7 +373,7 @@ def tied():
         ("network", TypeError, "model must be an nn.Sequential; got str"),
     ],
 )
-def test_what_is_no_chain_is_refused(model, error, says):
+def test_what_is_not_a_chain_is_refused(model, error, says):
     for call in (
         pruning.shrink,
         lambda m: pruning.structured(m, 0.5),

@@ -264,7 +264,7 @@ def test_a_line_of_the_wrong_types_is_moved_aside(home, change):
     assert file.read_text() == good
 
 
-def test_fields_of_a_newer_version_are_no_damage(home):
+def test_fields_of_a_newer_version_are_not_damage(home):
     scoreboard.record("fp32", **GOOD)
     file = home / "scoreboard.jsonl"
     file.write_text(json.dumps({**json.loads(file.read_text()), "energy": 3}) + "\n")

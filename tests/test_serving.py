@@ -231,7 +231,7 @@ def test_an_error_in_the_block_says_what_happened_on_the_server():
     assert error.value.__notes__ == ["On the server: KeyError: 'no model'"]
 
 
-def test_an_answer_that_says_no_is_no_failure():
+def test_an_answer_that_says_no_is_not_a_failure():
     with serving.serve(an_app()) as server, server.client() as client:
         assert client.get("/refused").json() == {"detail": "not for you"}
     assert server.failures == []
@@ -347,7 +347,7 @@ def test_small_answers_are_sent_at_once():
 
 
 @pytest.mark.parametrize("app", [None, "app", 3])
-def test_what_is_no_application_is_refused(app):
+def test_what_is_not_an_application_is_refused(app):
     with pytest.raises(TypeError, match="app must be an ASGI application"), serving.serve(app):
         pytest.fail("the block must not run")
 

@@ -653,7 +653,7 @@ def test_the_digits_serve_a_model_without_data():
     assert variants.measure(networks, seconds=0.02)["baseline"].accuracy.total == len(TEST)
 
 
-def test_a_full_disk_is_no_reason_to_leave_a_row_out(monkeypatch):
+def test_a_full_disk_is_not_a_reason_to_leave_a_row_out(monkeypatch):
     def full(*_, **__):
         raise OSError(28, "No space left on device")
 

@@ -35,7 +35,7 @@ SECONDS = 3.0  # of one call
 MEMORY = 2_000_000_000  # bytes beyond what the process has at its start
 LONGEST_MESSAGE = 400  # characters
 NOT_ROOMS = {"course", "plots", "widgets", "py", "new"}
-# What never ends by itself, needs other machines, or is no plain function.
+# What never ends by itself, needs other machines, or is not a plain function.
 LEFT_OUT = {"batching.work", "batching.Request", "exercises.use", "scoreboard.clear", "scoreboard.table"}
 # Times differ from call to call; the others return objects that say where they are in memory.
 # The message calls the argument what it is about: all callers but one name it so.

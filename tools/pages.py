@@ -13,7 +13,7 @@ from coursekit.new.masters import ABSOLUTE, LINK
 
 BADGE = re.compile(r"\[!\[([^\]]+)\]\([^)]*\)\]\(([^)]+)\)")
 PNG = "image/png"
-# Formulas between dollar signs; code comes first, because a dollar sign in it is none of a formula's.
+# Formulas between dollar signs; code comes first, because a dollar sign in it does not begin a formula.
 FORMULA = re.compile(
     r"(?P<code>```.*?```|`[^`\n]*`)|\$\$(?P<block>.+?)\$\$|\$(?P<inline>[^$\n]+)\$", re.DOTALL
 )

@@ -16,7 +16,7 @@ __all__ = ["UnwritableFolder", "made", "private"]
 OWNER_ONLY = 0o700
 TRIES = 9  # names that are tried before one that nobody can guess
 _OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
-# A full disk is no reason to look for results elsewhere: what it holds can still be read.
+# On a full disk results are not looked for elsewhere: what it holds can still be read.
 _FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
 
 

@@ -27,7 +27,7 @@ def entropy(probabilities: Any) -> float:
     Raises
     ------
     TypeError, ValueError
-        For numbers that are no probabilities.
+        For numbers that are not probabilities.
 
     """
     shares = arguments.array("probabilities", probabilities, np.float64, ndim=1)

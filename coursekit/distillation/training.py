@@ -228,7 +228,7 @@ def match_hidden(
     Returns
     -------
     Matched
-        The students. The projections, [teacher's width, student's width], learn along and are no part of
+        The students. The projections, [teacher's width, student's width], learn along and are not part of
         them.
 
     Raises

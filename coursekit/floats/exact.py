@@ -23,7 +23,7 @@ def exact(value: Any) -> Fraction | float:
     """Return ``value`` without rounding: a fraction, or a float for zero (it has a sign), infinity and NaN.
 
     Decimals too far out for any format become infinity or zero: as fractions, they could fill the memory.
-    Raises TypeError for what is no number, ValueError for a text that does not read as one.
+    Raises TypeError for what is not a number, ValueError for a text that does not read as one.
     """
     number = _parsed(value) if isinstance(value, str) else plain(arguments.dense("value", value))
     if isinstance(number, bool | type) or not hasattr(number, "as_integer_ratio"):
@@ -63,7 +63,7 @@ def shown(value: Any) -> str:
 def binary(value: Any, places: int | None = None) -> str:
     """Return ``value`` in binary, exactly, such as "110.1" for 6.5; ``places`` cuts it: "0.0001…" for 0.1.
 
-    Raises TypeError and ValueError for what is no finite number, and ValueError for what never ends in
+    Raises TypeError and ValueError for what is not a finite number, and ValueError for what never ends in
     binary (the texts "0.1" and "1/3") where ``places`` does not say where to cut.
     """
     number = exact(value)

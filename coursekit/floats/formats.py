@@ -114,7 +114,7 @@ def encode(value: Any, format: str | Format = "fp32") -> int:
 
     ``value`` is a number, or a text such as "0.1", "1/3" or "-inf"; it is rounded once, not first to float64.
     Too large a float becomes infinity; NaN in FP8 E4M3, which has no infinity; the largest number in FP4.
-    Every NaN becomes the positive, quiet one. Raises TypeError for what is no number, ValueError for a NaN
+    Every NaN becomes the positive, quiet one. Raises TypeError for what is not a number, ValueError for a NaN
     where the format has none, and for what an integer format cannot reach.
     """
     return _nearest(exact(value), _found(format))

@@ -23,7 +23,7 @@ class Model:
     ``kv_heads`` is smaller than ``heads`` where several heads share keys and values; ``mlp`` is the inner
     width of a layer's second half, which is ``gated`` if it has three matrices instead of two. A model that
     does not ``generate`` text, such as BERT, keeps no KV cache. Errors: TypeError or ValueError for sizes
-    that are no whole numbers above zero, and for heads that cannot be shared evenly.
+    that are not whole numbers above zero, and for heads that cannot be shared evenly.
     """
 
     name: str

@@ -51,7 +51,7 @@ def linear(inputs: int, outputs: int, *, bias: bool = True) -> int:
 
 
 def conv2d(inputs: int, outputs: int, kernel: int, *, bias: bool = True, groups: int = 1) -> int:
-    """Return the parameters of nn.Conv2d with ``kernel`` x ``kernel`` filters; the picture's size is no part.
+    """Return the parameters of nn.Conv2d with ``kernel`` x ``kernel`` filters, for pictures of any size.
 
     Parameters
     ----------

@@ -151,7 +151,7 @@ def predict(model: nn.Module, x: Any) -> NDArray[np.int64]:
     Raises
     ------
     TypeError, ValueError
-        For examples that do not fit, and for outputs that are no scores: floats [n] (a value or a score?),
+        For examples that do not fit, and for outputs that are not scores: floats [n] (a value or a score?),
         more than two dimensions, NaN.
     """
     inputs = as_inputs(as_module("model", model), x)

@@ -107,7 +107,7 @@ def evaluating(model: "nn.Module") -> Iterator[None]:
 def fitting(name: str, value: Any, model: "nn.Module") -> NDArray[Any]:
     """Return ``value`` as an array that the model takes: whole numbers and bools stay such.
 
-    Errors: TypeError or ValueError for what is no array of finite numbers, and for parameters that are not
+    Errors: TypeError or ValueError unless it is an array of finite numbers, and for parameters that are not
     all of one of the types in FLOATS.
     """
     floats, given = _float_type(model), np.asarray(arguments.to_numpy(value))
@@ -117,7 +117,7 @@ def fitting(name: str, value: Any, model: "nn.Module") -> NDArray[Any]:
 
 
 def _exportable(model: Any) -> None:
-    """Refuse what is no module, or one that the exporter cannot take, with what to do."""
+    """Refuse what is not a module, or one that the exporter cannot take, with what to do."""
     import torch
 
     if not isinstance(model, torch.nn.Module):

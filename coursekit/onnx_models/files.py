@@ -127,7 +127,7 @@ def read(path: Any, *, weights: bool = False) -> "onnx.ModelProto":
 
 def damaged(path: Path, why: str) -> ValueError:
     """Return the error that says why the file cannot be used and what to do."""
-    return ValueError(f"{path} is no usable ONNX file ({why}). {AGAIN}; the file was left as it is.")
+    return ValueError(f"{path} is not a usable ONNX file ({why}). {AGAIN}; the file was left as it is.")
 
 
 def shortened(message: str) -> str:

@@ -40,7 +40,7 @@ def export_sklearn(estimator: Any, path: Any, features: int) -> OnnxFile:
     Raises
     ------
     TypeError
-        For what is no estimator.
+        For what is not an estimator.
     ValueError
         Where it is not fitted, takes text or named columns or another number of features, where skl2onnx does
         not know its kind, or where ONNX Runtime cannot load what skl2onnx makes of it.

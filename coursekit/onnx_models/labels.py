@@ -66,7 +66,7 @@ def answer_of(model: "onnx.ModelProto") -> Answer:
         return Answer(refusal=f"it has several outputs ({names}): take the scores from runner.run(x)")
     name = scores[0].name
     if _is_a_number(model, name):
-        return Answer(refusal=f"its output {name} is no score of a class: take the values from runner(x)")
+        return Answer(refusal=f"its output {name} is not a score of a class: take the values from runner(x)")
     return Answer(name, tips_at=EVEN if _last_operator(model, name) == "Sigmoid" else 0.0)
 
 

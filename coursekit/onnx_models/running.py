@@ -85,7 +85,7 @@ class Runner:
         Raises
         ------
         TypeError, ValueError
-            For input that does not fit; for a file whose outputs are no scores of classes, as a regressor's,
+            For input that does not fit; for a file whose outputs are not scores of classes, as a regressor's,
             and where it is not clear which output holds them; for outputs of another shape than [n] or
             [n, classes]; for NaN.
 
@@ -230,7 +230,7 @@ def _no_cuda(reason: str) -> str:
 
 
 def _numpy_type(kind: str) -> str:
-    """Return numpy's name for ONNX Runtime's "tensor(float)"; ValueError for what is no tensor of numbers."""
+    """Return numpy's name for ONNX Runtime's "tensor(float)"; ValueError for anything but numbers."""
     name = kind.removeprefix("tensor(").removesuffix(")")
     name = _NUMPY.get({"float16": "half"}.get(name, name), name)
     if name not in np.sctypeDict or name == "string":

@@ -80,7 +80,7 @@ def bars(
     Raises
     ------
     ValueError
-        Where the lengths differ, a value is negative, or a highlight is no name.
+        Where the lengths differ, a value is negative, or a highlight is not a name.
     """
     lengths = _numbers("values", values, len(names))
     if (lengths < 0).any():

@@ -43,7 +43,7 @@ def soft_labels(
     Raises
     ------
     ValueError
-        For more than four, another number of classes, or numbers that are no probabilities.
+        For more than four, another number of classes, or numbers that are not probabilities.
     """
     if not 1 <= len(labels) <= len(style.SERIES):
         raise ValueError(f"labels must hold 1 to {len(style.SERIES)} soft labels; got {len(labels)}")

@@ -285,7 +285,7 @@ def _kept(seeds: tuple[int, ...], fingerprint: str) -> Mapping[tuple[str, ...], 
 
 
 def _results(record: Mapping[str, Any]) -> dict[tuple[str, ...], Pipeline]:
-    """Return what a line of the file holds; KeyError, TypeError or ValueError if it is none of ours."""
+    """Return what a line of the file holds; KeyError, TypeError or ValueError if it is not one of ours."""
     found = {}
     for result in record["results"]:
         steps = checked(result["steps"])

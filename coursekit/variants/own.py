@@ -98,7 +98,7 @@ def build(
             made[variant.name] = recipe.network(mine)
         except (OSError, MemoryError):
             raise
-        except Exception as error:  # whatever a step cannot do is no reason to lose the other rows
+        except Exception as error:  # whatever a step cannot do must not lose the other rows
             if variant.name == BASELINE:
                 raise
             left_out[variant.name] = _sentence(error)

@@ -44,7 +44,7 @@ def channel_heatmap(weights: ArrayLike | None = None, bits: int = 4) -> Panel:
     Raises
     ------
     TypeError, ValueError
-        For weights that are no such matrix, or other bits.
+        For weights that are not such a matrix, or other bits.
     """
     matrix = arguments.array("weights", _sample() if weights is None else weights, ndim=2)
     if not matrix.any():

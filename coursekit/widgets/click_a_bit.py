@@ -133,7 +133,7 @@ class BitsView(View):
         self.moving = [self.boxes.boxes, *self.line.artists, letters]
 
     def update(self, format: str, value: str, bits: str) -> dict[str, Any]:
-        """Show what ``bits`` mean; InputError for a ``value`` that is no number of the format."""
+        """Show what ``bits`` mean; InputError for a ``value`` that is not a number of the format."""
         stored = read(bits, self.meant(value), value, format)
         fields = stored.fields
         self.title.show(title(stored), weight="bold")

@@ -90,7 +90,7 @@ class CrossoverView(View):
         Raises
         ------
         TypeError, ValueError
-            If it is no CrossoverGrid, ValueError for other widths or batches.
+            If it is not a CrossoverGrid, ValueError for other widths or batches.
         """
         old, new = self.results, _grid("what measure returns", results)
         if (new.widths, new.batches) != (old.widths, old.batches):

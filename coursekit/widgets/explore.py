@@ -50,7 +50,7 @@ def explore(f: Callable[..., Any], /, **ranges: Any) -> Panel:
     Raises
     ------
     TypeError, ValueError
-        If ``f`` cannot be called with these arguments, a range is none of the kinds above, or ``f`` returns
+        If ``f`` cannot be called with these arguments, a range is not of the kinds above, or ``f`` returns
         something else. What ``f`` itself raises later stands under the picture, and is raised as well.
 
     Examples

@@ -39,7 +39,7 @@ class PaintGrid(ipywidgets.HBox):
     Raises
     ------
     TypeError, ValueError
-        For what is no such picture; ``value`` keeps what it was.
+        For what is not such a picture; ``value`` keeps what it was.
     """
 
     value = _Picture(help="64 numbers from 0 to 1, row by row")
@@ -100,7 +100,7 @@ def pixels(name: str, value: Any) -> Pixels:
     Raises
     ------
     TypeError, ValueError
-        For what is no array of numbers; ValueError unless 64 (or 8 × 8) finite ones, 0 to 1.
+        For what is not an array of numbers; ValueError unless 64 (or 8 × 8) finite ones, 0 to 1.
     """
     given = arguments.array(name, value, np.float64)
     if given.shape not in ((SIDE * SIDE,), (SIDE, SIDE)):

@@ -80,7 +80,7 @@ class PipelineView(View):
         self.moving = [self.title, self.reading, self.rows.bars, self.rows.ranges, self.rows.dots]
 
     def adopt(self, results: Pipelines) -> None:
-        """Draw new results; TypeError if they are none."""
+        """Draw new results; TypeError if they are not a Pipelines."""
         self.results = _pipelines("what measure returns", results)
         self.figure.clear()
         self.figure.set_layout_engine("constrained")

@@ -16,7 +16,7 @@ LONGEST = 200  # characters; no format needs more, and a pasted page must not ha
 def as_text(value: Any) -> str:
     """Return a number, or its text, as the text that a reader would type.
 
-    Raises TypeError or ValueError, in words for a programmer, for what is no number.
+    Raises TypeError or ValueError, in words for a programmer, for what is not a number.
     """
     number = exact(value)
     if isinstance(value, str):
@@ -32,7 +32,7 @@ def as_text(value: Any) -> str:
 def typed(text: str) -> Fraction | float:
     """Return the number that ``text`` means, exactly; a float for zero, infinity and NaN.
 
-    Raises InputError, in words for the reader, for a text that is no number.
+    Raises InputError, in words for the reader, for a text that is not a number.
     """
     if len(text) > LONGEST:
         raise InputError(f"That number has {len(text)} characters; {LONGEST} are enough here.")

@@ -75,7 +75,7 @@ def test_bounds_are_inclusive_and_named(value, low, high):
 @pytest.mark.parametrize(
     "odd", [*ODD, 3.0, np.float32(3), torch.tensor(3.0), [3], torch.tensor([1, 2]), np.arange(2)]
 )
-def test_what_is_no_whole_number_is_a_type_error(odd):
+def test_what_is_not_a_whole_number_is_a_type_error(odd):
     with pytest.raises(TypeError, match=r"n must be a whole number; got .*\("):
         arguments.integer("n", odd)
 
@@ -83,7 +83,7 @@ def test_what_is_no_whole_number_is_a_type_error(odd):
 @pytest.mark.parametrize(
     "odd", [*ODD, [3.0], torch.ones(2), np.ones(2), torch.tensor(1j), np.datetime64("2026-01-01")]
 )
-def test_what_is_no_number_is_a_type_error(odd):
+def test_what_is_not_a_number_is_a_type_error(odd):
     with pytest.raises(TypeError, match=r"x must be a number; got"):
         arguments.real("x", odd)
 
@@ -169,7 +169,7 @@ def test_integers_never_wrap_or_lose_their_fraction(value, dtype):
         ([np.timedelta64(5, "ns")], TypeError, "x must be an array of numbers"),
     ],
 )
-def test_what_is_no_array_of_numbers_is_refused(value, error, says):
+def test_what_is_not_an_array_of_numbers_is_refused(value, error, says):
     with pytest.raises(error, match=says):
         arguments.array("x", value)
 

@@ -121,7 +121,7 @@ def test_a_relative_folder_is_found_from_the_copies_below_and_stays_found_elsewh
     assert outcome("20-two") == "right"
 
 
-def test_a_folder_beside_the_notebook_is_no_package_although_python_could_import_it(tmp_path, monkeypatch):
+def test_a_folder_beside_the_notebook_is_not_a_package_although_python_could_import_it(tmp_path, monkeypatch):
     lay(tmp_path / "my_course" / "20-my-topic")
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend("")
@@ -149,7 +149,7 @@ def test_the_public_home_of_the_names_is_exercises():
         ("email", ValueError, "source must hold a notebook's checks.py or claims.toml or quiz.toml"),
     ],
 )
-def test_what_is_no_course_is_refused(source, error, says):
+def test_what_is_not_a_course_is_refused(source, error, says):
     with pytest.raises(error) as caught:
         use(source)
     assert says in str(caught.value)
@@ -166,7 +166,7 @@ def test_a_folder_that_no_id_could_begin_with_is_refused(folder, name):
 
 
 @pytest.mark.parametrize("name", [".ipynb_checkpoints", "__pycache__", ".git", "_drafts"])
-def test_hidden_folders_are_no_notebooks(folder, name):
+def test_hidden_folders_are_not_notebooks(folder, name):
     lay(folder / name, id="x", claim="x")
     lay(folder / "20-my-topic")
     assert list(Course(folder).notebooks) == ["20"]

@@ -158,7 +158,7 @@ print(scratch.path.exists())
     assert list(folder.iterdir()) == []
 
 
-def test_a_dead_keeper_is_no_error(folder):
+def test_a_dead_keeper_is_not_an_error(folder):
     scratch = Scratch()
     scratch._keeper.kill()
     scratch._keeper.wait()

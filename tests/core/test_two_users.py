@@ -118,7 +118,7 @@ HOMES = {"group": 0o2770, "everybody": 0o777, "everybody, sticky": 0o1777}
     ("mode", "planted"),
     [("group", []), *(("group", [name]) for name in PLANTED), *((mode, PLANTED) for mode in HOMES)],
 )
-def test_a_home_that_others_may_write_to_is_no_way_to_the_users_files(run, mode, planted):
+def test_a_home_that_others_may_write_to_is_not_a_way_to_the_users_files(run, mode, planted):
     home = run.shared / "home"
     home.mkdir()
     os.chown(home, VICTIM, SHARED_GROUP)

@@ -225,7 +225,7 @@ def test_a_failure_leaves_nothing_behind(folder, monkeypatch, fails):
     assert everything(folder) == []
 
 
-def test_a_file_is_no_folder(folder):
+def test_a_file_is_not_a_folder(folder):
     (folder / "file").write_text("mine", encoding="utf-8")
     with pytest.raises(ValueError, match="folder must be a folder; got the file"):
         lay_down(NAME, folder / "file")

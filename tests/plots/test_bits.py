@@ -44,7 +44,7 @@ def test_decimal_fits_is_exact_without_an_ellipsis_and_cut_with_one(value, width
         assert told == meant
 
 
-def test_decimal_of_what_is_no_number():
+def test_decimal_of_what_is_not_a_number():
     assert [decimal(value) for value in (math.inf, -math.inf, math.nan)] == ["∞", "−∞", "NaN"]
     assert decimal(0.1, 26) == "0.10000000000000000555111…"
     assert decimal(1e22, 12) == "1×10²²"

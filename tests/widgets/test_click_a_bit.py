@@ -232,7 +232,7 @@ def test_bits_that_were_set_beside_another_value_speak_for_themselves(panel):
 
 
 @pytest.mark.parametrize("text", ["abc", "", "6,5", "1/0", "7" * 300])
-def test_text_that_is_no_number_leaves_a_message_and_the_last_picture(panel, text):
+def test_text_that_is_not_a_number_leaves_a_message_and_the_last_picture(panel, text):
     numbers, picture, bits = fingerprint(panel.values), panel.picture.value, panel.controls["bits"].value
     panel.controls["value"].value = text
     assert panel.message.value
@@ -243,7 +243,7 @@ def test_text_that_is_no_number_leaves_a_message_and_the_last_picture(panel, tex
     assert (panel.message.value, panel.values["value"]) == ("", -6.5)
 
 
-def test_a_new_format_takes_the_last_good_value_where_the_text_is_no_number(panel):
+def test_a_new_format_takes_the_last_good_value_where_the_text_is_not_a_number(panel):
     panel.controls["value"].value = "abc"
     move(panel, "format", "fp16")
     assert (panel.controls["value"].value, panel.values["value"]) == ("6.5", 6.5)

@@ -180,7 +180,7 @@ def test_squares_are_as_dark_as_their_numbers():
         (None, TypeError, "array of numbers"),
     ],
 )
-def test_what_is_no_picture_is_refused_and_nothing_is_lost(panel, value, error, says):
+def test_what_is_not_a_picture_is_refused_and_nothing_is_lost(panel, value, error, says):
     before, shown = panel.controls["grid"].value, panel.picture.value
     with pytest.raises(error, match=says):
         panel.controls["grid"].value = value

@@ -266,7 +266,7 @@ def test_a_zero_with_a_minus_sign_keeps_it(panel):
 @pytest.mark.parametrize(
     "text", ["abc", "", "  ", "nan", "-inf", "1e401", "1e-401", "1/0", "6,5", "9" * 300, "<b>1</b>", "0x10"]
 )
-def test_text_that_is_no_number_leaves_a_message_and_the_last_picture(panel, text):
+def test_text_that_is_not_a_number_leaves_a_message_and_the_last_picture(panel, text):
     numbers, picture = fingerprint(panel.values), panel.picture.value
     panel.controls["value"].value = text
     assert panel.message.value

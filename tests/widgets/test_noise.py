@@ -225,7 +225,7 @@ def test_bad_input_is_named(seconds, error, says):
     ("runs", "error"),
     [("a", TypeError), (2.5, TypeError), (True, TypeError), (0, ValueError), (-5, ValueError)],
 )
-def test_a_number_of_runs_that_is_none_is_named(runs, error):
+def test_a_bad_number_of_runs_is_named(runs, error):
     with pytest.raises(error, match="runs must be .*got"):
         noise(some_runs(), runs=runs)
 

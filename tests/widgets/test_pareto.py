@@ -49,7 +49,7 @@ def test_the_front_holds_what_nothing_beats(points):
     )
 
 
-def test_nothing_dominates_itself_and_a_draw_is_no_win():
+def test_nothing_dominates_itself_and_a_draw_is_not_a_win():
     assert not dominates((1, 2), (1, 2))
     assert dominates((1, 1), (1, 2))
     assert not dominates((1, 3), (2, 2))

@@ -50,7 +50,7 @@ def kv_cache(answer: Any) -> Verdict:
         found = as_number(call(answer, *sizes), "what your function returns")
         if not math.isclose(found, _cache(*sizes), rel_tol=1e-9):
             return _wrong_cache(float(found), sizes)
-    return right("Two tensors per layer, keys and values. The number of parameters is no part of it.")
+    return right("Two tensors per layer, keys and values. The number of parameters plays no part in it.")
 
 
 def smallest_device(answer: Any) -> Verdict:

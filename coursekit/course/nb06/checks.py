@@ -220,7 +220,7 @@ def _check_pictures(batches: list[Any], split: data.Split, per_digit: int) -> No
     rows = np.concatenate([_pictures(batch) for batch in batches])
     found = (rows[:, None, :] == split.x[None]).all(-1)
     if not found.any(1).all():
-        raise Stop(wrong("Some rows are no pictures of `split`.", "Rows of `split.x`, unchanged."))
+        raise Stop(wrong("Some rows are not pictures of `split`.", "Rows of `split.x`, unchanged."))
     numbers = found.argmax(1)
     counts = np.bincount(split.y[numbers], minlength=DIGITS)
     if len(set(numbers)) < len(numbers):
