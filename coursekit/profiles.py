@@ -58,23 +58,8 @@ class Profile(cProfile.Profile):
             _watch_this_thread_only(sys.monitoring)
 
 
-class _Table:
-    """A result that shows itself as a table, in the terminal and in a notebook."""
-
-    def _table(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-        raise NotImplementedError
-
-    def __str__(self) -> str:
-        return display.table_text(*self._table())
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return display.table_html(*self._table())
-
-
 @dataclass(frozen=True, repr=False)
-class Call(_Table):
+class Call(display.Tabled):
     """A function on its way from the top of a profile: ``seconds`` with all it calls, ``own`` without."""
 
     name: str
@@ -94,7 +79,7 @@ class Call(_Table):
         arguments.choice("name", name, dict.fromkeys(call.name for _, call in self.walk()))
         return next(call for _, call in self.walk() if call.name == name)
 
-    def _table(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    def _table(self) -> display.Table:
         rows: list[tuple[str, ...]] = [
             (
                 f"{2 * depth * NO_BREAK}{call.name}",
@@ -105,7 +90,7 @@ class Call(_Table):
             )
             for depth, call in self.walk()
         ]
-        return ("function", "calls", "in all", "own", "share"), rows
+        return display.Table(("function", "calls", "in all", "own", "share"), rows)
 
 
 @dataclass(frozen=True, repr=False)
@@ -118,7 +103,7 @@ class Line:
 
 
 @dataclass(frozen=True, repr=False)
-class LineTimes(_Table):
+class LineTimes(display.Tabled):
     """The lines of the function ``name`` with their times."""
 
     name: str
@@ -140,8 +125,9 @@ class LineTimes(_Table):
         """Return the part of the whole, 0 to 1, that the line with ``text`` takes; ValueError as ``find``."""
         return self.find(text).seconds / self.seconds if self.seconds else 0.0
 
-    def _table(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-        return ("line", "runs", "per run", "in all", "share"), [self._row(line) for line in self.lines]
+    def _table(self) -> display.Table:
+        rows = [self._row(line) for line in self.lines]
+        return display.Table(("line", "runs", "per run", "in all", "share"), rows)
 
     def _row(self, line: Line) -> tuple[str, ...]:
         code = line.text.lstrip()
@@ -163,7 +149,7 @@ class Operator:
 
 
 @dataclass(frozen=True, repr=False)
-class Operators(_Table):
+class Operators(display.Tabled):
     """What torch.profiler saw, the operator with most time on the CPU first.
 
     ``total`` is what all operators took on the CPU together, in seconds, also those that have no row.
@@ -177,9 +163,9 @@ class Operators(_Table):
         """Whether any work ran on a GPU."""
         return any(row.gpu for row in self.rows)
 
-    def _table(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    def _table(self) -> display.Table:
         headers = ("operator", "calls", "own time, CPU", "share", *["own time, GPU"] * self.on_gpu)
-        return headers, [self._row(row) for row in self.rows]
+        return display.Table(headers, [self._row(row) for row in self.rows])
 
     def _row(self, row: Operator) -> tuple[str, ...]:
         times = display.seconds(row.cpu), _percent(row.cpu, self.total)

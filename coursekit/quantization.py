@@ -25,7 +25,7 @@ _LARGEST = np.finfo(np.float32).max
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class Quantized:
+class Quantized(display.Tabled):
     """Integers and what turns them back into numbers.
 
     ``q`` has the shape of the input. ``scale`` (float32) and ``zero_point`` (int32) have shape () per tensor,
@@ -76,31 +76,24 @@ class Quantized:
             raise ValueError(f"x must have the shape that was quantized, {self.q.shape}; got {values.shape}")
         return values - self.dequantize()
 
-    def _rows(self) -> list[tuple[str, str]]:
+    def _table(self) -> display.Table:
         where = f"per group of {self.group}" if self.group else "per tensor"
         where = where if self.axis is None else f"per channel (axis {self.axis})"
         low, high = (display.significant(value) for value in self.range)
         sign = "signed" if self.q.dtype.kind == "i" else "unsigned"
         scheme = f"{'symmetric' if self.symmetric else 'asymmetric'}, {where}"
-        return [
+        facts = [
             ("bits", f"{self.bits} ({sign}, {self.levels[0]} to {self.levels[1]})"),
             ("scheme", scheme),
             ("scales", str(self.scale.size)),
             ("size", display.size(self.nbytes)),
             ("range", f"{low} to {high}"),
         ]
-
-    def __str__(self) -> str:
-        return "\n".join(f"{name:7} {value}" for name, value in self._rows())
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return display.table_html(("quantized", f"{self.q.size} values"), self._rows())
+        return display.Table(("quantized", f"{self.q.size} values"), facts, facts=True)
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class ScaleSearch:
+class ScaleSearch(display.Shown):
     """The best symmetric scale: ``ratio`` is scale / (max|x| / Q), ``curve`` the error per ratio tried."""
 
     scale: float
@@ -113,8 +106,6 @@ class ScaleSearch:
     def __str__(self) -> str:
         scale, mse = display.significant(self.scale), display.significant(self.mse)
         return f"{self.bits} bits: scale {scale} = {self.ratio:.2f} of max/Q, mean squared error {mse}"
-
-    __repr__ = __str__
 
 
 def quantize(

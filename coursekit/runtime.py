@@ -104,14 +104,14 @@ class Machine:
         ]
 
     def __str__(self) -> str:
-        return "\n".join(f"{name:17} {value}" for name, value in self.rows())
+        return display.facts_text(self.rows())
 
     def _repr_html_(self) -> str:
         return display.table_html(("this machine", ""), self.rows())
 
 
 @dataclass(frozen=True)
-class Session:
+class Session(display.Shown):
     """What ``start`` set up, for the reader to see."""
 
     device: str
@@ -123,8 +123,6 @@ class Session:
     def __str__(self) -> str:
         mode = ", presenting" if self.presenting else ""
         return f"Running on {self.device.upper()} ({self.machine}; {self.host}{mode}), seed {self.seed}."
-
-    __repr__ = __str__
 
 
 def start(present: bool | None = None, seed: int = 0) -> Session:

@@ -23,7 +23,7 @@ _NUMBERED = re.compile(r"(\d{1,2})(-.*)?", re.ASCII)  # "5", "05", "05-pytorch-d
 
 
 @dataclass(frozen=True, repr=False)
-class Entry:
+class Entry(display.Shown):
     """One measured variant, as ``record`` keeps it.
 
     Attributes
@@ -65,8 +65,6 @@ class Entry:
         variant, device, *numbers, notebook = self.row()
         return f"{variant} ({device}): {', '.join(numbers)}; recorded from notebook {notebook}"
 
-    __repr__ = __str__
-
 
 @dataclass(frozen=True, repr=False)
 class Group:
@@ -89,7 +87,7 @@ class Group:
 
 
 @dataclass(frozen=True, repr=False)
-class Scoreboard:
+class Scoreboard(display.Shown):
     """The newest result of every variant, by machine, this one first; machines are never ranked together."""
 
     groups: tuple[Group, ...]
@@ -107,8 +105,6 @@ class Scoreboard:
             f"{group.title}\n{display.table_text(HEADERS, group.rows, left=LEFT)}" for group in self.groups
         )
 
-    __repr__ = __str__
-
     def _repr_html_(self) -> str:
         if not self.groups:
             return display.card_html("Scoreboard", [_EMPTY], "quiet")
@@ -124,7 +120,7 @@ _EMPTY = (
 
 
 @dataclass(frozen=True, repr=False)
-class Cleared:
+class Cleared(display.Shown):
     """What ``clear`` did: how many records it took off the board and where they are kept."""
 
     records: int
@@ -134,8 +130,6 @@ class Cleared:
         if self.backup is None:
             return "The scoreboard was empty already."
         return f"The scoreboard is empty. Its records ({self.records}) are kept in {self.backup}."
-
-    __repr__ = __str__
 
 
 def record(

@@ -5,20 +5,64 @@ Sizes use decimal units throughout (1 kB = 1000 B), as disks and model cards do.
 
 import html
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 _TIMES = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
 _SIZES = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
 _TONES = {"good": "#009E73", "bad": "#D55E00", "neutral": "#0072B2", "quiet": "#8C8C8C"}
 
 
-class Text:
-    """Shows a result in a notebook as it shows in a terminal; a base of results that have a ``__str__``."""
+class Shown:
+    """A result whose ``repr`` is its ``__str__``: it reads the same alone and in a list."""
 
     def __repr__(self) -> str:
         return str(self)
 
+
+class Text(Shown):
+    """A result that shows in a notebook as it shows in a terminal, in one line."""
+
     def _repr_html_(self) -> str:
         return f"<span>{html.escape(str(self))}</span>"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table as text and as HTML.
+
+    ``title`` stands above it in both, ``caption`` in HTML alone, ``notes`` below it in both. The first
+    ``left`` columns are left-aligned. With ``facts`` the text is lines of name and value, without headers.
+    """
+
+    headers: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    title: str = ""
+    caption: str = ""
+    left: int = 1
+    notes: Sequence[str] = ()
+    facts: bool = False
+
+    def __str__(self) -> str:
+        body = facts_text if self.facts else lambda rows: table_text(self.headers, rows, left=self.left)
+        return "\n".join([*filter(None, [self.title]), body(self.rows), *self.notes])
+
+    def html(self) -> str:
+        """Return the table as HTML."""
+        table = table_html(self.headers, self.rows, self.title or self.caption, left=self.left)
+        return table + "".join(f"<div>{html.escape(note)}</div>" for note in self.notes)
+
+
+class Tabled(Shown):
+    """A result that shows as the table that its ``_table`` returns."""
+
+    def _table(self) -> Table:
+        raise NotImplementedError
+
+    def __str__(self) -> str:
+        return str(self._table())
+
+    def _repr_html_(self) -> str:
+        return self._table().html()
 
 
 def significant(value: float, digits: int = 3) -> str:
@@ -57,6 +101,13 @@ def table_text(headers: Sequence[str], rows: Iterable[Sequence[object]], *, left
     ]
     lines.insert(1, "  ".join("-" * w for w in widths))
     return "\n".join(line.rstrip() for line in lines)
+
+
+def facts_text(facts: Iterable[Sequence[str]]) -> str:
+    """Return (name, value) pairs as lines, the values below each other."""
+    pairs = [(name, value) for name, value in facts]
+    width = max(len(name) for name, _ in pairs) + 2
+    return "\n".join(f"{name:{width}}{value}" for name, value in pairs)
 
 
 def table_html(

@@ -16,7 +16,7 @@ Judge = Literal["median", "upper quartile"]
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class Curve:
+class Curve(display.Tabled):
     """Seconds per call at ascending batches: ``median`` and the quartiles ``low`` and ``high``, one each.
 
     Errors: TypeError or ValueError for batches that do not ascend, times that are not positive, or quartiles
@@ -80,28 +80,20 @@ class Curve:
         fitting = np.flatnonzero(taken <= limit)
         return self.batches[fitting[self.throughput[fitting].argmax()]] if len(fitting) else None
 
-    def _rows(self) -> list[tuple[str, ...]]:
+    def _table(self) -> display.Table:
         shown = zip(self.batches, self.median, self.high - self.low, self.per_example, strict=True)
-        return [
+        rows = [
             (str(b), *map(display.seconds, (t, iqr, each)), f"{display.significant(1 / each)} /s")
             for b, t, iqr, each in shown
         ]
-
-    def __str__(self) -> str:
-        return display.table_text(_HEADERS, self._rows())
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        caption = ", ".join(filter(None, (self.name, self.machine)))
-        return display.table_html(_HEADERS, self._rows(), caption)
+        return display.Table(_HEADERS, rows, caption=", ".join(filter(None, (self.name, self.machine))))
 
 
 _HEADERS = ("batch", "latency (median)", "IQR", "per example", "throughput")
 
 
 @dataclass(frozen=True, repr=False)
-class Hockney:
+class Hockney(display.Shown):
     """Hockney's line t(B) = a + b·B: ``a`` is the overhead of a call, ``b`` the cost of an example, in s."""
 
     a: float
@@ -134,8 +126,6 @@ class Hockney:
     def __str__(self) -> str:
         half = display.significant(self.half_batch)
         return f"a = {display.seconds(self.a)}, b = {display.seconds(self.b)}, a/b = {half}"
-
-    __repr__ = __str__
 
 
 def fit(batches: ArrayLike, seconds: ArrayLike) -> Hockney:

@@ -19,7 +19,7 @@ MOST_REQUESTS = 10**8  # what a simulation could hold in memory
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class Served:
+class Served(display.Tabled):
     """When requests came and how long each took (``arrivals``, ``latencies`` in s), and the batches."""
 
     name: str
@@ -79,13 +79,8 @@ class Served:
         times = map(display.seconds, (self.p50, self.p99))
         return self.name, *times, f"{rate} /s", batch, str(self.most_in_flight)
 
-    def __str__(self) -> str:
-        return display.table_text(_HEADERS, [self._row()])
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return display.table_html(_HEADERS, [self._row()], f"{len(self.arrivals)} requests")
+    def _table(self) -> display.Table:
+        return display.Table(_HEADERS, [self._row()], caption=f"{len(self.arrivals)} requests")
 
 
 _HEADERS = ("", "p50", "p99", "throughput", "mean batch", "most in flight")

@@ -35,7 +35,7 @@ _NOT_YET = "not measured yet"
 
 
 @dataclass(frozen=True, repr=False)
-class Card:
+class Card(display.Shown):
     """A claim and what was measured for it; ``measured`` and ``guess`` are text with their units."""
 
     __module__ = "coursekit.claims"
@@ -67,15 +67,13 @@ class Card:
         lines = [f"{label + ':':18} {texts.plain(text)}" for label, text in self.lines()]
         return "\n".join([f"Claim {self.id} ({self.kind})", *lines])
 
-    __repr__ = __str__
-
     def _repr_html_(self) -> str:
         lines = [f"<em>{label}:</em> {texts.rich(text)}" for label, text in self.lines()]
         return display.card_html(f"Claim {self.id} ({self.kind})", lines, _TONES[self.verdict])
 
 
 @dataclass(frozen=True, repr=False)
-class Report:
+class Report(display.Shown):
     """Claims with their last results here, in rows as REPORT_HEADERS says; ``hidden`` ones are left out."""
 
     __module__ = "coursekit.claims"
@@ -104,8 +102,6 @@ class Report:
             for row in self.rows
         ]
         return f"{self.title}\n{display.table_text(REPORT_HEADERS, rows, left=LEFT)}"
-
-    __repr__ = __str__
 
     def _repr_html_(self) -> str:
         return display.table_html(REPORT_HEADERS, self.rows, self.title, left=LEFT)

@@ -18,7 +18,7 @@ CONTROLS = {"start": "another start, no teacher", "smoothing": "smoothed labels,
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class Experiment:
+class Experiment(display.Shown):
     """Test accuracies [seeds] of students with labels only, ``hard``, and of their distilled twins, ``soft``.
 
     ``teacher`` [seeds] holds the teachers' accuracies, None in a control; ``students`` are the distilled.
@@ -48,8 +48,6 @@ class Experiment:
 
     def __str__(self) -> str:
         return "\n".join([self.setup.title, *(f"  {name:24}{value}" for name, value in self.rows())])
-
-    __repr__ = __str__
 
     def _repr_html_(self) -> str:
         return display.table_html((self.setup.title, ""), self.rows())

@@ -14,7 +14,7 @@ SAID = {"a better": "the teacher helps", "b better": "the teacher harms", "same"
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class GainGrid:
+class GainGrid(display.Tabled):
     """Accuracy with a teacher minus without, in points: ``gain`` [epochs, temperatures, alphas, seeds].
 
     ``epochs``, ``temperatures`` and ``alphas`` ascend. Errors: ValueError for shapes that do not fit or fewer
@@ -55,22 +55,15 @@ class GainGrid:
         gains = self.at(epochs, temperature, alpha)
         return paired(gains, np.zeros(len(gains)))
 
-    def _table(self) -> tuple[list[str], list[list[str]]]:
+    def _table(self) -> display.Table:
         rows = [
             [str(epochs), f"{t:g}", *(signed(value) for value in self.means(epochs)[row])]
             for epochs in self.epochs
             for row, t in enumerate(self.temperatures)
         ]
-        return ["epochs", "T", *(f"α = {alpha:g}" for alpha in self.alphas)], rows
-
-    def __str__(self) -> str:
-        return display.table_text(*self._table())
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
+        headers = ["epochs", "T", *(f"α = {alpha:g}" for alpha in self.alphas)]
         caption = f"points gained by the teacher, mean of {self.seeds} seeds"
-        return display.table_html(*self._table(), caption=caption)
+        return display.Table(headers, rows, caption=caption)
 
 
 def signed(value: float) -> str:

@@ -15,7 +15,7 @@ GUESS_DIGITS = 10
 
 
 @dataclass(frozen=True, repr=False)
-class Prediction:
+class Prediction(display.Shown):
     """A kept guess (text with its unit), or an empty one."""
 
     id: str
@@ -25,8 +25,6 @@ class Prediction:
         if not self.guess:
             return "○ no guess yet: replace the dots by yours, then measure"
         return f"Your guess is kept: {self.guess}"
-
-    __repr__ = __str__
 
     def _repr_html_(self) -> str:
         return display.card_html(str(self), [], "neutral" if self.guess else "quiet")

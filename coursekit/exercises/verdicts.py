@@ -14,7 +14,7 @@ _TONES = {RIGHT: "good", WRONG: "bad", NOT_TRIED: "quiet"}
 
 
 @dataclass(frozen=True, repr=False)
-class Verdict:
+class Verdict(display.Shown):
     """The answer to an answer.
 
     Parameters
@@ -55,8 +55,6 @@ class Verdict:
         if self.outcome == WRONG:
             lines += [f"  Hint: {self.hint}"] * bool(self.hint) + [f"  {self.pointer}"]
         return texts.plain("\n".join(lines))
-
-    __repr__ = __str__
 
     def _repr_html_(self) -> str:
         lines = [texts.rich(self.message)] if self.message else []

@@ -7,7 +7,7 @@ from fractions import Fraction
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from coursekit._core.display import card_html, significant
+from coursekit._core.display import Shown, card_html, significant
 from coursekit.floats.exact import LONGEST_SHOWN, exact, is_finite, shown, to_float
 
 __all__ = ["FIELD_COLOURS", "Fields"]
@@ -20,7 +20,7 @@ FIELD_COLOURS = MappingProxyType({"sign": "#B44E00", "exponent": "#0072B2", "man
 
 
 @dataclass(frozen=True, repr=False)
-class Fields:
+class Fields(Shown):
     """A stored number taken apart.
 
     ``pattern`` is all bits as one integer; ``sign``, ``exponent`` and ``mantissa`` are texts of bits, empty
@@ -74,8 +74,6 @@ class Fields:
 
     def __str__(self) -> str:
         return "\n".join([self._title(), *(f"{name:<8} {text}" for name, text in self._lines())])
-
-    __repr__ = __str__
 
     def _repr_html_(self) -> str:
         parts = (("sign", self.sign), ("exponent", self.exponent), ("mantissa", self.mantissa))

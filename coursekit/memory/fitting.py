@@ -11,7 +11,7 @@ WORK = {"inference": "inference", "lora": "LoRA training", "full": "full trainin
 
 
 @dataclass(frozen=True, repr=False)
-class Need:
+class Need(display.Tabled):
     """What a model needs in one setting, in bytes; ``activations`` are working values when nothing trains."""
 
     model: Model
@@ -44,21 +44,14 @@ class Need:
         tokens = f"{self.batch} × {self.context:,} tokens"
         return f"{self.model.name} at {self.bits} bits, {WORK[self.mode]}{kv}, {tokens}"
 
-    def _rows(self) -> list[tuple[str, str]]:
+    def _table(self) -> display.Table:
         parts = [(name, display.size(nbytes)) for name, nbytes in self.parts if nbytes]
-        return [*parts, ("total", display.size(self.total))]
-
-    def __str__(self) -> str:
-        return f"{self.title}\n{display.table_text(('memory', 'size'), self._rows())}"
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return display.table_html(("memory", "size"), self._rows(), self.title)
+        rows = [*parts, ("total", display.size(self.total))]
+        return display.Table(("memory", "size"), rows, self.title)
 
 
 @dataclass(frozen=True, repr=False)
-class Fit:
+class Fit(display.Shown):
     """Whether a need fits into a device; ``room`` is what is left over in bytes, negative if it lacks."""
 
     need: Need
@@ -83,5 +76,3 @@ class Fit:
         rest = f"{display.size(abs(self.room))} {'left' if self.room >= 0 else 'missing'}"
         mark = "✓" if self.room >= 0 else "✗"
         return f"{mark} {self.device}: {self.verdict}, needs {display.size(self.need.total)}, {rest}"
-
-    __repr__ = __str__

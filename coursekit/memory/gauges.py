@@ -20,7 +20,7 @@ SEES = {
 
 
 @dataclass(repr=False)
-class Peak:
+class Peak(display.Shown):
     """Bytes that a block added: ``peak`` at its worst moment, ``kept`` at its end; filled in when it ends."""
 
     gauge: str
@@ -30,8 +30,6 @@ class Peak:
     def __str__(self) -> str:
         peak, kept = display.size(self.peak), display.size(abs(self.kept))
         return f"peak {peak}, kept {'−' * (self.kept < 0)}{kept} ({SEES[self.gauge]})"
-
-    __repr__ = __str__
 
 
 @contextmanager

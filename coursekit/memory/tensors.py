@@ -32,7 +32,7 @@ class Layer:
 
 
 @dataclass(frozen=True, repr=False)
-class Layers:
+class Layers(display.Tabled):
     """The layers of a model that hold parameters, in the order of the model."""
 
     rows: tuple[Layer, ...]
@@ -61,13 +61,8 @@ class Layers:
         rows.append(("all", "", "", self.parameters, self.nbytes))
         return [(*words, f"{count:,}", display.size(nbytes)) for *words, count, nbytes in rows]
 
-    def __str__(self) -> str:
-        return display.table_text(HEADERS, self._cells(), left=LEFT)
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return display.table_html(HEADERS, self._cells(), left=LEFT)
+    def _table(self) -> display.Table:
+        return display.Table(HEADERS, self._cells(), left=LEFT)
 
 
 def by_layer(model: "torch.nn.Module") -> Layers:

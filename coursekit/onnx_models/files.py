@@ -49,7 +49,7 @@ SPECIAL = {
 
 
 @dataclass(frozen=True, repr=False)
-class OnnxFile:
+class OnnxFile(display.Tabled):
     """What an ONNX file holds; ``size_bytes`` includes ``external``, the weights that lie in other files.
 
     ``left_in_float``, of a quantized file: how many weights are still floats, by the kind of operator that
@@ -64,12 +64,12 @@ class OnnxFile:
     external: int = 0
     left_in_float: Mapping[str, int] = field(default_factory=dict)
 
-    def _rows(self) -> list[tuple[str, str]]:
+    def _table(self) -> display.Table:
         shown = self.operators[:MOST_OPERATORS]
         more = f" and {len(self.operators) - len(shown)} more" if len(self.operators) > len(shown) else ""
         beside = f", of which {display.size(self.external)} outside the .onnx" if self.external else ""
         left = [("in floats", counts_text(self.left_in_float))] if self.left_in_float else []
-        return [
+        facts = [
             ("file", self.path.name),
             ("size", f"{display.size(self.size_bytes)}{beside}"),
             ("operators", f"{len(self.operators)}: {', '.join(shown)}{more}"),
@@ -77,14 +77,7 @@ class OnnxFile:
             ("outputs", "; ".join(map(_value_text, self.outputs))),
             *left,
         ]
-
-    def __str__(self) -> str:
-        return "\n".join(f"{name:10} {text}" for name, text in self._rows())
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return display.table_html(("ONNX file", ""), self._rows(), left=2)
+        return display.Table(("ONNX file", ""), facts, left=2, facts=True)
 
 
 def checked_path(name: str, path: Any) -> Path:

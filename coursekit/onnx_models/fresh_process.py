@@ -107,7 +107,7 @@ OWN = ("torch.", "coursekit.")  # packages whose classes every fresh process fin
 
 
 @dataclass(frozen=True, repr=False)
-class Alone:
+class Alone(display.Tabled):
     """One answer by a fresh process: its outputs, the seconds of three steps, its peak of memory in bytes.
 
     ``bare_bytes`` is the peak of the same Python before it imported anything; ``runtime`` names what ran.
@@ -126,11 +126,11 @@ class Alone:
         """The seconds from the first import to the first answer."""
         return self.import_seconds + self.load_seconds + self.run_seconds
 
-    def _rows(self) -> list[tuple[str, str]]:
+    def _table(self) -> display.Table:
         memory = (
             f"{display.size(self.memory_bytes)} at most, {display.size(self.bare_bytes)} before any import"
         )
-        return [
+        facts = [
             ("runs on", self.runtime),
             ("import", display.seconds(self.import_seconds)),
             ("load", display.seconds(self.load_seconds)),
@@ -138,14 +138,7 @@ class Alone:
             ("in all", display.seconds(self.seconds)),
             ("memory", memory),
         ]
-
-    def __str__(self) -> str:
-        return "\n".join(f"{name:13} {text}" for name, text in self._rows())
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return display.table_html(("a process of its own", ""), self._rows(), left=2)
+        return display.Table(("a process of its own", ""), facts, left=2, facts=True)
 
 
 def run_without_torch(path: Any, x: Any, *, timeout: float = TIMEOUT) -> Alone:

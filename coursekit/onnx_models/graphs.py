@@ -64,7 +64,7 @@ class Fusion:
 
 
 @dataclass(frozen=True, repr=False)
-class Graph:
+class Graph(display.Tabled):
     """Operators in the order they run (``nodes``) and what flows between them (``edges``)."""
 
     name: str
@@ -112,19 +112,12 @@ class Graph:
                 wanted += [makers[value] for value in reads if value in makers]
         return tuple(sorted(found))
 
-    def _rows(self) -> list[tuple[str, str, str]]:
-        return [
+    def _table(self) -> display.Table:
+        rows = [
             (node.op, " + ".join(_shape(w.shape) for w in node.weights), _size(node.weights))
             for node in self.nodes
         ]
-
-    def __str__(self) -> str:
-        return display.table_text(("operator", "weights", "size"), self._rows(), left=2)
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return display.table_html(("operator", "weights", "size"), self._rows(), self.name, left=2)
+        return display.Table(("operator", "weights", "size"), rows, caption=self.name, left=2)
 
 
 def graph(path: Any) -> Graph:

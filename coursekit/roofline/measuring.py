@@ -41,7 +41,7 @@ Verdict = Literal["memory-bound", "compute-bound"]
 
 
 @dataclass(frozen=True, repr=False)
-class Work:
+class Work(display.Shown):
     """Arithmetic and traffic: ``flop`` operations on ``nbytes`` bytes that have to move."""
 
     flop: float
@@ -56,11 +56,9 @@ class Work:
         moved = display.size(self.nbytes)
         return f"{rate(self.flop, 'FLOP')}, {moved}, {display.significant(self.intensity)} FLOP/byte"
 
-    __repr__ = __str__
-
 
 @dataclass(frozen=True, repr=False)
-class Roof:
+class Roof(display.Tabled):
     """What a machine can do at most: ``bandwidth`` in bytes/s, ``peaks`` in FLOP/s by precision.
 
     ``cache_bandwidth`` holds for data that stays in a cache (None: unknown); ``patterns`` are the bandwidths
@@ -122,14 +120,14 @@ class Roof:
             raise ValueError("source must be 'memory': this roof has no cache_bandwidth")
         return self.cache_bandwidth
 
-    def _table(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    def _table(self) -> display.Table:
         sources = [MEMORY] if self.cache_bandwidth is None else list(SOURCES)
         headers = ("precision", "peak", *(f"ridge from {source} (FLOP/byte)" for source in sources))
         rows = [
             (name, rate(peak, "FLOP/s"), *(display.significant(self.ridge(name, s)) for s in sources))
             for name, peak in self.peaks.items()
         ]
-        return headers, rows
+        return display.Table(headers, rows, self._caption())
 
     def _caption(self) -> str:
         kinds = ", ".join(f"{name} {rate(value, 'B/s')}" for name, value in self.patterns.items())
@@ -137,17 +135,9 @@ class Roof:
         cache = f"; cache {rate(self.cache_bandwidth, 'B/s')}" if self.cache_bandwidth else ""
         return f"{memory}{cache}{f'; {self.machine}' if self.machine else ''}"
 
-    def __str__(self) -> str:
-        return f"{self._caption()}\n{display.table_text(*self._table())}"
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return display.table_html(*self._table(), self._caption())
-
 
 @dataclass(frozen=True, repr=False)
-class Point:
+class Point(display.Shown):
     """A Linear layer as measured: ``seconds`` of a quick call at a batch and precision."""
 
     batch: int
@@ -168,8 +158,6 @@ class Point:
     def __str__(self) -> str:
         what = f"batch {self.batch}, {self.precision}, weights from {self.source}"
         return f"{what}: {rate(self.rate, 'FLOP/s')} at {display.significant(self.work.intensity)} FLOP/byte"
-
-    __repr__ = __str__
 
 
 def linear(inputs: int, outputs: int, batch: int, precision: str = "fp32") -> Work:

@@ -30,7 +30,7 @@ class Interval(Protocol):
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class CrossoverGrid:
+class CrossoverGrid(display.Tabled):
     """Measured speed-ups of INT8 over FP32 with their intervals: arrays of shape [widths, batches].
 
     ``widths`` and ``batches`` ascend; ``machine`` says where it was measured. 2 means half the time.
@@ -117,19 +117,10 @@ class CrossoverGrid:
             raise ValueError(f"{name} must be above zero: a ratio of two durations; got {numbers.min()}")
         return numbers
 
-    def _table(self) -> tuple[list[str], list[list[str]]]:
+    def _table(self) -> display.Table:
         rows = [
             [str(w), *(f"{display.significant(self.at(w, b)[0], 2)}×" for b in self.batches)]
             for w in self.widths
         ]
-        return ["width", *(f"batch {b}" for b in self.batches)], rows
-
-    def __str__(self) -> str:
-        return display.table_text(*self._table())
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return display.table_html(
-            *self._table(), caption=f"speed-up of INT8 over FP32, {self.machine}".rstrip(", ")
-        )
+        caption = f"speed-up of INT8 over FP32, {self.machine}".rstrip(", ")
+        return display.Table(["width", *(f"batch {b}" for b in self.batches)], rows, caption=caption)

@@ -22,7 +22,7 @@ _REQUIRED = {"machine": str, "day": str, "size": int, "launched": list, "finishe
 
 
 @dataclass(frozen=True, repr=False)
-class Launches:
+class Launches(display.Tabled):
     """Products of two ``size`` x ``size`` matrices on a GPU, in seconds per run.
 
     ``launched``: until the call returned; ``finished``: until the product was there. ``day`` is when it was
@@ -66,21 +66,14 @@ class Launches:
         what = f"{len(self.launched)} products of {self.size} x {self.size} matrices"
         return f"{what} on {self.machine}{when}"
 
-    def _table(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-        rows = {"the call returns": self.launched, "the result is there": self.finished}
+    def _table(self) -> display.Table:
+        times = {"the call returns": self.launched, "the result is there": self.finished}
         headers = ("stopped when", "median", "quickest", "slowest")
-        return headers, [
-            (name, *(display.seconds(pick(times)) for pick in (median, min, max)))
-            for name, times in rows.items()
+        rows = [
+            (name, *(display.seconds(pick(column)) for pick in (median, min, max)))
+            for name, column in times.items()
         ]
-
-    def __str__(self) -> str:
-        return f"{self.caption}\n{display.table_text(*self._table())}"
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return display.table_html(*self._table(), self.caption)
+        return display.Table(headers, rows, self.caption)
 
     def toml(self) -> str:
         """Return the file that ``recorded`` reads."""

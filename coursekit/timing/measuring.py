@@ -51,7 +51,7 @@ Verdict = Literal["faster", "slower", "same"]
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class Measurement:
+class Measurement(display.Shown):
     """How long one call takes: ``samples`` in seconds per call, ``calls`` timed in all.
 
     device: "cpu" or "cuda" (with its number, if one was named); None where none was named and the process
@@ -83,14 +83,12 @@ class Measurement:
             [f"{title}{display.seconds(self.median)} per call ({spread})", *_marked(self.warnings)]
         )
 
-    __repr__ = __str__
-
     def _repr_html_(self) -> str:
         return "<br>".join(html.escape(line) for line in str(self).splitlines())
 
 
 @dataclass(frozen=True, repr=False)
-class Ratio:
+class Ratio(display.Shown):
     """How many times as fast as the baseline, with the ends of the 95 % interval."""
 
     value: float
@@ -101,14 +99,12 @@ class Ratio:
         value, low, high = map(display.significant, (self.value, self.low, self.high))
         return f"{value}× (95 % interval {low} to {high})"
 
-    __repr__ = __str__
-
     def _repr_html_(self) -> str:
         return html.escape(str(self))
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class Comparison:
+class Comparison(display.Tabled):
     """Candidates beside their baseline; ``rounds`` is how often each of them was sampled."""
 
     measurements: Mapping[str, Measurement]
@@ -144,9 +140,11 @@ class Comparison:
             if self.verdict(name) == "same"
         )
 
-    def _table(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    def _table(self) -> display.Table:
         headers = ("", "median", "IQR", "speed-up", "95 % interval", "verdict")
-        return headers, [self._row(name) for name in self.measurements]
+        rows = [self._row(name) for name in self.measurements]
+        caption = f"{self.rounds} rounds, speed-up over {self.baseline}"
+        return display.Table(headers, rows, caption=caption, notes=_marked(self.warnings))
 
     def _row(self, name: str) -> tuple[str, ...]:
         measured, ratio = self.measurements[name], self.ratios[name]
@@ -155,16 +153,6 @@ class Comparison:
             return (*times, "1×", "", "baseline")
         value, low, high = map(display.significant, (ratio.value, ratio.low, ratio.high))
         return (*times, f"{value}×", f"{low} to {high}", self.verdict(name))
-
-    def __str__(self) -> str:
-        return "\n".join([display.table_text(*self._table()), *_marked(self.warnings)])
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        caption = f"{self.rounds} rounds, speed-up over {self.baseline}"
-        doubts = "".join(f"<div>{html.escape(line)}</div>" for line in _marked(self.warnings))
-        return display.table_html(*self._table(), caption) + doubts
 
 
 def measure(

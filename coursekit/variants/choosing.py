@@ -20,7 +20,7 @@ RULES = (
 
 
 @dataclass(frozen=True, repr=False)
-class Decisions:
+class Decisions(display.Tabled):
     """The rules with their evidence, in rows as HEADERS says."""
 
     rows: tuple[tuple[str, ...], ...]
@@ -32,13 +32,8 @@ class Decisions:
         """Where the evidence comes from."""
         return f"Evidence: one sitting on {self.machine}, {self.about}"
 
-    def __str__(self) -> str:
-        return f"{self.title}\n{display.table_text(HEADERS, self.rows, left=LEFT)}"
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return display.table_html(HEADERS, self.rows, self.title, left=LEFT)
+    def _table(self) -> display.Table:
+        return display.Table(HEADERS, self.rows, self.title, left=LEFT)
 
 
 def decisions(sitting: Sitting) -> Decisions:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from coursekit import dynamic, models, onnx_models, runtime
+from coursekit._core import display
 from coursekit.models import labels
 from coursekit.onnx_models.files import replacing
 from coursekit.variants import shrinking
@@ -29,7 +30,7 @@ EXAMPLES = 2  # an export needs a batch
 
 
 @dataclass(frozen=True, repr=False)
-class Network:
+class Network(display.Shown):
     """One variant, ready to run.
 
     Parameters
@@ -75,8 +76,6 @@ class Network:
 
     def __str__(self) -> str:
         return f"{self.name}: {self.variant.made}, {self.size_bytes:,} bytes"
-
-    __repr__ = __str__
 
 
 def folder() -> Path:

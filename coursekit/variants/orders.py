@@ -35,7 +35,7 @@ Progress = Callable[[float], object]
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class Pipeline:
+class Pipeline(display.Shown):
     """What an order of steps gives: bytes of the file, and the share of right answers per seed."""
 
     steps: tuple[str, ...]
@@ -66,11 +66,9 @@ class Pipeline:
         spread = f"{100 * self.low:.1f} to {100 * self.high:.1f} over {len(self.accuracies)} seeds"
         return f"{self.name}: {display.size(self.size_bytes)}, {100 * self.mean:.1f} % ({spread})"
 
-    __repr__ = __str__
-
 
 @dataclass(frozen=True, repr=False, eq=False)
-class Pipelines:
+class Pipelines(display.Tabled):
     """The results of every order of steps, on the same seeds and one machine."""
 
     results: Mapping[tuple[str, ...], Pipeline]
@@ -120,9 +118,9 @@ class Pipelines:
         others = [order for order in permutations(chosen) if order != chosen]
         return tuple(self.results[order] for order in (chosen, *others))
 
-    def _rows(self) -> list[tuple[str, ...]]:
+    def _table(self) -> display.Table:
         whole = self[()].size_bytes
-        return [
+        rows = [
             (
                 pipeline.name,
                 display.size(pipeline.size_bytes),
@@ -132,15 +130,7 @@ class Pipelines:
             )
             for pipeline in self
         ]
-
-    def __str__(self) -> str:
-        return display.table_text(HEADERS, self._rows())
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        title = f"{self.seeds} seeds each, {self.machine}".rstrip(", ")
-        return display.table_html(HEADERS, self._rows(), title)
+        return display.Table(HEADERS, rows, caption=f"{self.seeds} seeds each, {self.machine}".rstrip(", "))
 
 
 def pipeline(steps: Sequence[str], *, seeds: Sequence[int] = SEEDS) -> Pipeline:

@@ -1,6 +1,5 @@
 """What the dashboard's table holds: seven variants of one network, measured in one sitting."""
 
-import html
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -74,7 +73,7 @@ NAMES = tuple(variant.name for variant in VARIANTS)
 
 
 @dataclass(frozen=True, repr=False)
-class Row:
+class Row(display.Shown):
     """One variant as measured: bytes on disk, seconds per picture, right answers on the test pictures.
 
     ``latency_low`` and ``latency_high`` are quartiles; ``ratio`` is the speed-up over the baseline with its
@@ -109,11 +108,9 @@ class Row:
     def __str__(self) -> str:
         return ", ".join(self.cells())
 
-    __repr__ = __str__
-
 
 @dataclass(frozen=True, repr=False)
-class Sitting:
+class Sitting(display.Tabled):
     """The variants, measured in one sitting on one machine.
 
     Parameters
@@ -166,15 +163,8 @@ class Sitting:
         """Where and how it was measured."""
         return f"One sitting on {self.machine}: one {self.unit} per call, one thread, on the CPU"
 
-    def __str__(self) -> str:
-        table = display.table_text(HEADERS, [row.cells() for row in self.rows])
-        return "\n".join([self.title, table, *self.notes])
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        table = display.table_html(HEADERS, [row.cells() for row in self.rows], self.title)
-        return table + "".join(f"<div>{html.escape(note)}</div>" for note in self.notes)
+    def _table(self) -> display.Table:
+        return display.Table(HEADERS, [row.cells() for row in self.rows], self.title, notes=self.notes)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from coursekit import accuracy, models, runtime, scoreboard, timing
-from coursekit._core import arguments
+from coursekit._core import arguments, display
 from coursekit._core.progress import Bar
 from coursekit.data import digits
 from coursekit.models.inputs import as_inputs
@@ -27,7 +27,7 @@ Progress = Callable[[float], object]
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class Variants(Mapping[str, Network]):
+class Variants(display.Shown, Mapping[str, Network]):
     """The networks by name, in the table's order.
 
     Parameters
@@ -61,8 +61,6 @@ class Variants(Mapping[str, Network]):
 
     def __str__(self) -> str:
         return "\n".join([*map(str, self.networks.values()), *_left_out(self)])
-
-    __repr__ = __str__
 
 
 def build(
