@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from coursekit._core import arguments
+from coursekit._core import arguments, imports
 
 if TYPE_CHECKING:
     import httpx
@@ -41,8 +41,7 @@ class Server:
     """
 
     def __init__(self, app: Callable[..., Any], max_body: int = MAX_BODY) -> None:
-        import uvicorn
-
+        uvicorn = imports.need("uvicorn")
         self.max_body = max_body
         self.failures: list[Exception] = []
         self._refusals: list[Exception] = []
@@ -94,9 +93,8 @@ class Server:
             If the timeout is not a number above 0.
         """
         seconds = arguments.positive("timeout", timeout, "seconds")
-        import httpx
-
-        return httpx.Client(base_url=self.url, timeout=seconds, trust_env=False)
+        client: type[httpx.Client] = imports.need("httpx").Client
+        return client(base_url=self.url, timeout=seconds, trust_env=False)
 
     def start(self) -> None:
         """Run the server in a thread and return once it answers.

@@ -12,20 +12,12 @@ from coursekit._core import imports
 
 __all__ = ["need", "quiet"]
 
-INSTALL = '"onnx<1.23" onnxruntime onnxscript skl2onnx'
-
 
 def need(name: str) -> ModuleType:
-    """Return the module ``name``; ImportError that names the command to install it where it is missing."""
+    """Return the module ``name`` as ``imports.need`` does, with ONNX Runtime's reports switched off."""
     # From version 1.29 on, ONNX Runtime reports its use over the network unless this is set before that.
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-    try:
-        return imports.whole(name)
-    except ModuleNotFoundError as error:
-        missing = (error.name or name).partition(".")[0]
-        raise ImportError(
-            f"{missing} is not installed, and this needs it: pip install {INSTALL} (in Colab: %pip …)"
-        ) from error
+    return imports.need(name)
 
 
 @contextlib.contextmanager

@@ -2,11 +2,15 @@
 
 import contextlib
 import importlib
+import re
 import signal
 import sys
 import threading
+import tomllib
+from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 from coursekit._core import imports
 
@@ -73,3 +77,37 @@ def test_what_loads_on_first_use_loads_whole(package, monkeypatch):
     with contextlib.suppress(KeyError):  # nothing was loaded
         getattr(module, name)
     assert wanted == [f"{package}.{name}"]
+
+
+@pytest.fixture
+def extras():
+    """Return what pyproject.toml says of the extras: name to the packages in it."""
+    text = (Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8")
+    found = tomllib.loads(text)["project"]["optional-dependencies"]
+    return {name: {Requirement(each).name for each in wanted} for name, wanted in found.items()}
+
+
+def asked_for():
+    """Return (module, extra) of every call of ``need`` in the package."""
+    texts = [path.read_text(encoding="utf-8") for path in Path(imports.__file__).parents[1].rglob("*.py")]
+    calls = [
+        found for text in texts for found in re.findall(r'(?<!memory\.)\bneed\("(\w[\w.]*)"(, "\w+")?', text)
+    ]
+    return {(module, extra.strip(', "') or "notebooks") for module, extra in calls}
+
+
+def test_what_is_missing_is_asked_for_by_the_extra_that_brings_it(extras):
+    asked = asked_for()
+    assert {"onnx", "onnxruntime", "uvicorn", "httpx"} <= {module for module, _ in asked}
+    assert [module for module, extra in asked if module.partition(".")[0] not in extras[extra]] == []
+
+
+def test_the_advice_names_what_is_missing_and_in_colab_the_set_up_cell(monkeypatch):
+    with pytest.raises(ImportError, match=r'^no_such_thing is not .*: pip install "coursekit\[notebooks\]"$'):
+        imports.need("no_such_thing")
+    with pytest.raises(ImportError, match=r'pip install "coursekit\[authoring\]"$'):
+        imports.need("no_such_thing.inside", "authoring")
+    monkeypatch.setitem(sys.modules, "google.colab", sys)
+    with pytest.raises(ImportError, match="run the notebook's set-up cell"):
+        imports.need("no_such_thing")
+    assert imports.need("math") is sys.modules["math"]
