@@ -82,6 +82,7 @@ class ExploreView(View):
         super().__init__()
         self.f, self.draws = f, _draws(f)
         self.shown: list[Any] = []  # the artists, kept as long as f returns as many lines
+        self.settled = False
         with style.look():
             self.ax: Axes = self.figure.add_subplot()
 
@@ -91,14 +92,23 @@ class ExploreView(View):
             if self.draws:
                 self._clear()
                 self.f(self.ax, **values)
-                return values
-            result = self.f(**values)
-            shown = _shown(result)
-            self._write(shown) if isinstance(shown, str) else self._plot(shown)
-        return {**values, "result": result}
+            else:
+                values["result"] = self.f(**values)
+                shown = _shown(values["result"])
+                self._write(shown) if isinstance(shown, str) else self._plot(shown)
+            if self.settled and self._is_cut():
+                self.figure.set_layout_engine("constrained")
+                self.settle()
+        return values
 
     def settle(self) -> None:
-        """Leave the layout free: nobody knows how long the next labels are, and none may be cut."""
+        """Solve the layout and keep it until a label would be cut: solving takes as long as drawing."""
+        super().settle()
+        self.settled = True
+
+    def _is_cut(self) -> bool:
+        used = self.figure.get_tightbbox(self.figure.canvas.get_renderer())
+        return min(used.x0, used.y0) < 0 or (used.max > self.figure.bbox_inches.max).any()
 
     def _clear(self) -> None:
         self.ax.clear()
