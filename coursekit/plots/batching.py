@@ -25,7 +25,26 @@ def latency(
 ) -> list[Artist]:
     """Draw the time of a call against the batch, with the middle half of the samples as a band.
 
-    ``line`` adds Hockney's t(B) = a + b·B, dashed.
+    Parameters
+    ----------
+    ax : Axes
+        Where to draw.
+    curves : mapping of str to Curve
+        Up to four measured curves by name; two or more get their names at their ends.
+    line : Hockney, optional
+        A line t(B) = a + b·B in seconds, drawn dashed over the first curve's batches.
+    title : str, optional
+        The title, a sentence.
+
+    Returns
+    -------
+    list of Artist
+        The curves, their bands, the labels at their ends and the dashed line.
+
+    Raises
+    ------
+    ValueError
+        For no curve or more than four.
     """
     made = _curves(ax, curves, "median")
     if line is not None:
@@ -44,6 +63,25 @@ def throughput(ax: Axes, curves: Mapping[str, Curve], title: str = "") -> list[A
     """Draw the examples per second against the batch, with the band that the times' quartiles make.
 
     One curve stands on an axis from zero; several, which may be far apart, on a logarithmic one.
+
+    Parameters
+    ----------
+    ax : Axes
+        Where to draw.
+    curves : mapping of str to Curve
+        Up to four measured curves by name; two or more get their names at their ends.
+    title : str, optional
+        The title, a sentence.
+
+    Returns
+    -------
+    list of Artist
+        The curves, their bands and the labels at their ends.
+
+    Raises
+    ------
+    ValueError
+        For no curve or more than four.
     """
     made = _curves(ax, curves, "throughput")
     if len(curves) == 1:
@@ -57,7 +95,24 @@ def throughput(ax: Axes, curves: Mapping[str, Curve], title: str = "") -> list[A
 
 @style.look()
 def residuals(ax: Axes, curve: Curve, line: Hockney, title: str = "") -> list[Artist]:
-    """Draw how far each measured time lies above (+) or below (-) the line, in per cent of the time."""
+    """Draw how far each measured time lies above (+) or below (-) the line, in per cent of the time.
+
+    Parameters
+    ----------
+    ax : Axes
+        Where to draw.
+    curve : Curve
+        The measured times per call.
+    line : Hockney
+        The line that was fitted to them.
+    title : str, optional
+        The title, a sentence.
+
+    Returns
+    -------
+    list of Artist
+        The stems, the dots and the line at zero.
+    """
     errors = 100 * line.residuals(curve.batches, curve.median)
     _batch_axis(ax, curve.batches)
     stems = ax.vlines(curve.batches, 0, errors, color=style.BLUE, linewidth=3, alpha=0.6)
@@ -74,6 +129,20 @@ def answered(ax: Axes, served: Mapping[str, Served], title: str = "") -> list[Ar
     """Draw which share of the requests was answered within which time; dots mark p50 and p99.
 
     Pairs of simulated and real results read best as neighbours: every second line is dashed.
+
+    Parameters
+    ----------
+    ax : Axes
+        Where to draw.
+    served : mapping of str to Served
+        The requests' latencies by name.
+    title : str, optional
+        The title, a sentence.
+
+    Returns
+    -------
+    list of Artist
+        A step line and its two dots for each name.
     """
     ax.set_xscale("log")
     made: list[Artist] = []
@@ -91,7 +160,18 @@ def answered(ax: Axes, served: Mapping[str, Served], title: str = "") -> list[Ar
 
 
 def share_within(served: Served) -> tuple[np.ndarray, np.ndarray]:
-    """Return latencies in ms, ascending, and the per cent of requests that took at most so long."""
+    """Return latencies in ms, ascending, and the per cent of requests that took at most so long.
+
+    Parameters
+    ----------
+    served : Served
+        The requests' latencies.
+
+    Returns
+    -------
+    tuple of 2 ndarray
+        Latencies in ms and per cent of the requests, both [requests].
+    """
     count = len(served.latencies)
     return 1e3 * np.sort(served.latencies), 100 * np.arange(1, count + 1) / count
 

@@ -29,7 +29,22 @@ DIGIT, SMALL, TINY = 11.5, 9.5, 8.6  # type sizes, in points
 class BitBoxes:
     """The bits of a number in boxes coloured by field, with the fields' names above; ``show`` changes them.
 
-    ``places`` writes each bit's place value below its box. A box with a 1 is full: that shows in grey too.
+    A box with a 1 is full: that shows in grey too.
+
+    Parameters
+    ----------
+    ax : Axes
+        The page to draw on.
+    letters : Lettering
+        The page's writing.
+    top : float
+        The boxes' upper edge, in the page's pixels.
+    left : float, optional
+        Their left edge, in pixels.
+    width : float, optional
+        The width of a full row, in pixels.
+    places : bool
+        Whether each bit's place value is written below its box.
     """
 
     def __init__(
@@ -45,7 +60,15 @@ class BitBoxes:
         self._cells: list[tuple[float, float, str]] = []
 
     def show(self, fields: Fields, known: Sequence[str] = FIELD_NAMES) -> None:
-        """Show ``fields``; boxes of fields that are not yet ``known`` stay empty."""
+        """Show the bits of a number.
+
+        Parameters
+        ----------
+        fields : Fields
+            The number's bits by field.
+        known : sequence of str, optional
+            The fields that are filled in; the boxes of the others stay empty.
+        """
         if fields.format is not self._format:
             self._arrange(fields.format)
         bits = fields.sign + fields.exponent + fields.mantissa
@@ -92,14 +115,41 @@ class BitBoxes:
 
 
 def bit_boxes(ax: Axes, fields: Fields) -> BitBoxes:
-    """Draw the bits of ``fields`` with their place values on ``ax``, a page."""
+    """Draw the bits of ``fields`` with their place values on ``ax``, a page.
+
+    Parameters
+    ----------
+    ax : Axes
+        The page to draw on.
+    fields : Fields
+        The number's bits by field.
+
+    Returns
+    -------
+    BitBoxes
+        The boxes, for another ``show``.
+    """
     boxes = BitBoxes(ax, Lettering(ax), top=20, places=True)
     boxes.show(fields)
     return boxes
 
 
 class Neighbours:
-    """A stretch of the number line: the stored number, the next one on either side, the one asked for."""
+    """A stretch of the number line: the stored number, the next one on either side, the one asked for.
+
+    Parameters
+    ----------
+    ax : Axes
+        The page to draw on.
+    letters : Lettering
+        The page's writing.
+    y : float
+        The height of the line on the page, in pixels.
+    middle : float, optional
+        Where the stored number stands, in pixels from the left.
+    reach : float, optional
+        How far from it the farther neighbour stands, in pixels.
+    """
 
     def __init__(
         self, ax: Axes, letters: Lettering, y: float, middle: float = 350, reach: float = 225
@@ -121,9 +171,22 @@ class Neighbours:
         return [self.axis, self.ticks, self.dot, self.wish]
 
     def show(self, value: float, below: float, above: float, wish: float | None, asked: str) -> None:
-        """Show ``value`` between its neighbours; ``wish`` is asked minus stored, None if they agree.
+        """Show the stored value between its neighbours, and what was asked for.
 
-        A neighbour equal to ``value`` means that the line ends there. NaN and infinity have no place on it.
+        NaN and infinity have no place on the line.
+
+        Parameters
+        ----------
+        value : float
+            The stored number.
+        below : float
+            Its lower neighbour; equal to ``value`` where the line ends.
+        above : float
+            Its upper neighbour; equal to ``value`` where the line ends.
+        wish : float or None
+            What was asked for minus what is stored; None if they agree.
+        asked : str
+            What the mark for the number asked for says.
         """
         finite = isfinite(value)
         gaps = [abs(near - value) for near in (below, above)]
@@ -181,7 +244,18 @@ def _cells(
 
 
 def place_values(format: Format) -> list[str]:
-    """Return what each bit counts: numbers for integers, powers of two for the fields of a float."""
+    """Return what each bit counts: numbers for integers, powers of two for the fields of a float.
+
+    Parameters
+    ----------
+    format : Format
+        The format of the bits.
+
+    Returns
+    -------
+    list of str
+        One text per bit, the highest bit first.
+    """
     if format.kind == "integer":
         first, *rest = (str(2**power) for power in reversed(range(format.bits)))
         return [f"−{first}" if format.signed else first, *rest]

@@ -44,7 +44,31 @@ def dots_with_interval(
 ) -> list[Artist]:
     """Draw one row per name: a dot at its value, a bar over its interval, the numbers beside it.
 
-    ``unit`` labels the axis ("accuracy (%)"), ``reference`` draws a dashed line to compare with.
+    Parameters
+    ----------
+    ax : Axes
+        Where to draw.
+    names : sequence of str
+        The rows' names, from the top.
+    values : array-like
+        The dots, [names].
+    lows : array-like
+        The intervals' lower ends, [names].
+    highs : array-like
+        Their upper ends, [names].
+    unit : str
+        What labels the axis ("accuracy (%)").
+    title : str, optional
+        The title, a sentence.
+    reference : float, optional
+        Where a dashed line stands, to compare with.
+    show : callable, optional
+        Writes a number.
+
+    Returns
+    -------
+    list of Artist
+        The dots, the bars, the texts and the dashed line.
 
     Raises
     ------
@@ -75,7 +99,29 @@ def bars(
     highlight: Sequence[str] = (),
     show: Callable[[float], str] = significant,
 ) -> list[Artist]:
-    """Draw one horizontal bar per name from zero on, its number at its end; ``highlight`` names stand out.
+    """Draw one horizontal bar per name from zero on, its number at its end.
+
+    Parameters
+    ----------
+    ax : Axes
+        Where to draw.
+    names : sequence of str
+        The rows' names, from the top.
+    values : array-like
+        The lengths of the bars, [names], 0 or more.
+    unit : str
+        What labels the axis.
+    title : str, optional
+        The title, a sentence.
+    highlight : sequence of str, optional
+        The names whose bars stand out.
+    show : callable, optional
+        Writes a number.
+
+    Returns
+    -------
+    list of Artist
+        The bars and their numbers.
 
     Raises
     ------
@@ -112,7 +158,34 @@ def line_with_band(
 ) -> list[Artist]:
     """Draw one line with markers and, where ``low`` and ``high`` are given, a pale band around it.
 
-    ``series`` 0 to 3 chooses colour, marker and dash; for several labelled lines at once take ``lines``.
+    For several labelled lines at once take ``lines``.
+
+    Parameters
+    ----------
+    ax : Axes
+        Where to draw.
+    x : array-like
+        Where the points stand, [points].
+    center : array-like
+        The points' heights, [points].
+    low : array-like, optional
+        The band's lower edge, [points]; without it or ``high`` no band is drawn.
+    high : array-like, optional
+        Its upper edge, [points].
+    series : int, optional
+        0 to 3: chooses colour, marker and dash.
+    label : str, optional
+        The line's name.
+
+    Returns
+    -------
+    list of Artist
+        The line and, if drawn, the band.
+
+    Raises
+    ------
+    ValueError
+        Where the lengths differ or ``series`` is not 0 to 3.
     """
     number = arguments.integer("series", series, 0, len(style.SERIES) - 1)
     xs = _numbers("x", x)
@@ -145,6 +218,28 @@ def lines(
 
     Set the axes' scales before the call: the labels stand where the lines end.
 
+    Parameters
+    ----------
+    ax : Axes
+        Where to draw.
+    x : array-like
+        Where the points stand, [points].
+    centers : mapping of str to array-like
+        Up to four lines by name, [points] each.
+    bands : mapping of str to tuple of 2 array-like, optional
+        The (low, high) of a line's band by the line's name, [points] each.
+    x_label : str
+        What the x-axis shows, with its unit.
+    y_label : str
+        What the y-axis shows, with its unit.
+    title : str, optional
+        The title, a sentence.
+
+    Returns
+    -------
+    list of Artist
+        The lines, their bands and the names at their ends.
+
     Raises
     ------
     ValueError
@@ -167,6 +262,18 @@ def end_labels(ax: Axes, drawn: Sequence[Line2D]) -> list[Text]:
     """Write each line's label right of the axes, level with its last point, but apart from each other.
 
     Fixes the y-limits: the labels would not follow.
+
+    Parameters
+    ----------
+    ax : Axes
+        Where to draw.
+    drawn : sequence of Line2D
+        The lines, with their labels set.
+
+    Returns
+    -------
+    list of Text
+        One text per line.
     """
     ax.set_ylim(ax.get_ylim())
     ends = np.array([[np.asarray(part)[-1] for part in line.get_data()] for line in drawn])
@@ -185,6 +292,20 @@ def end_labels(ax: Axes, drawn: Sequence[Line2D]) -> list[Text]:
 def spread(positions: ArrayLike, gap: float) -> NDArray[np.float64]:
     """Return positions at least ``gap`` apart, in the same order, moved as little as possible.
 
+    Parameters
+    ----------
+    positions : array-like
+        Where each would stand, [n].
+    gap : float
+        The least distance between two.
+
+    Returns
+    -------
+    ndarray of float64
+        Where each stands, [n].
+
+    Notes
+    -----
     Least squares by pooling adjacent violators (Ayer et al. 1955): what would touch moves as one block.
     """
     wanted = _numbers("positions", positions)
@@ -201,7 +322,19 @@ def spread(positions: ArrayLike, gap: float) -> NDArray[np.float64]:
 
 
 def describe(ax: Axes, x_label: str, y_label: str, title: str = "") -> None:
-    """Label both axes (with units) and set the title, a sentence."""
+    """Label both axes (with units) and set the title, a sentence.
+
+    Parameters
+    ----------
+    ax : Axes
+        Where to draw.
+    x_label : str
+        What the x-axis shows, with its unit.
+    y_label : str
+        What the y-axis shows, with its unit.
+    title : str, optional
+        The title, a sentence.
+    """
     ax.set_xlabel(x_label)
     ax.set_ylabel(y_label)
     ax.set_title(title)

@@ -33,9 +33,28 @@ class Speedups(NamedTuple):
 
 @style.look()
 def speedups(ax: Axes, grid: CrossoverGrid, batch: int | None = None) -> Speedups:
-    """Draw the speed-up against the layer's width, a line per batch; ``batch`` (or the first) stands out.
+    """Draw the speed-up against the layer's width, a line per batch, of which one stands out.
 
     Both axes count in octaves; below 1×, where INT8 is slower, the ground is shaded.
+
+    Parameters
+    ----------
+    ax : Axes
+        Where to draw.
+    grid : CrossoverGrid
+        The measured speed-ups.
+    batch : int, optional
+        The batch that stands out; by default the first.
+
+    Returns
+    -------
+    Speedups
+        The lines, their intervals and their labels, a list of each.
+
+    Raises
+    ------
+    ValueError
+        For a batch that the grid does not have.
     """
     chosen = grid.batches[0] if batch is None else grid.batches[grids.position("batch", batch, grid.batches)]
     _frame(ax, grid)
@@ -53,7 +72,15 @@ def speedups(ax: Axes, grid: CrossoverGrid, batch: int | None = None) -> Speedup
 
 
 def emphasise(artists: Speedups, chosen: int) -> None:
-    """Let the batch at position ``chosen`` stand out in front of the others, which turn grey."""
+    """Let the batch at position ``chosen`` stand out in front of the others, which turn grey.
+
+    Parameters
+    ----------
+    artists : Speedups
+        What ``speedups`` returned.
+    chosen : int
+        The batch's position in the grid, from 0.
+    """
     for number, (line, interval, label) in enumerate(zip(*artists, strict=True)):
         stands_out = number == chosen
         colour = style.BLUE if stands_out else style.GREY

@@ -38,7 +38,21 @@ def soft_labels(
 ) -> list[Artist]:
     """Draw up to four soft labels side by side, a group of bars per class, in percent.
 
-    labels: a name, such as "T = 4", and the probabilities [classes].
+    Parameters
+    ----------
+    ax : Axes
+        Where to draw.
+    labels : mapping of str to array-like
+        A name, such as "T = 4", and the probabilities [classes].
+    classes : sequence of str, optional
+        The classes' names.
+    title : str, optional
+        The title, a sentence.
+
+    Returns
+    -------
+    list of Artist
+        The bars, label by label.
 
     Raises
     ------
@@ -73,8 +87,21 @@ def paired_differences(
 ) -> list[Artist]:
     """Draw a row per set-up: a point per seed, the mean with its 95 % interval, and what they say.
 
-    differences: a name and the accuracy with a teacher minus that without [seeds], as shares; drawn in points
-    of ``gains``.
+    Parameters
+    ----------
+    ax : Axes
+        Where to draw.
+    differences : mapping of str to array-like
+        A set-up's name and the accuracy with a teacher minus that without, [seeds], as shares.
+    title : str, optional
+        The title, a sentence.
+    gains : str, optional
+        What is compared; the axis counts points of it.
+
+    Returns
+    -------
+    list of Artist
+        The dots, means, intervals and texts.
 
     Raises
     ------
@@ -99,6 +126,20 @@ def paired_differences(
 def heatmap(ax: Axes, grid: "Grid", *, title: str = "") -> GainMap:
     """Draw the mean gain in points at every temperature (rows) and alpha (columns) of a ``Grid``.
 
+    Parameters
+    ----------
+    ax : Axes
+        Where to draw.
+    grid : Grid
+        Measured gains over temperatures, alphas and seeds.
+    title : str, optional
+        The title, a sentence.
+
+    Returns
+    -------
+    GainMap
+        The image and the number in each cell.
+
     Raises
     ------
     ValueError
@@ -113,7 +154,22 @@ def heatmap(ax: Axes, grid: "Grid", *, title: str = "") -> GainMap:
 
 @style.look()
 def gradients(ax: Axes, sizes: "GradientSizes", *, title: str = "") -> list[Artist]:
-    """Draw the length of the soft loss's gradient against the temperature, without and with the factor T²."""
+    """Draw the length of the soft loss's gradient against the temperature, without and with the factor T².
+
+    Parameters
+    ----------
+    ax : Axes
+        Where to draw.
+    sizes : GradientSizes
+        The lengths with and without the factor, by temperature.
+    title : str, optional
+        The title, a sentence.
+
+    Returns
+    -------
+    list of Artist
+        The lines and the names at their ends.
+    """
     ax.set_xscale("log", base=2)
     ax.set_yscale("log")
     ax.set_xticks(sizes.temperatures)

@@ -23,13 +23,27 @@ LEAST_RANGE = 1.0  # points: below it the colours would make mountains of noise
 
 
 class GainMap:
-    """The artists of ``gain_map``: the image and the number in each of its cells."""
+    """The artists of ``gain_map``: the image and the number in each of its cells.
+
+    Parameters
+    ----------
+    image : AxesImage
+        The cells, [temperatures, alphas].
+    texts : list of Text
+        Their numbers, row by row.
+    """
 
     def __init__(self, image: AxesImage, texts: list[Text]) -> None:
         self.image, self.texts = image, texts
 
     def show(self, means: NDArray[np.float64]) -> None:
-        """Show the mean gains [temperatures, alphas]."""
+        """Show other mean gains.
+
+        Parameters
+        ----------
+        means : ndarray of float64
+            In points, [temperatures, alphas].
+        """
         self.image.set_data(means)
         for text, value in zip(self.texts, means.flat, strict=True):
             text.set(text=signed(value), color=style.ink_on(self.image.to_rgba(np.array(value))))
@@ -37,7 +51,22 @@ class GainMap:
 
 @style.look()
 def gain_map(ax: Axes, grid: GainGrid, epochs: int | None = None) -> GainMap:
-    """Draw the mean gains over temperature (rows) and alpha (columns) after ``epochs`` (the most)."""
+    """Draw the mean gains over temperature (rows) and alpha (columns) after a number of epochs.
+
+    Parameters
+    ----------
+    ax : Axes
+        Where to draw.
+    grid : GainGrid
+        The gains in points.
+    epochs : int, optional
+        One of the grid's numbers of epochs; by default the most.
+
+    Returns
+    -------
+    GainMap
+        The image and the number in each cell.
+    """
     limit = max(LEAST_RANGE, *(float(np.abs(grid.means(length)).max()) for length in grid.epochs))
     look: dict[str, Any] = {
         "cmap": SIGNED,

@@ -20,10 +20,22 @@ class Layout:
 def layout(graph: Graph) -> Layout:
     """Return rows and columns such that everything flows downwards and no two operators share a place.
 
+    Parameters
+    ----------
+    graph : Graph
+        The graph to place.
+
+    Returns
+    -------
+    Layout
+        A row and a column for each operator, in the graph's order.
+
     Raises
     ------
-    TypeError, ValueError
-        Unless a Graph; ValueError for none or for more operators than can be read.
+    TypeError
+        If ``graph`` is not a Graph.
+    ValueError
+        For no operator or more of them than can be read.
     """
     if not isinstance(graph, Graph):
         raise TypeError(f"graph must be a Graph, as onnx_models.graph returns it; got {type(graph).__name__}")

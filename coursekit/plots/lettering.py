@@ -31,7 +31,15 @@ Parts = Iterable[tuple[str, str]]
 
 
 class Lettering(PathCollection):
-    """All the writing of a page (see ``page``); ``phrase`` adds a place to write at."""
+    """All the writing of a page (see ``page``); ``phrase`` adds a place to write at.
+
+    Parameters
+    ----------
+    ax : Axes
+        The page to write on.
+    zorder : float, optional
+        Where the writing stands among the artists.
+    """
 
     def __init__(self, ax: Axes, zorder: float = 4) -> None:
         super().__init__([], sizes=[1.0], linewidths=0, offset_transform=ax.transData, zorder=zorder)
@@ -43,12 +51,37 @@ class Lettering(PathCollection):
         ax.add_collection(self, autolim=False)
 
     def phrase(self, x: float, y: float, size: float, *, align: str = "left", font: str = MONO) -> "Phrase":
-        """Return a new place to write at: (x, y) on the page, ``size`` in points at normal size."""
+        """Return a new place to write at.
+
+        Parameters
+        ----------
+        x : float
+            On the page, in pixels from the left.
+        y : float
+            On the page, in pixels from the top.
+        size : float
+            Of the type, in points at normal size.
+        align : str, optional
+            "left", "center" or "right" of ``x``.
+        font : str, optional
+            The font family.
+
+        Returns
+        -------
+        Phrase
+            The place, still empty.
+        """
         self.phrases.append(Phrase(x, y, size, align, font))
         return self.phrases[-1]
 
     def draw(self, renderer: Any) -> None:
-        """Paint every phrase as it stands now."""
+        """Paint every phrase as it stands now.
+
+        Parameters
+        ----------
+        renderer : object
+            The renderer of the figure's canvas.
+        """
         written = [phrase for phrase in self.phrases if phrase.paths]
         self.set_paths([path for phrase in written for path in phrase.paths])
         self.set_offsets(np.concatenate([phrase.offsets for phrase in written] or [np.zeros((0, 2))]))
@@ -75,7 +108,17 @@ class Phrase:
     steps: list[float] = field(default_factory=list)
 
     def show(self, text: str | Parts, colour: str = style.INK, weight: str = "normal") -> None:
-        """Write ``text``, or (text, colour) pairs one after the other."""
+        """Write a text.
+
+        Parameters
+        ----------
+        text : str or Parts
+            The text, or (text, colour) pairs that stand one after the other.
+        colour : str, optional
+            The colour of a plain text.
+        weight : str, optional
+            "normal" or "bold".
+        """
         parts = [(text, colour)] if isinstance(text, str) else list(text)
         self.text = "".join(part for part, _ in parts)
         self.paths, self.colours, self.steps, reach = [], [], [], 0.0
@@ -110,7 +153,22 @@ class Phrase:
 
 @functools.cache
 def outline(character: str, font: str, weight: str) -> tuple[Path | None, float]:
-    """Return a character's outline (none for a space) and the way to the next one, for type of size 1."""
+    """Return a character's outline and the way to the next one, for type of size 1.
+
+    Parameters
+    ----------
+    character : str
+        One character.
+    font : str
+        The font family.
+    weight : str
+        "normal" or "bold".
+
+    Returns
+    -------
+    tuple of (Path or None, float)
+        The outline (None for a space) and the advance.
+    """
     prop = FontProperties(family=font, weight=weight)
     followed, bar = (TextPath((0, 0), text, size=1, prop=prop).vertices for text in (character + "|", "|"))
     advance = float(followed[:, 0].max() - bar[:, 0].max())

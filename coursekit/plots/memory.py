@@ -24,7 +24,25 @@ BAR = 0.6  # of a row's height
 def weighed(
     ax: Axes, names: Sequence[str], predicted: ArrayLike, measured: dict[str, ArrayLike], *, title: str = ""
 ) -> list[Artist]:
-    """Draw a row per name: a pale bar as long as predicted (bytes), a mark for each way it was measured.
+    """Draw a row per name: a pale bar for the predicted size, a mark for each way it was measured.
+
+    Parameters
+    ----------
+    ax : Axes
+        Where to draw.
+    names : sequence of str
+        The rows' names, from the top.
+    predicted : array-like
+        Bytes, [names].
+    measured : dict of str to array-like
+        One to three ways of measuring by name, bytes [names] each.
+    title : str, optional
+        The title, a sentence.
+
+    Returns
+    -------
+    list of Artist
+        The bars and the marks.
 
     Raises
     ------
@@ -54,7 +72,33 @@ def weighed(
 def on_formula(
     ax: Axes, x: ArrayLike, predicted: ArrayLike, measured: ArrayLike, *, x_label: str, title: str = ""
 ) -> list[Artist]:
-    """Draw measured bytes as dots on the line that a formula predicts, both axes logarithmic."""
+    """Draw measured bytes as dots on the line that a formula predicts, both axes logarithmic.
+
+    Parameters
+    ----------
+    ax : Axes
+        Where to draw.
+    x : array-like
+        What the size depends on, [points].
+    predicted : array-like
+        What the formula says, in bytes [points].
+    measured : array-like
+        What was measured, in bytes [points].
+    x_label : str
+        What the x-axis shows.
+    title : str, optional
+        The title, a sentence.
+
+    Returns
+    -------
+    list of Artist
+        The line and the dots.
+
+    Raises
+    ------
+    ValueError
+        Where lengths differ.
+    """
     xs = arguments.array("x", x, np.float64, ndim=1)
     ax.set_xscale("log", base=2)
     ax.set_yscale("log", base=10)
@@ -76,7 +120,23 @@ def steps(
 ) -> list[Artist]:
     """Draw a program's memory step by step: a bar for what is held after it, a mark for its worst moment.
 
-    Both are bytes since the start of the program.
+    Parameters
+    ----------
+    ax : Axes
+        Where to draw.
+    names : sequence of str
+        The rows' names, from the top.
+    kept : array-like
+        What is held after each step, in bytes since the start of the program, [names].
+    peaks : array-like
+        Its worst moment, in the same unit, [names].
+    title : str, optional
+        The title, a sentence.
+
+    Returns
+    -------
+    list of Artist
+        The bars, the marks and the texts.
 
     Raises
     ------
@@ -102,7 +162,18 @@ def steps(
 
 
 def round_size(nbytes: float) -> str:
-    """Return a size without the zeros behind the point: for the ticks of an axis."""
+    """Return a size without the zeros behind the point: for the ticks of an axis.
+
+    Parameters
+    ----------
+    nbytes : float
+        A size in bytes.
+
+    Returns
+    -------
+    str
+        The size with its unit.
+    """
     return re.sub(r"\.0+ ", " ", display.size(nbytes))
 
 

@@ -58,7 +58,20 @@ class NeedPage:
 
 
 def need_page(ax: Axes, devices: Sequence[Device]) -> NeedPage:
-    """Write the devices' names and the scale on the page ``ax``; what ``show_need`` fills in is empty."""
+    """Write the devices' names and the scale on the page ``ax``; what ``show_need`` fills in is empty.
+
+    Parameters
+    ----------
+    ax : Axes
+        The page.
+    devices : sequence of Device
+        A row each, from the top.
+
+    Returns
+    -------
+    NeedPage
+        What ``show_need`` fills in.
+    """
     rows = _middles(len(devices))
     _scale(ax, devices, rows)
     bars = {name: PolyCollection([], facecolor=colour, **_OUTLINE) for name, colour in PARTS.items()}
@@ -83,7 +96,17 @@ def need_page(ax: Axes, devices: Sequence[Device]) -> NeedPage:
 
 
 def show_need(page: NeedPage, need: Need, title: str) -> None:
-    """Move the bars and write the sizes and verdicts of this ``need``."""
+    """Move the bars and write the sizes and verdicts of a need for memory.
+
+    Parameters
+    ----------
+    page : NeedPage
+        What ``need_page`` returned.
+    need : Need
+        The bytes of each part.
+    title : str
+        The title, a sentence.
+    """
     page.title.show(title, weight="bold")
     _show_whole(page, need)
     _show_names(page, [(name, nbytes) for name, nbytes in need.parts if nbytes])
@@ -97,7 +120,24 @@ def show_need(page: NeedPage, need: Need, title: str) -> None:
 
 
 def boxes(left: ArrayLike, right: ArrayLike, low: ArrayLike, high: ArrayLike) -> Any:
-    """Return rectangles as polygons, [n, 4, 2]; empty ones stay, as lines without width."""
+    """Return rectangles as polygons, [n, 4, 2]; empty ones stay, as lines without width.
+
+    Parameters
+    ----------
+    left : array-like
+        The left edges, [n] or one for all.
+    right : array-like
+        The right edges.
+    low : array-like
+        The lower edges.
+    high : array-like
+        The upper edges.
+
+    Returns
+    -------
+    ndarray
+        Four corners (x, y) of each, [n, 4, 2].
+    """
     ends = np.broadcast_arrays(*map(np.atleast_1d, (left, right, low, high)))
     left, right, low, high = (end.astype(float) for end in ends)
     corners = [(left, low), (right, low), (right, high), (left, high)]

@@ -39,6 +39,24 @@ def value_density(
     A float format's powers of two stand taller; above each stretch of equal steps that has room for it stands
     the step.
 
+    Parameters
+    ----------
+    ax : Axes
+        Where to draw.
+    format : str, optional
+        A format's name, of at most 16 bits.
+    low : float, optional
+        Where the line starts; by default the format's lowest value.
+    high : float, optional
+        Where it ends; by default the format's largest value.
+    title : str, optional
+        The title; by default a sentence that says what the formats decide.
+
+    Returns
+    -------
+    list of Artist
+        The ticks, the taller ones and the texts.
+
     Raises
     ------
     ValueError
@@ -74,6 +92,24 @@ def spacing(
 
     A line ends where its format does.
 
+    Parameters
+    ----------
+    ax : Axes
+        Where to draw.
+    formats : sequence of str, optional
+        One to four formats' names.
+    low : float, optional
+        The smallest size, above 0.
+    high : float, optional
+        The largest size, at least twice ``low``.
+    title : str, optional
+        The title; by default a sentence that says what the formats decide.
+
+    Returns
+    -------
+    list of Artist
+        The lines and the names at their ends.
+
     Raises
     ------
     ValueError
@@ -102,7 +138,27 @@ def histogram(
     unit: str = "value",
     title: str = "",
 ) -> list[Artist]:
-    """Draw how often values occur, with labelled vertical ``marks`` above the bars; ``unit`` labels the axis.
+    """Draw how often values occur, with labelled vertical marks above the bars.
+
+    Parameters
+    ----------
+    ax : Axes
+        Where to draw.
+    values : array-like
+        Numbers of any shape.
+    bins : int, optional
+        How many bars.
+    marks : mapping of str to float, optional
+        Where a mark stands, by its label.
+    unit : str, optional
+        What labels the axis.
+    title : str, optional
+        The title, a sentence.
+
+    Returns
+    -------
+    list of Artist
+        The bars, the marks and their labels.
 
     Raises
     ------

@@ -60,10 +60,26 @@ class Box:
 def picture(graph: Graph, *, title: str = "", alt: str = ALT) -> style.Picture:
     """Return a picture of one graph, as large as the graph needs.
 
+    Parameters
+    ----------
+    graph : Graph
+        A graph as ``onnx_models.graph`` returns it.
+    title : str, optional
+        The title; by default the graph's name.
+    alt : str, optional
+        One sentence that says what the picture shows.
+
+    Returns
+    -------
+    Picture
+        The picture.
+
     Raises
     ------
+    TypeError
+        If ``graph`` is not a Graph.
     ValueError
-        For more operators than can be read.
+        For no operator or more of them than can be read.
     """
     boxes, wide, high = _placed(graph, layout(graph), EDGE)
     wide = max(wide, EDGE + _width(title or graph.name, TITLE, "bold"))
@@ -79,10 +95,28 @@ def side_by_side(
 
     A fused operator is as tall as the operators whose work it does, and lists them.
 
+    Parameters
+    ----------
+    before : Graph
+        The graph as it was written.
+    after : Graph
+        The graph that the optimiser made of it.
+    titles : sequence of str, optional
+        Two titles, left and right.
+    alt : str, optional
+        One sentence that says what the picture shows.
+
+    Returns
+    -------
+    Picture
+        The picture.
+
     Raises
     ------
+    TypeError
+        Unless both are Graphs.
     ValueError
-        For more operators than can be read.
+        For no operator or more of them than can be read.
     """
     places = layout(before)
     left, wide, high = _placed(before, places, EDGE)
@@ -99,9 +133,23 @@ def side_by_side(
 
 
 def draw(ax: Axes, graph: Graph, *, title: str = "") -> list[Artist]:
-    """Draw one graph on ``ax``, which becomes a page as large as the graph needs; return the artists.
+    """Draw one graph on ``ax``, which becomes a page as large as the graph needs.
 
     ``picture`` chooses a figure of the right size by itself.
+
+    Parameters
+    ----------
+    ax : Axes
+        Where to draw.
+    graph : Graph
+        A graph as ``onnx_models.graph`` returns it.
+    title : str, optional
+        The title; by default the graph's name.
+
+    Returns
+    -------
+    list of Artist
+        The artists.
 
     Raises
     ------

@@ -19,7 +19,22 @@ _TO_RAISED = str.maketrans("0123456789-+\N{MINUS SIGN}", RAISED + "⁻")
 
 
 def page(figure: style.Picture, width: float = 700.0, height: float = 400.0) -> Axes:
-    """Return an Axes that fills ``figure`` and counts pixels at normal size from the top left corner."""
+    """Return an Axes that fills a figure and counts pixels at normal size from the top left corner.
+
+    Parameters
+    ----------
+    figure : Picture
+        The figure, still empty.
+    width : float, optional
+        The page's width, in pixels.
+    height : float, optional
+        Its height, in pixels.
+
+    Returns
+    -------
+    Axes
+        The page, without axis lines.
+    """
     figure.set_layout_engine("none")  # a page has its own layout
     ax = figure.add_axes((0.0, 0.0, 1.0, 1.0))
     ax.set(xlim=(0, width), ylim=(height, 0))
@@ -28,19 +43,56 @@ def page(figure: style.Picture, width: float = 700.0, height: float = 400.0) -> 
 
 
 def raised(number: object) -> str:
-    """Return a number in superscript characters."""
+    """Return a number in superscript characters.
+
+    Parameters
+    ----------
+    number : object
+        What is written as digits and a sign.
+
+    Returns
+    -------
+    str
+        The superscript.
+    """
     return str(number).translate(_TO_RAISED)
 
 
 def brief(text: str, width: int) -> str:
-    """Return ``text``, without its middle if it is longer than ``width`` characters; a power of ten stays."""
+    """Return a text, without its middle if it is too long; a power of ten stays.
+
+    Parameters
+    ----------
+    text : str
+        The text.
+    width : int
+        The most characters.
+
+    Returns
+    -------
+    str
+        At most ``width`` characters.
+    """
     power = len(text) - text.lower().rfind("e")
     tail = power if power <= LONGEST_POWER else 4
     return text if len(text) <= width else f"{text[: width - tail - 1]}…{text[-tail:]}"
 
 
 def decimal(value: float, width: int = 20) -> str:
-    """Return the exact digits of ``value``; an ellipsis says that ``width`` characters were too few."""
+    """Return the exact digits of ``value``; an ellipsis says that ``width`` characters were too few.
+
+    Parameters
+    ----------
+    value : float
+        The number; NaN and infinities have their own texts.
+    width : int, optional
+        The most characters.
+
+    Returns
+    -------
+    str
+        The digits.
+    """
     if not isfinite(value):
         return "NaN" if isnan(value) else "∞" if value > 0 else "−∞"
     exact = Decimal(value)
@@ -58,7 +110,20 @@ def decimal(value: float, width: int = 20) -> str:
 
 
 def rounded(value: float, digits: int = 3) -> str:
-    """Return a short ``value``: all of it where eight characters do, else ``digits`` significant digits."""
+    """Return a short ``value``: all of it where eight characters do, else ``digits`` significant digits.
+
+    Parameters
+    ----------
+    value : float
+        The number.
+    digits : int, optional
+        How many significant digits remain of a long one.
+
+    Returns
+    -------
+    str
+        The number's text.
+    """
     if value == 0 or not isfinite(value) or len(decimal(value, 400)) <= 8:
         return decimal(value)
     number, power = f"{value:.{digits - 1}e}".split("e")
@@ -68,5 +133,18 @@ def rounded(value: float, digits: int = 3) -> str:
 
 
 def tint(colour: str, strength: float = 0.15) -> tuple[float, ...]:
-    """Return ``colour`` mixed with white: a background on which dark type stays readable."""
+    """Return ``colour`` mixed with white: a background on which dark type stays readable.
+
+    Parameters
+    ----------
+    colour : str
+        Any colour of Matplotlib.
+    strength : float, optional
+        The share of it, 0 (white) to 1.
+
+    Returns
+    -------
+    tuple of float
+        Red, green and blue, 0 to 1.
+    """
     return tuple(1 - strength * (1 - part) for part in to_rgb(colour))

@@ -52,7 +52,20 @@ class Points:
 
 @style.look()
 def tradeoff(ax: Axes, sitting: Sitting) -> Points:
-    """Draw time against size with the quartiles; ``place_names`` and ``front_line`` complete the picture."""
+    """Draw time against size with the quartiles; ``place_names`` and ``front_line`` complete the picture.
+
+    Parameters
+    ----------
+    ax : Axes
+        Where to draw.
+    sitting : Sitting
+        The measured variants.
+
+    Returns
+    -------
+    Points
+        The bars, names and lines, to be filled in.
+    """
     sizes = np.array([row.size_bytes for row in sitting], float)
     times = np.array([(row.latency_low, row.latency, row.latency_high) for row in sitting])
     ax.set_xscale("log")
@@ -82,7 +95,20 @@ def tradeoff(ax: Axes, sitting: Sitting) -> Points:
 
 @style.look()
 def accuracies(ax: Axes, sitting: Sitting) -> LineCollection:
-    """Draw a row per variant, its 95 % interval as a bar; return the bars."""
+    """Draw a row per variant, its 95 % interval as a bar.
+
+    Parameters
+    ----------
+    ax : Axes
+        Where to draw.
+    sitting : Sitting
+        The measured variants.
+
+    Returns
+    -------
+    LineCollection
+        The bars.
+    """
     right = [row.accuracy for row in sitting]
     rows = np.arange(len(right))[::-1]
     low, high = (100 * np.array([getattr(r, end) for r in right]) for end in ("low", "high"))
@@ -96,7 +122,20 @@ def accuracies(ax: Axes, sitting: Sitting) -> LineCollection:
 
 
 def front_line(rows: Sequence[Row], edge: tuple[float, float]) -> NDArray[np.float64]:
-    """Return the corners [n, 2] of the staircase over the front's ``rows``, up to the axes' ``edge``."""
+    """Return the corners of the staircase over the variants of the front, up to the axes' edge.
+
+    Parameters
+    ----------
+    rows : sequence of Row
+        The variants on the front, in any order.
+    edge : tuple of 2 float
+        The largest size in bytes and the longest time in seconds that the axes show.
+
+    Returns
+    -------
+    ndarray of float64
+        The corners (bytes, seconds), [n, 2].
+    """
     ordered = sorted(rows, key=lambda row: row.size_bytes)
     if not ordered:
         return np.zeros((0, 2))
@@ -109,8 +148,16 @@ def front_line(rows: Sequence[Row], edge: tuple[float, float]) -> NDArray[np.flo
 def place_names(ax: Axes, points: Points, line: NDArray[np.float64]) -> None:
     """Move each name beside its dot, to the nearest place that covers no dot, no other name and no ``line``.
 
-    line: the corners [n, 2] of a line whose pieces are level or upright. The figure's layout must stand. A
-    name that had to go far gets a line to its dot.
+    The figure's layout must stand. A name that had to go far gets a line to its dot.
+
+    Parameters
+    ----------
+    ax : Axes
+        Where to draw.
+    points : Points
+        What ``tradeoff`` returned.
+    line : ndarray of float64
+        The corners [n, 2] of a line whose pieces are level or upright.
     """
     canvas: Any = ax.figure.canvas
     renderer, scale = canvas.get_renderer(), ax.figure.dpi / 72
@@ -134,10 +181,19 @@ def place_names(ax: Axes, points: Points, line: NDArray[np.float64]) -> None:
 
 
 def set_around(line: Line2D, corners: NDArray[np.float64], boxes: Sequence[Bbox]) -> None:
-    """Give ``line`` the ``corners`` [n, 2], with gaps where it would run through one of ``boxes`` (pixels).
+    """Give a line its corners, with gaps where it would run through one of the names.
 
-    Pieces of the line are level or upright. What moves is drawn over the names, which stand still: a gap
-    costs nothing, and drawing the names anew would cost half as much again as all the rest.
+    What moves is drawn over the names, which stand still: a gap costs nothing, and drawing the names anew
+    would cost half as much again as all the rest.
+
+    Parameters
+    ----------
+    line : Line2D
+        The line to set.
+    corners : ndarray of float64
+        In the data's units, [n, 2]; the pieces between them are level or upright.
+    boxes : sequence of Bbox
+        The names' places, in pixels.
     """
     transform = line.get_transform()
     found: list[NDArray[np.float64]] = []

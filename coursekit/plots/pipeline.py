@@ -38,6 +38,20 @@ def orders(sizes: Axes, accuracies: Axes, results: Pipelines) -> Rows:
 
     The size stands beside the bar, the mean beside the range: one bad order leaves the good ones few pixels.
     Orders of the same steps stand together, between thin lines.
+
+    Parameters
+    ----------
+    sizes : Axes
+        Where the sizes stand.
+    accuracies : Axes
+        Where the accuracies stand.
+    results : Pipelines
+        The measured orders.
+
+    Returns
+    -------
+    Rows
+        The steps of each row and its bars, ranges and dots.
     """
     found = in_groups(results)
     rows = np.arange(len(found))[::-1]
@@ -64,7 +78,15 @@ def orders(sizes: Axes, accuracies: Axes, results: Pipelines) -> Rows:
 
 
 def colour(rows: Rows, chosen: Iterable[str]) -> None:
-    """Let the chosen order stand out, and the other orders of the same steps."""
+    """Let the chosen order stand out, and the other orders of the same steps.
+
+    Parameters
+    ----------
+    rows : Rows
+        What ``orders`` returned.
+    chosen : iterable of str
+        The steps of the order, first to last.
+    """
     steps = tuple(chosen)
     colours = [CHOSEN if s == steps else SAME if set(s) == set(steps) else REST for s in rows.steps]
     for artist in (rows.bars, rows.ranges, rows.dots):
@@ -72,7 +94,18 @@ def colour(rows: Rows, chosen: Iterable[str]) -> None:
 
 
 def in_groups(results: Pipelines) -> list[Pipeline]:
-    """Return the results with orders of the same steps together, few steps first."""
+    """Return the results with orders of the same steps together, few steps first.
+
+    Parameters
+    ----------
+    results : Pipelines
+        The measured orders.
+
+    Returns
+    -------
+    list of Pipeline
+        The orders, from the top row down.
+    """
     return sorted(results, key=lambda pipeline: (len(pipeline.steps), sorted(pipeline.steps)))
 
 

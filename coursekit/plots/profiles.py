@@ -53,10 +53,28 @@ def icicle(ax: Axes, call: Call, *, deepest: int = DEEPEST, title: str = "") -> 
     A function stands below the one that calls it. The part of a box with nothing below is the function's own
     work: the darker the box, the larger that part.
 
+    Parameters
+    ----------
+    ax : Axes
+        Where to draw.
+    call : Call
+        The outermost call, as ``profiles.tree`` returns it.
+    deepest : int, optional
+        The most levels that are drawn, 1 or more.
+    title : str, optional
+        The title; by default a sentence with the call's name.
+
+    Returns
+    -------
+    Icicle
+        The boxes and their labels.
+
     Raises
     ------
     TypeError
         If ``call`` is not a Call.
+    ValueError
+        If ``deepest`` is less than 1.
     """
     if not isinstance(call, Call):
         raise TypeError(f"call must be a tree of calls (profiles.tree); got {type(call).__name__}")
@@ -78,6 +96,20 @@ def icicle(ax: Axes, call: Call, *, deepest: int = DEEPEST, title: str = "") -> 
 @style.look()
 def runs(ax: Axes, seconds: ArrayLike, *, title: str = "") -> list[Artist]:
     """Draw one dot per run, in the order of the runs, with lines at their median and at their mean.
+
+    Parameters
+    ----------
+    ax : Axes
+        Where to draw.
+    seconds : array-like
+        The times in the order of the runs, [runs].
+    title : str, optional
+        The title; by default how many runs there are and their span.
+
+    Returns
+    -------
+    list of Artist
+        The dots, the two lines and their labels.
 
     Raises
     ------
@@ -114,7 +146,25 @@ class AmdahlCurve(NamedTuple):
 
 @style.look()
 def amdahl_curve(ax: Axes, share: float) -> AmdahlCurve:
-    """Draw how fast the whole gets against how fast a ``share`` of it (0 to 1) gets, on logarithmic axes."""
+    """Draw how fast the whole gets against how fast a part of it gets, on logarithmic axes.
+
+    Parameters
+    ----------
+    ax : Axes
+        Where to draw.
+    share : float
+        The part's share of the time, 0 to 1.
+
+    Returns
+    -------
+    AmdahlCurve
+        The curve and its limit.
+
+    Raises
+    ------
+    ValueError
+        If ``share`` is not within 0 to 1.
+    """
     share = arguments.real("share", share, 0, 1)
     ax.set(xscale="log", yscale="log", xlim=(1, LARGEST_FACTOR), ylim=(0.9, LARGEST_FACTOR))
     for axis in (ax.xaxis, ax.yaxis):
@@ -132,19 +182,61 @@ def amdahl_curve(ax: Axes, share: float) -> AmdahlCurve:
 
 
 def amdahl_points(share: float) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
-    """Return factors, the whole's speed-up at each of them, and its limit, kept within the picture."""
+    """Return factors, the whole's speed-up at each of them, and its limit, kept within the picture.
+
+    Parameters
+    ----------
+    share : float
+        The part's share of the time, 0 to 1.
+
+    Returns
+    -------
+    tuple of (ndarray, ndarray, float)
+        Factors [121], speed-ups [121] and the limit.
+    """
     factors = np.geomspace(1, LARGEST_FACTOR, 121)
     speedups = np.array([amdahl(share, float(factor)) for factor in factors])
     return factors, speedups, min(amdahl(share, np.inf), 10 * LARGEST_FACTOR)
 
 
 def time_unit(seconds: float) -> tuple[float, str]:
-    """Return the unit in which ``seconds`` reads well, as (seconds per unit, name)."""
+    """Return the unit in which a time reads well.
+
+    Parameters
+    ----------
+    seconds : float
+        The longest of the times.
+
+    Returns
+    -------
+    tuple of (float, str)
+        Seconds per unit, and the unit's name.
+    """
     return next(((factor, name) for factor, name in TIME_UNITS if seconds >= factor), TIME_UNITS[-1])
 
 
 def run_times(name: str, seconds: ArrayLike, fewest: int = 2) -> NDArray[np.float64]:
-    """Return times of single runs as an array; ValueError for fewer than ``fewest`` or one not above 0."""
+    """Return the times of single runs as an array.
+
+    Parameters
+    ----------
+    name : str
+        What an error calls the argument.
+    seconds : array-like
+        The times, [runs].
+    fewest : int, optional
+        The fewest runs that are allowed.
+
+    Returns
+    -------
+    ndarray of float64
+        The times in seconds, [runs].
+
+    Raises
+    ------
+    ValueError
+        For fewer runs or a time that is not above 0.
+    """
     times = arguments.array(name, seconds, np.float64, ndim=1)
     if len(times) < fewest:
         raise ValueError(f"{name} must hold at least {fewest} runs; got {len(times)}")

@@ -50,8 +50,25 @@ def accuracy(
 ) -> list[Artist]:
     """Draw accuracy against sparsity: the median of the seeds, and a band over the middle 80 % of them.
 
-    sparsities: shares from 0 to 1, ascending. accuracies: [sparsities, seeds], from 0 to 1, or up to four of
-    these by name (one-shot, iterative, rewound …). The dashed line continues the first one's first median.
+    The dashed line continues the first line's first median.
+
+    Parameters
+    ----------
+    ax : Axes
+        Where to draw.
+    sparsities : array-like
+        Shares from 0 to 1, ascending, [sparsities].
+    accuracies : array-like or mapping of str to array-like
+        From 0 to 1, [sparsities, seeds], or up to four of these by name (one-shot, iterative, rewound …).
+    x_label : str, optional
+        What the x-axis shows.
+    title : str, optional
+        The title; by default a sentence that the numbers decide.
+
+    Returns
+    -------
+    list of Artist
+        The lines, the bands, the dashed line and, for several, the legend.
 
     Raises
     ------
@@ -86,7 +103,28 @@ def sensitivity(
 ) -> list[Artist]:
     """Draw accuracy against sparsity for up to four layers, each pruned alone; see ``accuracy``.
 
-    The title names the layer whose pruning costs most on average over the sparsities.
+    Parameters
+    ----------
+    ax : Axes
+        Where to draw.
+    sparsities : array-like
+        Shares from 0 to 1, ascending, [sparsities].
+    accuracies : mapping of str to array-like
+        By the layer's name, from 0 to 1, [sparsities, seeds] each.
+    title : str, optional
+        The title; by default it names the layer whose pruning costs most on average over the sparsities.
+
+    Returns
+    -------
+    list of Artist
+        As ``accuracy``.
+
+    Raises
+    ------
+    TypeError
+        If ``accuracies`` does not name the layers.
+    ValueError
+        For shapes that do not fit, or numbers outside 0 to 1.
     """
     if not isinstance(accuracies, Mapping):
         raise TypeError(f"accuracies must name the layers; got {type(accuracies).__name__}")
@@ -101,9 +139,25 @@ def sensitivity(
 
 @style.look()
 def histogram(ax: Axes, weights: ArrayLike, mask: ArrayLike, *, title: str = "") -> list[Artist]:
-    """Draw how often weights of each size occur, dark where ``mask`` leaves them out, up to the threshold.
+    """Draw how often weights of each size occur, dark where they are pruned, up to the threshold.
 
-    mask: of the weights' shape, True where a weight stays. The threshold is the largest magnitude that goes.
+    The threshold is the largest magnitude that goes.
+
+    Parameters
+    ----------
+    ax : Axes
+        Where to draw.
+    weights : array-like
+        Numbers of any shape.
+    mask : array-like
+        Of the weights' shape, True where a weight stays.
+    title : str, optional
+        The title; by default a sentence that the numbers decide.
+
+    Returns
+    -------
+    list of Artist
+        The bars, their dark parts, the two marks and their label.
 
     Raises
     ------
@@ -136,7 +190,21 @@ def histogram(ax: Axes, weights: ArrayLike, mask: ArrayLike, *, title: str = "")
 def matrix(ax: Axes, weight: ArrayLike, mask: ArrayLike | None = None, *, title: str = "") -> AxesImage:
     """Draw the magnitudes of a matrix [out, in], a cell each, brightest for the largest, pruned cells black.
 
-    mask: of its shape, True where a weight stays; None: zeros are pruned.
+    Parameters
+    ----------
+    ax : Axes
+        Where to draw.
+    weight : array-like
+        The matrix, [out, in].
+    mask : array-like, optional
+        Of its shape, True where a weight stays; by default zeros are pruned.
+    title : str, optional
+        The title, a sentence.
+
+    Returns
+    -------
+    AxesImage
+        The image.
 
     Raises
     ------
@@ -165,13 +233,30 @@ def break_even(
 ) -> list[Artist]:
     """Draw how many times as fast as the dense product a sparse one is, with intervals, on octaves.
 
-    ratios: one per sparsity, above zero, as ``Comparison.ratio`` returns them; or up to four lists by name.
     Below 1×, where zeros cost time, the ground is shaded.
+
+    Parameters
+    ----------
+    ax : Axes
+        Where to draw.
+    sparsities : array-like
+        Shares from 0 to 1, ascending, [sparsities].
+    ratios : sequence of Interval or mapping of str to these
+        One per sparsity, above zero, as ``Comparison.ratio`` returns them; or up to four lists by name.
+    title : str, optional
+        The title; by default a sentence that the numbers decide.
+
+    Returns
+    -------
+    list of Artist
+        The lines, their names and intervals.
 
     Raises
     ------
-    TypeError, ValueError
-        For what does not fit.
+    TypeError
+        For ratios that are not Intervals.
+    ValueError
+        For lengths that differ, shares that do not ascend or a ratio that is not above zero.
     """
     shares = ascending("sparsities", sparsities)
     named = ratios if isinstance(ratios, Mapping) else {"CSR": ratios}
@@ -197,7 +282,20 @@ def break_even(
 
 
 def fall(sparsities: ArrayLike, medians: ArrayLike) -> str:
-    """Return in one sentence up to which sparsity the accuracy stays within a point of the first one."""
+    """Return in one sentence up to which sparsity the accuracy stays within a point of the first one.
+
+    Parameters
+    ----------
+    sparsities : array-like
+        Shares, ascending, [sparsities].
+    medians : array-like
+        The accuracies, 0 to 1, [sparsities].
+
+    Returns
+    -------
+    str
+        The sentence.
+    """
     within = np.asarray(medians) >= np.asarray(medians)[0] - POINT
     steady = int(np.logical_and.accumulate(within).sum())
     share = f"{100 * np.asarray(sparsities)[steady - 1]:.3g} %"
@@ -207,7 +305,22 @@ def fall(sparsities: ArrayLike, medians: ArrayLike) -> str:
 
 
 def pays(name: str, sparsities: ArrayLike, lows: ArrayLike) -> str:
-    """Return in one sentence from which sparsity on the interval lies above 1×."""
+    """Return in one sentence from which sparsity on the interval lies above 1×.
+
+    Parameters
+    ----------
+    name : str
+        What the product is called.
+    sparsities : array-like
+        Shares, ascending, [sparsities].
+    lows : array-like
+        The lower ends of the speed-ups' intervals, [sparsities].
+
+    Returns
+    -------
+    str
+        The sentence.
+    """
     faster = np.asarray(lows) > 1
     tail = int(np.logical_and.accumulate(faster[::-1]).sum())
     if tail:
@@ -216,13 +329,37 @@ def pays(name: str, sparsities: ArrayLike, lows: ArrayLike) -> str:
 
 
 def kept_colours() -> Colormap:
-    """Return the course's heat colours without their dark end, which is for what was pruned."""
+    """Return the course's heat colours without their dark end, which is for what was pruned.
+
+    Returns
+    -------
+    Colormap
+        The colour map; cells without a value are black.
+    """
     bright = mpl.colormaps[style.HEAT](np.linspace(DARKEST_KEPT, 1, 256))
     return ListedColormap(bright).with_extremes(bad="black")
 
 
 def ascending(name: str, given: ArrayLike) -> NDArray[np.float64]:
-    """Return shares as an array; ValueError unless they ascend from 0 or more to 1 or less."""
+    """Return shares as an array.
+
+    Parameters
+    ----------
+    name : str
+        What an error calls the argument.
+    given : array-like
+        The shares, [n].
+
+    Returns
+    -------
+    ndarray of float64
+        The shares, [n].
+
+    Raises
+    ------
+    ValueError
+        Unless they ascend from 0 or more to 1 or less.
+    """
     shares = arguments.array(name, given, np.float64, ndim=1)
     if (np.diff(shares) <= 0).any() or shares[0] < 0 or shares[-1] > 1:
         raise ValueError(f"{name} must ascend within 0 to 1; got {shares.tolist()}")

@@ -22,10 +22,24 @@ def mse_against_scale(ax: Axes, searches: Mapping[str, ScaleSearch], *, title: s
 
     The scale is a share of max|x| / Q, where nothing is clipped.
 
+    Parameters
+    ----------
+    ax : Axes
+        Where to draw.
+    searches : mapping of str to ScaleSearch
+        One to four searches by name.
+    title : str, optional
+        The title; by default a sentence that the searches decide.
+
+    Returns
+    -------
+    list of Artist
+        The curves, the marks and the names at their ends.
+
     Raises
     ------
     ValueError
-        For more than four.
+        For no search or more than four.
     """
     if not 1 <= len(searches) <= len(style.SERIES):
         raise ValueError(f"searches must hold 1 to {len(style.SERIES)} searches; got {len(searches)}")
@@ -44,7 +58,24 @@ def mse_against_scale(ax: Axes, searches: Mapping[str, ScaleSearch], *, title: s
 
 @style.look()
 def error_map(ax: Axes, errors: ArrayLike, *, limit: float, title: str = "") -> AxesImage:
-    """Draw a matrix of errors, one cell per value, dark where there is none, brightest from ``limit`` on."""
+    """Draw a matrix of errors, one cell per value, dark for zero, brightest from ``limit`` on.
+
+    Parameters
+    ----------
+    ax : Axes
+        Where to draw.
+    errors : array-like
+        Magnitudes, [rows, columns].
+    limit : float
+        The error that has the brightest colour.
+    title : str, optional
+        The title.
+
+    Returns
+    -------
+    AxesImage
+        The image.
+    """
     cells = arguments.array("errors", errors, np.float64, ndim=2)
     image = ax.imshow(cells, cmap=style.HEAT, vmin=0, vmax=limit, aspect="auto", interpolation="nearest")
     ax.set_xticks([])

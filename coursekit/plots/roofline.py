@@ -37,7 +37,25 @@ def roofline(
 ) -> Roofline:
     """Draw the roof for one precision and source, the flat parts of the others, and the layer's points.
 
-    precision: default the roof's first. Both axes are logarithmic; above the roof nothing can be.
+    Both axes are logarithmic; above the roof nothing can be.
+
+    Parameters
+    ----------
+    ax : Axes
+        Where to draw.
+    roof : Roof
+        The machine's peaks and bandwidths.
+    points : sequence of Point
+        The layer's measured points.
+    precision : str, optional
+        One of the roof's; by default its first.
+    source : str, optional
+        Where the operands come from: "memory" or "cache".
+
+    Returns
+    -------
+    Roofline
+        The artists, which ``show`` changes.
     """
     _frame(ax, roof, points)
     ends = np.array(ax.get_xlim())
@@ -60,7 +78,21 @@ def roofline(
 
 
 def show(made: Roofline, roof: Roof, points: Sequence[Point], precision: str, source: str) -> None:
-    """Let the artists show another precision and source."""
+    """Let the artists show another precision and source.
+
+    Parameters
+    ----------
+    made : Roofline
+        What ``roofline`` returned.
+    roof : Roof
+        The machine's peaks and bandwidths.
+    points : sequence of Point
+        The layer's measured points.
+    precision : str
+        One of the roof's.
+    source : str
+        Where the operands come from: "memory" or "cache".
+    """
     ax: Any = made.roof.axes
     low, high = ax.get_xlim()
     intensities = np.geomspace(low, high, 200)
@@ -75,12 +107,44 @@ def show(made: Roofline, roof: Roof, points: Sequence[Point], precision: str, so
 
 
 def bounds(roof: Roof, intensities: NDArray[np.float64], precision: str, source: str) -> NDArray[np.float64]:
-    """Return the attainable GFLOP/s at each intensity."""
+    """Return the attainable GFLOP/s at each intensity.
+
+    Parameters
+    ----------
+    roof : Roof
+        The machine's peaks and bandwidths.
+    intensities : ndarray of float64
+        FLOP per byte, [n].
+    precision : str
+        One of the roof's.
+    source : str
+        Where the operands come from: "memory" or "cache".
+
+    Returns
+    -------
+    ndarray of float64
+        GFLOP/s, [n].
+    """
     return np.array([roof.bound(each, precision, source) for each in intensities]) / GIGA
 
 
 def of(points: Sequence[Point], precision: str, source: str) -> list[Point]:
-    """Return the points of one precision and source, by batch."""
+    """Return the points of one precision and source, by batch.
+
+    Parameters
+    ----------
+    points : sequence of Point
+        The layer's measured points.
+    precision : str
+        The precision's name.
+    source : str
+        Where the operands come from: "memory" or "cache".
+
+    Returns
+    -------
+    list of Point
+        The points, by ascending batch.
+    """
     chosen = [point for point in points if (point.precision, point.source) == (precision, source)]
     return sorted(chosen, key=lambda point: point.batch)
 

@@ -76,13 +76,29 @@ LEGIBLE = 5.18
 
 @contextmanager
 def look() -> Iterator[None]:
-    """Apply the course's style inside the block (or, as a decorator, inside the function)."""
+    """Apply the course's style inside the block (or, as a decorator, inside the function).
+
+    Yields
+    ------
+    None
+        The style holds until the block ends.
+    """
     with mpl.rc_context(_rc()):
         yield
 
 
 class Picture(Figure):
-    """A figure that needs no pyplot: a cell's last line shows it, ``alt`` tells what is to see."""
+    """A figure that needs no pyplot: a cell's last line shows it, ``alt`` tells what is to see.
+
+    Parameters
+    ----------
+    *args : object
+        Passed to ``Figure``.
+    alt : str, optional
+        What is to see, in one sentence.
+    **kwargs : object
+        Passed to ``Figure``.
+    """
 
     canvas: FigureCanvasAgg
 
@@ -92,13 +108,25 @@ class Picture(Figure):
         FigureCanvasAgg(self)
 
     def png(self) -> bytes:
-        """Draw the picture and return it as PNG bytes."""
+        """Draw the picture and return it as PNG bytes.
+
+        Returns
+        -------
+        bytes
+            The PNG.
+        """
         with look():
             self.canvas.draw()
         return self.encoded()
 
     def encoded(self) -> bytes:
-        """Return what the canvas holds as PNG bytes; little compression, because a drag waits for it."""
+        """Return what the canvas holds as PNG bytes; little compression, because a drag waits for it.
+
+        Returns
+        -------
+        bytes
+            The PNG.
+        """
         buffer = io.BytesIO()
         Image.fromarray(np.asarray(self.canvas.buffer_rgba())).convert("RGB").save(
             buffer, "png", compress_level=1
@@ -115,6 +143,18 @@ def picture_bundle(png: bytes, alt: str) -> tuple[dict[str, str], dict[str, Any]
     """Return the (data, metadata) that Jupyter stores and shows for a PNG with an alt text.
 
     256 colours are enough for a plot and halve what the notebook weighs.
+
+    Parameters
+    ----------
+    png : bytes
+        The picture.
+    alt : str
+        What is to see, in one sentence.
+
+    Returns
+    -------
+    tuple of (dict of str to str, dict of str to object)
+        Data by MIME type, and its metadata.
     """
     buffer = io.BytesIO()
     Image.open(io.BytesIO(png)).convert("RGB").quantize(256, Image.Quantize.MEDIANCUT).save(
@@ -125,10 +165,28 @@ def picture_bundle(png: bytes, alt: str) -> tuple[dict[str, str], dict[str, Any]
 
 
 def figure(width: float = 7.0, height: float = 4.0, *, alt: str) -> Picture:
-    """Return an empty figure of ``width`` x ``height`` inches.
+    """Return an empty figure.
 
     In presenter mode an inch has more pixels: type, lines and marks grow alike, and what fits still fits.
-    Every figure needs an ``alt``: one sentence that says what there is to see, without measured numbers.
+
+    Parameters
+    ----------
+    width : float, optional
+        In inches.
+    height : float, optional
+        In inches.
+    alt : str
+        One sentence that says what there is to see, without measured numbers.
+
+    Returns
+    -------
+    Picture
+        The figure.
+
+    Raises
+    ------
+    ValueError
+        If ``alt`` is empty.
     """
     if not alt:
         raise ValueError("alt must say in one sentence what the picture shows; it is empty")
@@ -140,7 +198,33 @@ def figure(width: float = 7.0, height: float = 4.0, *, alt: str) -> Picture:
 def axes(
     rows: int = 1, columns: int = 1, *, width: float = 7.0, height: float = 4.0, alt: str, **kwargs: Any
 ) -> tuple[Picture, Any]:
-    """Return (figure, axes) in the course's style; ``kwargs`` go to ``Figure.subplots``."""
+    """Return a figure with axes in the course's style.
+
+    Parameters
+    ----------
+    rows : int, optional
+        How many rows of axes.
+    columns : int, optional
+        How many columns of axes.
+    width : float, optional
+        In inches.
+    height : float, optional
+        In inches.
+    alt : str
+        As for ``figure``.
+    **kwargs : object
+        Passed to ``Figure.subplots``.
+
+    Returns
+    -------
+    tuple of (Picture, object)
+        The figure, and what ``Figure.subplots`` returns.
+
+    Raises
+    ------
+    ValueError
+        If ``alt`` is empty.
+    """
     picture = figure(width, height, alt=alt)
     with look():
         made = picture.subplots(rows, columns, **kwargs)
@@ -150,13 +234,31 @@ def axes(
 
 
 def keep_type_size(ax: Axes) -> None:
-    """Fix the tick labels' size now: ticks are made while drawing, when the style may be off."""
+    """Fix the tick labels' size now: ticks are made while drawing, when the style may be off.
+
+    Parameters
+    ----------
+    ax : Axes
+        The axes whose labels keep their size.
+    """
     ax.tick_params(labelsize=mpl.rcParams["xtick.labelsize"])
 
 
 def legible(colour: str) -> str:
-    """Return ``colour`` for text on white or on a pale tint: darker, of the same hue, where it has to be.
+    """Return a colour for text on white or on a pale tint: darker, of the same hue, where it has to be.
 
+    Parameters
+    ----------
+    colour : str
+        Any colour of Matplotlib.
+
+    Returns
+    -------
+    str
+        The colour as "#rrggbb".
+
+    Notes
+    -----
     The contrast with white is at least ``LEGIBLE``; as WCAG 2.1 counts it.
     """
     light = luminance(colour)
@@ -169,18 +271,51 @@ def legible(colour: str) -> str:
 
 
 def ink_on(ground: Any) -> str:
-    """Return what stands out more from the colour ``ground``: "white" or "black"; 4.5:1 at least."""
+    """Return what stands out more from a ground: "white" or "black"; 4.5:1 at least.
+
+    Parameters
+    ----------
+    ground : object
+        The ground's colour.
+
+    Returns
+    -------
+    str
+        "white" or "black".
+    """
     light = luminance(ground) + 0.05
     return "white" if 1.05 / light > light / 0.05 else "black"
 
 
 def luminance(colour: Any) -> float:
-    """Return how much light ``colour`` sends out, 0 (black) to 1 (white), as WCAG 2.1 counts it."""
+    """Return how much light a colour sends out, as WCAG 2.1 counts it.
+
+    Parameters
+    ----------
+    colour : object
+        Any colour of Matplotlib.
+
+    Returns
+    -------
+    float
+        0 (black) to 1 (white).
+    """
     return float(linear(colour) @ (0.2126, 0.7152, 0.0722))
 
 
 def linear(colour: Any) -> NDArray[np.float64]:
-    """Return red, green and blue of ``colour`` as shares of light, without sRGB's curve (IEC 61966-2-1)."""
+    """Return red, green and blue of a colour as shares of light, without sRGB's curve (IEC 61966-2-1).
+
+    Parameters
+    ----------
+    colour : object
+        Any colour of Matplotlib.
+
+    Returns
+    -------
+    ndarray of float64
+        Three shares, 0 to 1.
+    """
     parts = np.array(to_rgb(colour))
     return np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
 
