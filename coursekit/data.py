@@ -57,7 +57,23 @@ class Split:
         return self.x.reshape(-1, 8, 8)
 
     def tensors(self, device: "torch.device | str | None" = None) -> "tuple[torch.Tensor, torch.Tensor]":
-        """Return (x, y) as torch tensors on ``device`` (default: ``runtime.device()``)."""
+        """Return (x, y) as torch tensors.
+
+        Parameters
+        ----------
+        device : device or str, optional
+            Where they are put; by default ``runtime.device()``.
+
+        Returns
+        -------
+        tuple of 2 Tensor
+            Copies of ``x`` and ``y``.
+
+        Raises
+        ------
+        ValueError
+            For a device that torch does not know.
+        """
         import torch
 
         try:
@@ -102,7 +118,15 @@ class Messages:
 
 
 class Archive:
-    """A folder with ``csv``, a file of ``rows`` messages with the columns text and label; see ``archive``."""
+    """A folder with ``csv``, a file of ``rows`` messages with the columns text and label; see ``archive``.
+
+    Parameters
+    ----------
+    size : int
+        About how many bytes are written.
+    seed : int
+        The same seed gives the same file.
+    """
 
     def __init__(self, size: int, seed: int) -> None:
         self._scratch = scratch.Scratch()
@@ -132,6 +156,13 @@ class Archive:
 def digits() -> Digits:
     """Return scikit-learn's digits, always split the same way, each part with every digit in proportion.
 
+    Returns
+    -------
+    Digits
+        The three parts.
+
+    Notes
+    -----
     Source: Alpaydin and Kaynak (1998), as shipped with scikit-learn.
     """
     x, y = _load_digits()
@@ -142,7 +173,25 @@ def digits() -> Digits:
 
 
 def messages(count: int = 1000, seed: int = 0) -> Messages:
-    """Return ``count`` generated messages, about half of them spam; the same seed gives the same ones."""
+    """Return generated messages, about half of them spam.
+
+    Parameters
+    ----------
+    count : int, optional
+        How many.
+    seed : int, optional
+        The same seed gives the same ones.
+
+    Returns
+    -------
+    Messages
+        The texts and their labels, [count].
+
+    Raises
+    ------
+    ValueError
+        For a count below 1 or beyond ``MOST_MESSAGES``.
+    """
     count = arguments.size("count", count, most=MOST_MESSAGES)
     rng = np.random.default_rng(arguments.integer("seed", seed, 0))
     labels = rng.integers(0, 2, count)
@@ -150,11 +199,31 @@ def messages(count: int = 1000, seed: int = 0) -> Messages:
 
 
 def archive(size: int = 50_000_000, seed: int = 0) -> Archive:
-    """Write about ``size`` bytes of messages to a temporary folder; the same seed gives the same file.
+    """Write messages to a temporary folder.
 
     The folder is gone after ``remove()``, at the end of a ``with`` block, with the object, or with the
-    process, also when that is killed. Errors: TypeError or ValueError for bad arguments, OSError if the disk
-    is full.
+    process, also when that is killed.
+
+    Parameters
+    ----------
+    size : int, optional
+        About how many bytes, 1000 or more.
+    seed : int, optional
+        The same seed gives the same file.
+
+    Returns
+    -------
+    Archive
+        The folder, its file and how many messages it holds.
+
+    Raises
+    ------
+    TypeError
+        For a size or seed that is not a whole number.
+    ValueError
+        For a size or seed out of range.
+    OSError
+        If the disk is full.
     """
     return Archive(arguments.size("size", size, 1000, LARGEST_ARCHIVE), arguments.integer("seed", seed, 0))
 

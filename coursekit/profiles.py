@@ -173,11 +173,29 @@ class Operators(display.Tabled):
 
 
 def tree(profile: cProfile.Profile, function: Callable[..., Any], *, smallest: float = SMALLEST) -> Call:
-    """Return what ``profile`` recorded below ``function`` as a tree; parts below ``smallest`` are left out.
+    """Return what a profile recorded below a function as a tree.
 
-    cProfile keeps callers and callees, not whole paths. A function that is reached on several paths is shared
-    out among them in proportion to its callers' times, as gprof does (Graham et al. 1982).
-    Errors: TypeError for another profile, ValueError if ``function`` was not recorded.
+    cProfile keeps callers and callees, not whole paths: what is reached on several paths is shared out among
+    them in proportion to its callers' times, as gprof does (Graham et al. 1982).
+
+    Parameters
+    ----------
+    profile : Profile
+        The profile, after its run.
+    function : callable
+        The root of the tree; it must have run under the profiler.
+    smallest : float, optional
+        Parts below this share of the root's time, 0 to 1, are left out.
+
+    Returns
+    -------
+    Call
+        The root's call.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For another profile, or if ``function`` was not recorded.
     """
     if not isinstance(profile, cProfile.Profile):
         raise TypeError(f"profile must be a cProfile.Profile; got {type(profile).__name__}")
@@ -207,12 +225,10 @@ def lines(profiler: Any, function: Callable[..., Any]) -> LineTimes:
 
     Raises
     ------
-    TypeError
-        For another profiler.
-    ValueError
-        If ``function`` was not recorded; or if it called itself, directly or by way of other functions of its
-        file: line_profiler counts the time of the inner call once more in each outer one, and nothing in its
-        record tells the two apart.
+    TypeError, ValueError
+        For another profiler; if ``function`` was not recorded; or if it called itself, directly or by way
+        of other functions of its file: line_profiler counts the time of the inner call once more in each
+        outer one, and nothing in its record tells the two apart.
 
     """
     if not hasattr(profiler, "get_stats"):
@@ -233,10 +249,24 @@ def lines(profiler: Any, function: Callable[..., Any]) -> LineTimes:
 
 
 def operators(profiler: Any, most: int = 8) -> Operators:
-    """Return the ``most`` expensive operators that torch.profiler's ``profiler`` recorded.
+    """Return the most expensive operators that torch.profiler recorded.
 
-    Their shares are of all that it recorded.
-    Errors: TypeError for another profiler, ValueError if it recorded none.
+    Parameters
+    ----------
+    profiler : torch.profiler.profile
+        The profiler, after its block.
+    most : int, optional
+        How many operators at most.
+
+    Returns
+    -------
+    Operators
+        The most expensive first; their shares are of all that was recorded.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For another profiler, or if it recorded nothing.
     """
     if not hasattr(profiler, "key_averages"):
         raise TypeError(f"profiler must be a torch.profiler.profile; got {type(profiler).__name__}")
@@ -249,10 +279,23 @@ def operators(profiler: Any, most: int = 8) -> Operators:
 
 
 def amdahl(share: float, factor: float) -> float:
-    """Return how many times as fast the whole gets if a ``share`` of it (0 to 1) gets ``factor`` times so.
+    """Return how many times as fast the whole gets if a part of it gets faster (Amdahl 1967).
 
-    factor may be infinity: the part is gone. Source: Amdahl (1967).
-    Errors: TypeError or ValueError for a share outside 0 to 1, or a factor that is not above 0.
+    Parameters
+    ----------
+    share, factor : float
+        The part's share of the time, 0 to 1, and how many times as fast it gets, above 0; infinity: it is
+        gone.
+
+    Returns
+    -------
+    float
+        The speed-up of the whole.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For a share outside 0 to 1, or a factor that is not above 0.
     """
     share = arguments.real("share", share, 0, 1)
     gone = isinstance(factor, float) and factor == math.inf

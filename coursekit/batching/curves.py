@@ -49,7 +49,23 @@ class Curve(display.Tabled):
         return self.batches / self.median
 
     def at(self, batch: int) -> tuple[float, float, float]:
-        """Return (median, low, high) in seconds at a measured batch; ValueError for another one."""
+        """Return the seconds of a call at a measured batch.
+
+        Parameters
+        ----------
+        batch : int
+            One of the curve's batches.
+
+        Returns
+        -------
+        tuple of 3 float
+            The median and the quartiles, in seconds.
+
+        Raises
+        ------
+        ValueError
+            For a batch that was not measured.
+        """
         number = arguments.integer("batch", batch)
         if number not in self.batches:
             raise ValueError(f"batch must be one of {', '.join(map(str, self.batches))}; got {number}")
@@ -59,7 +75,20 @@ class Curve(display.Tabled):
     def seconds(self, batch: ArrayLike) -> Any:
         """Return the median seconds at any batch up to the largest, on straight lines between those measured.
 
-        Errors: ValueError for a batch outside what was measured.
+        Parameters
+        ----------
+        batch : array-like
+            A batch or an array of them.
+
+        Returns
+        -------
+        float or ndarray
+            Seconds, of the shape of ``batch``.
+
+        Raises
+        ------
+        ValueError
+            For a batch outside what was measured.
         """
         numbers = arguments.array("batch", batch, np.float64)
         first, last = self.batches[0], self.batches[-1]
@@ -71,9 +100,24 @@ class Curve(display.Tabled):
         return float(found) if found.ndim == 0 else found
 
     def best_batch(self, budget: float, judge: Judge = "median") -> int | None:
-        """Return the batch with the highest throughput that takes at most ``budget`` seconds, or None.
+        """Return the batch with the highest throughput that keeps to a time, or None.
 
-        judge: the ``median`` must fit, or the ``upper quartile``, so that three calls of four do.
+        Parameters
+        ----------
+        budget : float
+            The most seconds that a call may take.
+        judge : Judge, optional
+            The ``median`` must fit, or the ``upper quartile``, so that three calls of four do.
+
+        Returns
+        -------
+        int or None
+            One of the curve's batches; None if all take longer.
+
+        Raises
+        ------
+        ValueError
+            For a negative budget or an unknown judge.
         """
         limit = arguments.real("budget", budget, 0)
         taken = self.median if arguments.choice("judge", judge, JUDGES) == "median" else self.high
@@ -114,12 +158,41 @@ class Hockney(display.Shown):
         return 1 / self.b if self.b else np.inf
 
     def seconds(self, batch: ArrayLike) -> Any:
-        """Return a + b·B."""
+        """Return a + b·B.
+
+        Parameters
+        ----------
+        batch : array-like
+            A batch or an array of them.
+
+        Returns
+        -------
+        float or ndarray
+            Seconds, of the shape of ``batch``.
+        """
         found = self.a + self.b * arguments.array("batch", batch, np.float64)
         return float(found) if found.ndim == 0 else found
 
     def residuals(self, batches: ArrayLike, seconds: ArrayLike) -> NDArray[np.float64]:
-        """Return (measured - line) / measured at each batch: +0.2 means that it took longer than the line."""
+        """Return (measured - line) / measured at each batch.
+
+        Parameters
+        ----------
+        batches : array-like
+            The batches, [batches].
+        seconds : array-like
+            The measured times, [batches].
+
+        Returns
+        -------
+        ndarray of float64
+            Shares of the measured time, [batches]: +0.2 means that it took longer than the line.
+
+        Raises
+        ------
+        ValueError
+            Where the lengths differ or a time is not above 0.
+        """
         measured = times("seconds", seconds)
         return 1 - self.seconds(_batches(batches, len(measured))) / measured
 
@@ -131,9 +204,29 @@ class Hockney(display.Shown):
 def fit(batches: ArrayLike, seconds: ArrayLike) -> Hockney:
     """Fit t(B) = a + b·B so that the sum of squared *relative* errors is smallest, with a and b at least 0.
 
-    A machine's noise grows with the time, so a relative error counts alike at every batch; without that,
-    the largest batch alone would decide. Source: Hockney and Jesshope 1981 (r∞ and n½).
-    Errors: TypeError or ValueError for fewer than two different batches or times that are not above 0.
+    Parameters
+    ----------
+    batches : array-like
+        The batches, [batches], two different ones at least.
+    seconds : array-like
+        The measured seconds per call, [batches], above 0.
+
+    Returns
+    -------
+    Hockney
+        The line, with a and b in seconds.
+
+    Raises
+    ------
+    TypeError
+        For batches or times that are not numbers.
+    ValueError
+        For fewer than two different batches or times that are not above 0.
+
+    Notes
+    -----
+    A machine's noise grows with the time, so a relative error counts alike at every batch; without that, the
+    largest batch alone would decide. Source: Hockney and Jesshope 1981 (r∞ and n½).
     """
     measured = times("seconds", seconds)
     sizes = _batches(batches, len(measured))
@@ -150,12 +243,50 @@ def fit(batches: ArrayLike, seconds: ArrayLike) -> Hockney:
 
 
 def ascending(batches: Sequence[int]) -> tuple[int, ...]:
-    """Return ``batches`` as ints; ValueError unless they ascend, TypeError unless they are whole numbers."""
+    """Return batches as ints.
+
+    Parameters
+    ----------
+    batches : sequence of int
+        The batches.
+
+    Returns
+    -------
+    tuple of int
+        The batches.
+
+    Raises
+    ------
+    TypeError
+        Unless they are whole numbers.
+    ValueError
+        Unless they ascend from 1 or more.
+    """
     return arguments.ascending("batches", batches, 1, whole=True)
 
 
 def times(name: str, given: ArrayLike, count: int | None = None) -> NDArray[np.float64]:
-    """Return durations in seconds as an array; ValueError unless all are above 0 (and ``count`` of them)."""
+    """Return durations as an array.
+
+    Parameters
+    ----------
+    name : str
+        What an error calls the argument.
+    given : array-like
+        The durations in seconds, [n].
+    count : int, optional
+        How many there have to be; by default any number.
+
+    Returns
+    -------
+    ndarray of float64
+        Seconds, [n].
+
+    Raises
+    ------
+    ValueError
+        Unless all are above 0 and there are ``count`` of them.
+    """
     numbers = arguments.array(name, given, np.float64, ndim=1)
     if count is not None and len(numbers) != count:
         raise ValueError(f"{name} must hold {count} numbers, one per batch; got {len(numbers)}")

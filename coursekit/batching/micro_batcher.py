@@ -67,7 +67,18 @@ class Requests:
             await asyncio.wait_for(self._arrived.wait(), timeout)
 
     def take(self, count: int) -> list[Request]:
-        """Remove and return the ``count`` oldest requests."""
+        """Remove and return the oldest requests.
+
+        Parameters
+        ----------
+        count : int
+            How many.
+
+        Returns
+        -------
+        list of Request
+            The requests, the oldest first.
+        """
         self.batches.append(count)
         return [self.waiting.popleft() for _ in range(count)]
 
@@ -106,13 +117,43 @@ def serve(
     worker: Worker = work,
     warm_up: int = 0,
 ) -> tuple[Served, list[Any]]:
-    """Send each example at its time of ``arrivals`` (seconds) to a micro-batcher; return times and answers.
+    """Send each example at its time of arrival to a micro-batcher; return times and answers.
 
-    answer: from a list of examples to their answers; it runs in one thread, with as many threads of torch's
-    own as the caller has. worker: the coroutine function that batches. warm_up: so many examples are answered
-    before the first request and not counted, because a thread's first call is slow. A latency counts from the
-    planned arrival, so a request that could not even be sent in time has waited, too.
-    Errors: TypeError or ValueError for bad arguments, and whatever ``answer`` or ``worker`` raises.
+    A latency counts from the planned arrival, so a request that could not even be sent in time has waited,
+    too.
+
+    Parameters
+    ----------
+    examples : sequence of object
+        A list, an array or a tensor, [n].
+    arrivals : array-like
+        When each example is sent, in ascending seconds, [n].
+    answer : Answer
+        From a list of examples to their answers; it runs in one thread, with as many threads of torch's
+        own as the caller has.
+    max_batch : int
+        The most examples per batch.
+    max_wait : float
+        The most seconds that the oldest request waits for others.
+    worker : Worker, optional
+        The coroutine function that batches.
+    warm_up : int, optional
+        So many examples are answered before the first request and not counted, because a thread's first
+        call is slow.
+
+    Returns
+    -------
+    tuple of (Served, list of object)
+        The latencies and batches, and the answers [n].
+
+    Raises
+    ------
+    TypeError
+        For arguments of another type.
+    ValueError
+        For arguments out of range, or times that do not ascend or are not one per example.
+    Exception
+        Whatever ``answer`` or ``worker`` raises.
     """
     when = ascending_times(arrivals)
     count = held("examples", examples)
@@ -130,7 +171,25 @@ def serve(
 
 
 def held(name: str, examples: Any) -> int:
-    """Return how many examples there are; TypeError unless they can be counted and sliced, as lists can."""
+    """Return how many examples there are.
+
+    Parameters
+    ----------
+    name : str
+        What an error calls the argument.
+    examples : object
+        A list, an array or a tensor.
+
+    Returns
+    -------
+    int
+        The number of examples.
+
+    Raises
+    ------
+    TypeError
+        Unless they can be counted and sliced, as lists can.
+    """
     arguments.dense(name, examples)
     try:
         if not hasattr(examples, "__getitem__") or isinstance(examples, Mapping | type):
@@ -156,9 +215,24 @@ def _one_each(answers: Any, count: int) -> list[Any]:
 
 
 def in_own_loop(coroutine: Coroutine[Any, Any, Any]) -> Any:
-    """Run ``coroutine`` in a thread with an event loop of its own and return its result.
+    """Run a coroutine in a thread with an event loop of its own and return its result.
 
-    An exception is raised here; on an interrupt the coroutine is cancelled and the thread joined first.
+    On an interrupt the coroutine is cancelled and the thread joined first.
+
+    Parameters
+    ----------
+    coroutine : Coroutine
+        The coroutine, not yet started.
+
+    Returns
+    -------
+    object
+        What the coroutine returns.
+
+    Raises
+    ------
+    BaseException
+        Whatever the coroutine raises.
     """
     outcome: dict[str, Any] = {}
     started, ended = threading.Event(), threading.Event()

@@ -38,7 +38,23 @@ class Served(display.Tabled):
             )
 
     def quantile(self, share: float) -> float:
-        """Return the latency in seconds that ``share`` (0 to 1) of the requests do not exceed."""
+        """Return the latency that a share of the requests does not exceed.
+
+        Parameters
+        ----------
+        share : float
+            0 to 1.
+
+        Returns
+        -------
+        float
+            Seconds.
+
+        Raises
+        ------
+        ValueError
+            If ``share`` is not within 0 to 1.
+        """
         return float(np.quantile(self.latencies, arguments.real("share", share, 0, 1)))
 
     @property
@@ -87,7 +103,23 @@ _HEADERS = ("", "p50", "p99", "throughput", "mean batch", "most in flight")
 
 
 def side_by_side(served: Mapping[str, Served]) -> str:
-    """Return a plain-text table with one row per result, by name."""
+    """Return a plain-text table with one row per result, by name.
+
+    Parameters
+    ----------
+    served : mapping of str to Served
+        The results by name.
+
+    Returns
+    -------
+    str
+        The table.
+
+    Raises
+    ------
+    TypeError
+        Unless names are mapped to Served.
+    """
     if not isinstance(served, Mapping):
         raise TypeError(f"served must map names to Served; got {arguments.shown(served)}")
     found = {name: arguments.instance(f"served[{name!r}]", each, Served) for name, each in served.items()}
@@ -97,7 +129,26 @@ def side_by_side(served: Mapping[str, Served]) -> str:
 def flush(waiting: int, oldest_age: float, max_batch: int, max_wait: float) -> int:
     """Return how many requests the micro-batcher takes now; 0 means wait.
 
-    It takes up to ``max_batch`` as soon as so many wait, or the oldest has waited ``max_wait`` seconds.
+    Parameters
+    ----------
+    waiting : int
+        How many requests wait.
+    oldest_age : float
+        How long the oldest has waited, in seconds.
+    max_batch : int
+        As soon as so many wait, they are taken.
+    max_wait : float
+        As soon as the oldest has waited so many seconds, all that wait are taken, ``max_batch`` at most.
+
+    Returns
+    -------
+    int
+        0 to ``max_batch``.
+
+    Raises
+    ------
+    ValueError
+        For a negative number or ``max_batch`` below 1.
     """
     count, most = arguments.integer("waiting", waiting, 0), arguments.integer("max_batch", max_batch, 1)
     age, wait = arguments.real("oldest_age", oldest_age), arguments.real("max_wait", max_wait, 0)
@@ -105,10 +156,32 @@ def flush(waiting: int, oldest_age: float, max_batch: int, max_wait: float) -> i
 
 
 def arrivals(rate: float, count: int, seed: int = 0) -> NDArray[np.float64]:
-    """Return when ``count`` independent requests arrive, in seconds, at a mean ``rate`` per second.
+    """Return when independent requests arrive.
 
-    A Poisson process that begins with an arrival at 0; the same seed gives the same pattern at every rate.
-    Errors: TypeError or ValueError for a rate that is not above 0 or a count below 1.
+    Parameters
+    ----------
+    rate : float
+        Mean number of requests per second.
+    count : int
+        How many requests.
+    seed : int, optional
+        The same seed gives the same pattern at every rate.
+
+    Returns
+    -------
+    ndarray of float64
+        Ascending seconds, [count].
+
+    Raises
+    ------
+    TypeError
+        For arguments that are not numbers.
+    ValueError
+        For a rate that is not above 0 or a count below 1.
+
+    Notes
+    -----
+    A Poisson process that begins with an arrival at 0.
     """
     per_second = arguments.positive("rate", rate, "per second")
     number = arguments.size("count", count, most=MOST_REQUESTS)
@@ -122,10 +195,33 @@ def simulate(
 ) -> Served:
     """Simulate one server that answers in batches as ``flush`` says, event by event.
 
-    arrivals: times in seconds, ascending. seconds: a measured Curve, or a function from a batch to seconds.
     A batch begins once the server is free and either ``max_batch`` requests wait or the oldest has waited
-    ``max_wait`` seconds. Errors: TypeError or ValueError for bad arguments, a batch beyond the curve and one
-    that takes no time included, and whatever ``seconds`` raises.
+    ``max_wait`` seconds.
+
+    Parameters
+    ----------
+    arrivals : array-like
+        Times in seconds, ascending, [n].
+    seconds : Curve or callable
+        A measured Curve, or a function from a batch to seconds.
+    max_batch : int
+        The most requests per batch.
+    max_wait : float
+        The most seconds that the oldest request waits for others.
+
+    Returns
+    -------
+    Served
+        The latencies [n] and batches.
+
+    Raises
+    ------
+    TypeError
+        For arguments of another type.
+    ValueError
+        For arguments out of range, a batch beyond the curve and one that takes no time included.
+    Exception
+        Whatever ``seconds`` raises.
     """
     when = ascending_times(arrivals)
     most, wait = arguments.integer("max_batch", max_batch, 1), arguments.real("max_wait", max_wait, 0)
@@ -144,9 +240,28 @@ def simulate(
 
 
 def capacity(seconds: Curve | Callable[[int], float], max_batch: int) -> float:
-    """Return the most requests per second that can be answered in batches of up to ``max_batch``.
+    """Return the most requests per second that can be answered in batches.
 
-    Errors: as ``simulate``, and whatever ``seconds`` raises.
+    Parameters
+    ----------
+    seconds : Curve or callable
+        A measured Curve, or a function from a batch to seconds.
+    max_batch : int
+        The largest batch.
+
+    Returns
+    -------
+    float
+        Requests per second.
+
+    Raises
+    ------
+    TypeError
+        As for ``simulate``.
+    ValueError
+        As for ``simulate``.
+    Exception
+        Whatever ``seconds`` raises.
     """
     most = arguments.integer("max_batch", max_batch, 1)
     return max(size / took for size, took in enumerate(_service(seconds, most), 1))
@@ -171,7 +286,23 @@ def _service(seconds: Any, most: int) -> list[float]:
 
 
 def ascending_times(given: ArrayLike) -> list[float]:
-    """Return arrival times [n] as floats; ValueError unless they ascend."""
+    """Return arrival times as floats.
+
+    Parameters
+    ----------
+    given : array-like
+        The times in seconds, [n].
+
+    Returns
+    -------
+    list of float
+        The times in seconds, [n].
+
+    Raises
+    ------
+    ValueError
+        Unless they ascend.
+    """
     when = arguments.array("arrivals", given, np.float64, ndim=1)
     if (np.diff(when) < 0).any():
         raise ValueError("arrivals must be in ascending order")

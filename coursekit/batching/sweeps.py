@@ -34,10 +34,38 @@ def sweep(
 ) -> Curve:
     """Time ``fn(examples[:batch])`` at each batch, ``min_time`` seconds and at least six samples each.
 
-    batches: ascending; default 1, 2, 4, … 4,096, on CUDA to 65,536. examples: anything that can be sliced
-    and holds as many as the largest batch. threads, device: as ``timing.measure``.
-    Errors: TypeError or ValueError for bad arguments, RuntimeError for "cuda" where there is none, and
-    whatever ``fn`` raises.
+    Parameters
+    ----------
+    fn : callable
+        What is timed; it gets a slice of ``examples``.
+    examples : object
+        Anything that can be sliced and holds as many as the largest batch.
+    batches : sequence of int, optional
+        Ascending; by default 1, 2, 4, … 4,096, on CUDA to 65,536.
+    name : str, optional
+        The curve's name.
+    min_time : float, optional
+        Seconds per batch, above 0; six samples at least.
+    threads : int, optional
+        As for ``timing.measure``.
+    device : object, optional
+        As for ``timing.measure``.
+
+    Returns
+    -------
+    Curve
+        Medians and quartiles in seconds per call.
+
+    Raises
+    ------
+    TypeError
+        For arguments of another type.
+    ValueError
+        For batches that do not ascend or are larger than ``examples``, or a time that is not above 0.
+    RuntimeError
+        For "cuda" where there is none.
+    Exception
+        Whatever ``fn`` raises.
     """
     arguments.function("fn", fn, "with a batch of examples")
     arguments.positive("min_time", min_time, "seconds")
@@ -62,9 +90,37 @@ def sweep_served(
     """Measure the time per batch of a micro-batcher in front of ``answer`` under full load.
 
     All requests come at once, so every batch is full and begins when the one before ends. What a batch takes
-    then includes all that it costs: computing, handing over between threads, Python's work per request.
-    The batches take turns, so that a slow moment of the machine hits all alike.
-    batches, examples: as ``sweep``; ``min_time`` seconds each, at least six batches. Errors: as ``sweep``.
+    then includes all that it costs: computing, handing over between threads, Python's work per request. The
+    batches take turns, so that a slow moment of the machine hits all alike.
+
+    Parameters
+    ----------
+    answer : callable
+        From a list of examples to their answers.
+    examples : sequence of object
+        As for ``sweep``.
+    batches : sequence of int, optional
+        Ascending.
+    name : str, optional
+        The curve's name.
+    min_time : float, optional
+        Seconds per batch, above 0; six batches at least.
+    threads : int, optional
+        How many threads torch may use.
+
+    Returns
+    -------
+    Curve
+        Medians and quartiles in seconds per batch.
+
+    Raises
+    ------
+    TypeError
+        As for ``sweep``.
+    ValueError
+        As for ``sweep``.
+    Exception
+        Whatever ``answer`` raises.
     """
     arguments.function("answer", answer, "with a list of examples")
     enough, sizes = arguments.positive("min_time", min_time, "seconds"), _enough(examples, batches)

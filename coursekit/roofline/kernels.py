@@ -62,9 +62,25 @@ ON = {"cpu": ("fp32", "bf16", "int8"), "cuda": ("fp32", "tf32", "fp16", "bf16", 
 
 
 def quickest(fn: Callable[[], Any], seconds: float, device: str, threads: int) -> float:
-    """Return the seconds per call that a twentieth of the samples stays below, in ``seconds`` of trying.
+    """Return the seconds per call that a twentieth of the samples stays below.
 
     Not the very least: a cache may by chance still have held what one run read.
+
+    Parameters
+    ----------
+    fn : callable
+        Called without arguments.
+    seconds : float
+        For how long it is tried.
+    device : str
+        "cpu" or "cuda".
+    threads : int
+        How many threads torch may use.
+
+    Returns
+    -------
+    float
+        Seconds per call.
     """
     return float(np.quantile(_samples(fn, seconds, device, threads), QUICK))
 
@@ -73,6 +89,16 @@ def free_threads(device: str) -> int:
     """Return how many threads to measure on: all that torch has, or one where that is quicker.
 
     A GPU's program needs one.
+
+    Parameters
+    ----------
+    device : str
+        "cpu" or "cuda".
+
+    Returns
+    -------
+    int
+        How many threads.
     """
     import torch
 
@@ -99,7 +125,18 @@ def _samples(fn: Callable[[], Any], seconds: float, device: str, threads: int) -
 
 
 def last_cache(device: str) -> int:
-    """Return the bytes of the largest cache, or ASSUMED_CACHE where the system does not say."""
+    """Return the bytes of the largest cache, or ASSUMED_CACHE where the system does not say.
+
+    Parameters
+    ----------
+    device : str
+        "cpu" or "cuda".
+
+    Returns
+    -------
+    int
+        Bytes.
+    """
     if device == "cuda":
         import torch
 
@@ -108,13 +145,35 @@ def last_cache(device: str) -> int:
 
 
 def stream_bytes(device: str) -> int:
-    """Return how much has to be read so that none of it is still in a cache when it is read again."""
+    """Return how much has to be read so that none of it is still in a cache when it is read again.
+
+    Parameters
+    ----------
+    device : str
+        "cpu" or "cuda".
+
+    Returns
+    -------
+    int
+        Bytes.
+    """
     wanted = TIMES_THE_CACHE * last_cache(device)
     return max(GPU_STREAM, wanted) if device == "cuda" else min(max(LEAST_STREAM, wanted), MOST_STREAM)
 
 
 def stream(device: str) -> tuple[Any, ...]:
-    """Return a buffer that no cache can hold, in pieces that take a fraction of a millisecond each."""
+    """Return a buffer that no cache can hold, in pieces that take a fraction of a millisecond each.
+
+    Parameters
+    ----------
+    device : str
+        "cpu" or "cuda".
+
+    Returns
+    -------
+    tuple of object
+        FP32 tensors.
+    """
     import torch
 
     total = stream_bytes(device)
@@ -123,9 +182,25 @@ def stream(device: str) -> tuple[Any, ...]:
 
 
 def patterns(pieces: Sequence[Any], device: str, threads: int, seconds: float) -> dict[str, float]:
-    """Return bytes per second from memory for three patterns, ``seconds`` each; every run takes other pieces.
+    """Return bytes per second from memory for three patterns; every run takes other pieces.
 
     read: a sum; copy: y = x; triad: z = x - y. Counted as STREAM does: what the program reads and writes.
+
+    Parameters
+    ----------
+    pieces : sequence of object
+        A buffer in pieces of equal length, as ``stream`` returns it.
+    device : str
+        "cpu" or "cuda".
+    threads : int
+        How many threads torch may use.
+    seconds : float
+        For how long each pattern is tried.
+
+    Returns
+    -------
+    dict of str to float
+        Bytes per second by pattern.
     """
     import torch
 
@@ -142,7 +217,22 @@ def patterns(pieces: Sequence[Any], device: str, threads: int, seconds: float) -
 
 
 def cached(device: str, threads: int, seconds: float) -> float:
-    """Return bytes per second of reading again and again what fits into the caches of a core or two."""
+    """Return bytes per second of reading again and again what fits into the caches of a core or two.
+
+    Parameters
+    ----------
+    device : str
+        "cpu" or "cuda".
+    threads : int
+        How many threads torch may use.
+    seconds : float
+        For how long it is tried.
+
+    Returns
+    -------
+    float
+        Bytes per second.
+    """
     import torch
 
     arrays = [torch.ones(nbytes // 4, device=device) for nbytes in CACHED_SETS]
@@ -151,7 +241,22 @@ def cached(device: str, threads: int, seconds: float) -> float:
 
 
 def peak(precision: str, device: str, threads: int, seconds: float) -> float:
-    """Return FLOP per second of the best square product; larger ones are tried while they are quick."""
+    """Return FLOP per second of the best square product; larger ones are tried while they are quick.
+
+    Parameters
+    ----------
+    precision, device : str
+        What is multiplied in, and where.
+    threads : int
+        How many threads torch may use.
+    seconds : float
+        For about how long each size is tried.
+
+    Returns
+    -------
+    float
+        FLOP per second.
+    """
     best = 0.0
     with matmul_mode(precision, device):
         for size in PRODUCT_SIZES[device]:
@@ -164,9 +269,21 @@ def peak(precision: str, device: str, threads: int, seconds: float) -> float:
 
 
 def weights(shape: tuple[int, int], device: str) -> Any:
-    """Return bytes for many layers (inputs, outputs), more than the caches hold: numbers in every precision.
+    """Return the bytes of many layers, more than the caches hold: numbers in every precision.
 
     Bytes from 0x3c to 0x3f: between 0.007 and 2 as FP32, FP16 or BF16, and 60 to 63 as INT8.
+
+    Parameters
+    ----------
+    shape : tuple of 2 int
+        A layer's inputs and outputs.
+    device : str
+        "cpu" or "cuda".
+
+    Returns
+    -------
+    Tensor
+        uint8, [n].
     """
     import torch
 
@@ -186,10 +303,30 @@ def layer_times(
     threads: int,
     seconds: float,
 ) -> Iterator[float]:
-    """Yield the seconds of a quick call of a Linear layer (inputs, outputs) at each batch, ``seconds`` each.
+    """Yield the seconds of a quick call of a Linear layer at each batch.
 
-    warm: always the same weights. Otherwise every call takes the next of so many in the buffer that none of
-    them is in a cache when its turn comes again.
+    Parameters
+    ----------
+    buffer : object
+        Bytes, as ``weights`` returns them.
+    shape : tuple of 2 int
+        The layer's inputs and outputs.
+    batches : sequence of int
+        Rows per call.
+    precision, device : str
+        What is multiplied in, and where.
+    warm : bool
+        Whether always the same weights are taken; otherwise every call takes the next of so many in the
+        buffer that none of them is in a cache when its turn comes again.
+    threads : int
+        How many threads torch may use.
+    seconds : float
+        For how long each batch is tried.
+
+    Yields
+    ------
+    float
+        Seconds per call.
     """
     import torch
 
@@ -225,14 +362,36 @@ def matrix(height: int, width: int, precision: str, device: str) -> Any:
 
 
 def product(a: Any, b: Any) -> Any:
-    """Return a @ b; INT8 is added up in INT32, by the function that PyTorch's own quantization uses."""
+    """Return a @ b; INT8 is added up in INT32, by the function that PyTorch's own quantization uses.
+
+    Parameters
+    ----------
+    a, b : Tensor
+        [n, k] and [k, m].
+
+    Returns
+    -------
+    Tensor
+        [n, m].
+    """
     import torch
 
     return torch._int_mm(a, b) if a.dtype == torch.int8 else torch.mm(a, b)
 
 
 def available(device: str) -> tuple[str, ...]:
-    """Return the precisions in which this torch multiplies on ``device``."""
+    """Return the precisions in which this torch multiplies on ``device``.
+
+    Parameters
+    ----------
+    device : str
+        "cpu" or "cuda".
+
+    Returns
+    -------
+    tuple of str
+        The precisions.
+    """
     return tuple(precision for precision in ON[device] if _works(precision, device))
 
 

@@ -92,20 +92,64 @@ class Roof(display.Tabled):
             _positive(f"patterns[{arguments.label('a name in patterns', name)!r}]", value)
 
     def bound(self, intensity: float, precision: str = "fp32", source: str = MEMORY) -> float:
-        """Return the most FLOP/s that are attainable at ``intensity`` FLOP/byte.
+        """Return the most FLOP/s that are attainable at an intensity.
 
-        source: "memory", or "cache" where the data stays in it. Errors: ValueError for a precision or a
-        source without a roof, TypeError or ValueError for an intensity that is not above 0.
+        Parameters
+        ----------
+        intensity : float
+            FLOP per byte, above 0.
+        precision : str, optional
+            One of the roof's.
+        source : str, optional
+            "memory", or "cache" where the data stays in it.
+
+        Returns
+        -------
+        float
+            FLOP/s.
+
+        Raises
+        ------
+        TypeError, ValueError
+            For a precision or a source without a roof, or an intensity that is not above 0.
         """
         slope = _positive("intensity", intensity) * self.bandwidth_from(source)
         return min(self.peaks[self._measured(precision)], slope)
 
     def ridge(self, precision: str = "fp32", source: str = MEMORY) -> float:
-        """Return the intensity in FLOP/byte from which on arithmetic is the limit."""
+        """Return the intensity in FLOP/byte from which on arithmetic is the limit.
+
+        Parameters
+        ----------
+        precision : str, optional
+            One of the roof's.
+        source : str, optional
+            "memory", or "cache" where the data stays in it.
+
+        Returns
+        -------
+        float
+            FLOP per byte.
+        """
         return self.peaks[self._measured(precision)] / self.bandwidth_from(source)
 
     def verdict(self, intensity: float, precision: str = "fp32", source: str = MEMORY) -> Verdict:
-        """Return "memory-bound" left of the ridge, "compute-bound" from there on."""
+        """Return "memory-bound" left of the ridge, "compute-bound" from there on.
+
+        Parameters
+        ----------
+        intensity : float
+            FLOP per byte, above 0.
+        precision : str, optional
+            One of the roof's.
+        source : str, optional
+            "memory", or "cache" where the data stays in it.
+
+        Returns
+        -------
+        Verdict
+            "memory-bound" or "compute-bound".
+        """
         below = _positive("intensity", intensity) < self.ridge(precision, source)
         return "memory-bound" if below else "compute-bound"
 
@@ -113,7 +157,23 @@ class Roof(display.Tabled):
         return arguments.choice("precision", precision, self.peaks)
 
     def bandwidth_from(self, source: str = MEMORY) -> float:
-        """Return the bandwidth in bytes/s; ValueError for "cache" where it is unknown."""
+        """Return the bandwidth of a source.
+
+        Parameters
+        ----------
+        source : str, optional
+            "memory" or "cache".
+
+        Returns
+        -------
+        float
+            Bytes per second.
+
+        Raises
+        ------
+        ValueError
+            For "cache" where it is unknown.
+        """
         if arguments.choice("source", source, SOURCES) == MEMORY:
             return self.bandwidth
         if self.cache_bandwidth is None:
@@ -152,7 +212,18 @@ class Point(display.Shown):
         return self.work.flop / self.seconds
 
     def share(self, roof: Roof) -> float:
-        """Return which part of its bound the layer reaches; above 1 it would lie above the roof."""
+        """Return which part of its bound the layer reaches; above 1 it would lie above the roof.
+
+        Parameters
+        ----------
+        roof : Roof
+            The roof of the machine that the layer was measured on.
+
+        Returns
+        -------
+        float
+            A share of the bound.
+        """
         return self.rate / roof.bound(self.work.intensity, self.precision, self.source)
 
     def __str__(self) -> str:
@@ -164,7 +235,23 @@ def linear(inputs: int, outputs: int, batch: int, precision: str = "fp32") -> Wo
     """Return the work of a Linear layer for a batch: 2·B·n·m FLOP; weights and inputs read, outputs written.
 
     Everything is counted once, as if the caches kept it for as long as it is needed; the bias is left out.
-    Errors: TypeError or ValueError for sizes below 1 or an unknown precision.
+
+    Parameters
+    ----------
+    inputs, outputs, batch : int
+        n, m and B, the rows per call.
+    precision : str, optional
+        A precision's name.
+
+    Returns
+    -------
+    Work
+        FLOP and bytes.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For sizes below 1 or an unknown precision.
     """
     n, m, b = map(arguments.size, ("inputs", "outputs", "batch"), (inputs, outputs, batch))
     read, written = BYTES[_precision(precision)]
@@ -172,12 +259,31 @@ def linear(inputs: int, outputs: int, batch: int, precision: str = "fp32") -> Wo
 
 
 def measure(precisions: Sequence[str] | None = None, *, device: Any = None, max_time: float = 2.0) -> Roof:
-    """Measure this machine's roofs in about ``max_time`` seconds, with all of torch's threads.
+    """Measure this machine's roofs with all of torch's threads.
 
     Where others keep the machine busy and one thread is quicker than all, with that one (see ``threads``).
-    precisions: default all in which torch multiplies on the device. Roofs are maxima: quick runs of the best
-    pattern or size count. Errors: ValueError for a precision that is not there, RuntimeError for "cuda"
-    where there is none.
+    Roofs are maxima: quick runs of the best pattern or size count.
+
+    Parameters
+    ----------
+    precisions : sequence of str, optional
+        By default all in which torch multiplies on the device.
+    device : object, optional
+        "cpu", "cuda" or a device of torch's; by default the course's.
+    max_time : float, optional
+        About how many seconds it may take, above 0.
+
+    Returns
+    -------
+    Roof
+        The roofs.
+
+    Raises
+    ------
+    ValueError
+        For a precision that the device does not multiply in.
+    RuntimeError
+        For "cuda" where there is none.
     """
     kind = runtime.device(runtime.kind_of(device)).type
     there = kernels.available(kind)
@@ -229,11 +335,38 @@ def measure_layer(
     threads: int | None = None,
     min_time: float = 0.02,
 ) -> tuple[Point, ...]:
-    """Measure a Linear layer at several batches, precisions and sources, ``min_time`` seconds each.
+    """Measure a Linear layer at several batches, precisions and sources.
 
     From "memory" every call takes other weights, so that no cache holds them; from "cache" always the same.
-    Quick calls count, as for the roofs. threads: how many to use at most, such as the roof's; default all;
-    fewer where others keep the machine busy. Errors: as ``measure`` and ``linear``.
+    Quick calls count, as for the roofs.
+
+    Parameters
+    ----------
+    inputs, outputs : int, optional
+        The layer's sizes.
+    batches : sequence of int, optional
+        Rows per call.
+    precisions : sequence of str, optional
+        Precisions in which torch multiplies on the device.
+    sources : sequence of str, optional
+        "memory", "cache" or both.
+    device : object, optional
+        As for ``measure``.
+    threads : int, optional
+        How many to use at most, such as the roof's; by default all; fewer where others keep the machine
+        busy.
+    min_time : float, optional
+        Seconds per combination, above 0.
+
+    Returns
+    -------
+    tuple of Point
+        One point per combination.
+
+    Raises
+    ------
+    TypeError, ValueError, RuntimeError
+        As for ``measure`` and ``linear``.
     """
     kind = runtime.device(runtime.kind_of(device)).type
     there = kernels.available(kind)
@@ -260,7 +393,20 @@ def measure_layer(
 
 
 def rate(value: float, unit: str) -> str:
-    """Return an amount or a rate with a decimal unit, e.g. "195 GFLOP/s"."""
+    """Return an amount or a rate with a decimal unit, e.g. "195 GFLOP/s".
+
+    Parameters
+    ----------
+    value : float
+        The amount.
+    unit : str
+        The unit without a prefix, such as "FLOP/s".
+
+    Returns
+    -------
+    str
+        The text.
+    """
     value, unit = arguments.real("value", value), arguments.label("unit", unit)
     factor, letter = next((s for s in _SCALES if abs(float(f"{value:.2e}")) >= s[0]), _SCALES[-1])
     return f"{display.significant(value / factor)} {letter}{unit}"

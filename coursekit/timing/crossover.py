@@ -54,9 +54,24 @@ class CrossoverGrid(display.Tabled):
 
     @classmethod
     def of(cls, ratios: Mapping[tuple[int, int], Interval], machine: str = "") -> "CrossoverGrid":
-        """Return the grid of ratios given by (width, batch), with ``value``, ``low`` and ``high`` each.
+        """Return the grid of ratios given by (width, batch).
 
-        Errors: ValueError where a combination of width and batch is missing.
+        Parameters
+        ----------
+        ratios : mapping of tuple of 2 int to Interval
+            By (width, batch), with ``value``, ``low`` and ``high`` each.
+        machine : str, optional
+            What was measured on.
+
+        Returns
+        -------
+        CrossoverGrid
+            The grid.
+
+        Raises
+        ------
+        ValueError
+            Where a combination of width and batch is missing.
         """
         widths, batches = (tuple(sorted({key[i] for key in ratios})) for i in (0, 1))
         missing = [key for key in product(widths, batches) if key not in ratios]
@@ -71,7 +86,25 @@ class CrossoverGrid(display.Tabled):
         return cls(widths, batches, ratio, low, high, machine)
 
     def at(self, width: int, batch: int) -> tuple[float, float, float]:
-        """Return (ratio, low, high) at a measured width and batch; ValueError for another one."""
+        """Return the speed-up at a measured width and batch.
+
+        Parameters
+        ----------
+        width : int
+            One of the grid's widths.
+        batch : int
+            One of the grid's batches.
+
+        Returns
+        -------
+        tuple of 3 float
+            The ratio and its interval.
+
+        Raises
+        ------
+        ValueError
+            For a width or batch that was not measured.
+        """
         row, column = (
             grids.position("width", width, self.widths),
             grids.position("batch", batch, self.batches),
@@ -80,18 +113,53 @@ class CrossoverGrid(display.Tabled):
         return ratio, low, high
 
     def verdict(self, width: int, batch: int) -> str:
-        """Return "faster" or "slower" where the interval leaves out 1×, else "same"."""
+        """Return "faster" or "slower" where the interval leaves out 1×, else "same".
+
+        Parameters
+        ----------
+        width : int
+            One of the grid's widths.
+        batch : int
+            One of the grid's batches.
+
+        Returns
+        -------
+        str
+            "faster", "slower" or "same".
+        """
         _, low, high = self.at(width, batch)
         return "faster" if low > 1 else "slower" if high < 1 else "same"
 
     def crossover(self, batch: int) -> int | None:
-        """Return the first width from which on INT8 is faster at every measured width, or None."""
+        """Return the first width from which on INT8 is faster at every measured width, or None.
+
+        Parameters
+        ----------
+        batch : int
+            One of the grid's batches.
+
+        Returns
+        -------
+        int or None
+            One of the grid's widths; None if the widest is not faster.
+        """
         faster = self._faster(batch)
         tail = int(np.logical_and.accumulate(faster[::-1]).sum())
         return self.widths[-tail] if tail else None
 
     def sentence(self, batch: int) -> str:
-        """Return in one sentence, true of these measurements, where INT8 pays off at this batch."""
+        """Return in one sentence, true of these measurements, where INT8 pays off at this batch.
+
+        Parameters
+        ----------
+        batch : int
+            One of the grid's batches.
+
+        Returns
+        -------
+        str
+            The sentence.
+        """
         faster, width = self._faster(batch), self.crossover(batch)
         if faster.all():
             return f"At batch {batch}, INT8 pays off at every measured width"

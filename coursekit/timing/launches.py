@@ -39,9 +39,28 @@ class Launches(display.Tabled):
     def of(
         cls, times: Iterable[tuple[float, float]], *, size: int, machine: str, day: str = ""
     ) -> "Launches":
-        """Return pairs of (launched, finished) seconds as one result.
+        """Return pairs of seconds as one result.
 
-        Errors: ValueError if there are none, a time is not above zero, or a product is finished too early.
+        Parameters
+        ----------
+        times : iterable of tuple of 2 float
+            When each call returned and when its product was finished, in seconds from the call.
+        size : int
+            The matrices' rows and columns.
+        machine : str
+            What was measured on.
+        day : str, optional
+            When, as ISO date.
+
+        Returns
+        -------
+        Launches
+            The result.
+
+        Raises
+        ------
+        ValueError
+            If there are none, a time is not above zero, or a product is finished too early.
         """
         pairs = [
             (arguments.positive("launched", one, "seconds"), arguments.positive("finished", two, "seconds"))
@@ -76,7 +95,13 @@ class Launches(display.Tabled):
         return display.Table(headers, rows, self.caption)
 
     def toml(self) -> str:
-        """Return the file that ``recorded`` reads."""
+        """Return the file that ``recorded`` reads.
+
+        Returns
+        -------
+        str
+            The file's text.
+        """
         columns = {"launched": self.launched, "finished": self.finished}
         head = f'machine = "{self.machine}"\nday = "{self.day}"\nsize = {self.size}\n'
         return head + "".join(f"{name} = {[float(f'{t:.4g}') for t in ts]}\n" for name, ts in columns.items())
@@ -85,7 +110,15 @@ class Launches(display.Tabled):
 def recorded() -> Launches | None:
     """Return what was measured on a GPU and stored with the course, or None if nothing was.
 
-    Errors: ValueError that names the file and what is wrong with it.
+    Returns
+    -------
+    Launches or None
+        The measurement; None if nothing is stored.
+
+    Raises
+    ------
+    ValueError
+        Names the file and what is wrong with it.
     """
     path = Path(__file__).with_name(RECORDED)
     if not path.exists():
@@ -100,7 +133,26 @@ def recorded() -> Launches | None:
 def measure(size: int = SIZE, runs: int = RUNS) -> Launches:
     """Multiply two matrices on the GPU and note when the call returns and when the product is there.
 
-    Errors: TypeError or ValueError for a size or runs below 1, RuntimeError where there is no CUDA.
+    Parameters
+    ----------
+    size : int, optional
+        The matrices' rows and columns.
+    runs : int, optional
+        How many products are timed.
+
+    Returns
+    -------
+    Launches
+        The times of each product.
+
+    Raises
+    ------
+    TypeError
+        For a size or runs that are not whole numbers.
+    ValueError
+        For a size or runs below 1.
+    RuntimeError
+        Where there is no CUDA.
     """
     import torch
 

@@ -113,9 +113,22 @@ class Comparison(display.Tabled):
     rounds: int
 
     def ratio(self, name: str) -> Ratio:
-        """Return the speed-up of ``name`` over the baseline: 2 means half the time per call.
+        """Return the speed-up of a candidate over the baseline: 2 means half the time per call.
 
-        Errors: ValueError for an unknown name.
+        Parameters
+        ----------
+        name : str
+            The candidate.
+
+        Returns
+        -------
+        Ratio
+            The speed-up with its 95 % interval.
+
+        Raises
+        ------
+        ValueError
+            For an unknown name.
         """
         return self.ratios[arguments.choice("name", name, self.ratios)]
 
@@ -123,7 +136,21 @@ class Comparison(display.Tabled):
         """Return "faster" or "slower" where the whole interval lies beyond MIN_EFFECT, else "same".
 
         "same" means that no difference was shown: ``warnings`` says if a large one could hide in the noise.
-        Errors: ValueError for an unknown name.
+
+        Parameters
+        ----------
+        name : str
+            The candidate.
+
+        Returns
+        -------
+        Verdict
+            "faster", "slower" or "same".
+
+        Raises
+        ------
+        ValueError
+            For an unknown name.
         """
         ratio = self.ratio(name)
         if ratio.low > 1 + MIN_EFFECT:
@@ -163,12 +190,38 @@ def measure(
     threads: int | None = None,
     device: Any = None,
 ) -> Measurement:
-    """Time ``fn()`` for at least ``min_time`` seconds, after a warm-up, and return the seconds per call.
+    """Time a function after a warm-up and return the seconds per call.
 
-    threads: what torch may use meanwhile; None keeps the present number, also if ``fn`` changes it.
-    device: "cuda" waits for the GPU and reads its clock; None waits for it as soon as this process uses one.
-    Python's garbage collector is off meanwhile. Errors: TypeError or ValueError for bad arguments,
-    RuntimeError for "cuda" where there is none, and whatever ``fn`` raises.
+    Python's garbage collector is off meanwhile.
+
+    Parameters
+    ----------
+    fn : callable
+        Called without arguments.
+    name : str, optional
+        The measurement's name; by default the function's.
+    min_time : float, optional
+        Seconds of timing at least, above 0.
+    threads : int, optional
+        What torch may use meanwhile; None keeps the present number, also if ``fn`` changes it.
+    device : object, optional
+        "cuda" waits for the GPU and reads its clock; None waits for it as soon as this process uses one.
+
+    Returns
+    -------
+    Measurement
+        The samples in seconds per call.
+
+    Raises
+    ------
+    TypeError
+        For arguments of another type.
+    ValueError
+        For arguments out of range.
+    RuntimeError
+        For "cuda" where there is none.
+    Exception
+        Whatever ``fn`` raises.
     """
     arguments.function("fn", fn, "without arguments")
     min_time = arguments.positive("min_time", min_time, "seconds")
@@ -189,13 +242,44 @@ def compare(
     threads: int | None = None,
     device: Any = None,
 ) -> Comparison:
-    """Time the candidates in shuffled rounds within ``max_time`` seconds; set each beside ``baseline``.
+    """Time candidates in shuffled rounds and set each beside the baseline.
 
-    At least MIN_ROUNDS rounds are run, however slow a candidate is. baseline: a name, by default the first.
+    At least MIN_ROUNDS rounds are run, however slow a candidate is. Python's garbage collector is off
+    meanwhile.
+
+    Parameters
+    ----------
+    functions : mapping of str to callable
+        The candidates by name, called without arguments.
+    baseline : str, optional
+        A name, by default the first.
+    max_time : float, optional
+        Seconds for all candidates together, above 0.
+    threads : int, optional
+        As for ``measure``.
+    device : object, optional
+        As for ``measure``.
+
+    Returns
+    -------
+    Comparison
+        Times and speed-ups by name.
+
+    Raises
+    ------
+    TypeError
+        For arguments of another type.
+    ValueError
+        For arguments out of range or an unknown baseline.
+    RuntimeError
+        For "cuda" where there is none.
+    Exception
+        Whatever a candidate raises.
+
+    Notes
+    -----
     The speed-up is the median over the rounds of (baseline time / candidate time) with the 95 % interval of a
-    paired bootstrap; where the machine is disturbed, the quickest of each few rounds count. threads, device
-    and the garbage collector as in ``measure``. Errors: TypeError or ValueError for bad arguments,
-    RuntimeError for "cuda" where there is none, and whatever a candidate raises.
+    paired bootstrap; where the machine is disturbed, the quickest of each few rounds count.
     """
     names = _names(functions)
     baseline = arguments.choice("baseline", names[0] if baseline is None else baseline, names)

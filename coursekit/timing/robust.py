@@ -32,6 +32,16 @@ def orders(candidates: int) -> Iterator[NDArray[np.intp]]:
 
     Four rounds are two random orders and both backwards, shuffled: drift cancels, and no rhythm of the
     machine can stay in step.
+
+    Parameters
+    ----------
+    candidates : int
+        How many take part in each round.
+
+    Yields
+    ------
+    ndarray of intp
+        The candidates' numbers in the order of their turns, [candidates].
     """
     rng = np.random.default_rng(SEED)
     while True:
@@ -42,7 +52,20 @@ def orders(candidates: int) -> Iterator[NDArray[np.intp]]:
 
 
 def log_ratios(numerator: NDArray[np.float64], denominator: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return log(numerator / denominator) [rounds]; only each heat's quickest on a disturbed machine."""
+    """Return log(numerator / denominator) [rounds]; only each heat's quickest on a disturbed machine.
+
+    Parameters
+    ----------
+    numerator : ndarray of float64
+        Seconds per call, [rounds].
+    denominator : ndarray of float64
+        Seconds per call, [rounds].
+
+    Returns
+    -------
+    ndarray of float64
+        Natural logarithms, [rounds], or [heats] on a disturbed machine.
+    """
     both = np.stack([numerator, denominator])  # [2, rounds]
     if relative_iqr(both).max() > DISTURBED:
         size = min(max(both.shape[1] // MIN_HEATS, 1), HEAT)
@@ -53,14 +76,37 @@ def log_ratios(numerator: NDArray[np.float64], denominator: NDArray[np.float64])
 
 
 def relative_iqr(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the width of the middle half of ``values`` (along the last axis) as a part of their median."""
+    """Return the width of the middle half of values as a part of their median.
+
+    Parameters
+    ----------
+    values : ndarray of float64
+        Values along the last axis, [..., n].
+
+    Returns
+    -------
+    ndarray of float64
+        Shares, [...].
+    """
     low, middle, high = np.quantile(values, (0.25, 0.5, 0.75), axis=-1)
     return (high - low) / middle
 
 
 def median_interval(values: NDArray[np.float64]) -> tuple[float, float]:
-    """Return the ends of the 95 % interval for the median of ``values`` [n], which stand in order of time.
+    """Return the ends of the 95 % interval for the median.
 
+    Parameters
+    ----------
+    values : ndarray of float64
+        In order of time, [n].
+
+    Returns
+    -------
+    tuple of 2 float
+        The lower and the upper end.
+
+    Notes
+    -----
     The wider of two: that of a bootstrap which draws blocks of n^(1/3) neighbours (Künsch, Annals of
     Statistics 17, 1989), and the sign test's, which a bootstrap undercuts where n is small.
     """

@@ -59,7 +59,13 @@ class Sampler:
     calls: int = 0
 
     def sample(self) -> float:
-        """Run ``fn`` as often as ``target`` allows, at least once, and return the seconds per call."""
+        """Run ``fn`` as often as ``target`` allows, at least once, and return the seconds per call.
+
+        Returns
+        -------
+        float
+            Seconds per call.
+        """
         self.prepare()
         if self.usual >= PRIME_FROM:
             self.fn()
@@ -83,7 +89,18 @@ class Sampler:
         return min(calls, round((self.target - elapsed) * calls / elapsed))
 
     def warm_up(self, seconds: float) -> float:
-        """Take samples for ``seconds``, at least two; learn ``usual``; return the least seconds per call."""
+        """Take samples, at least two, and learn ``usual``.
+
+        Parameters
+        ----------
+        seconds : float
+            For how long.
+
+        Returns
+        -------
+        float
+            The least seconds per call.
+        """
         best, start = math.inf, now()
         # The first call may compile, allocate or load.
         for i in itertools.count():
@@ -123,7 +140,20 @@ class Stopwatch:
         return None if self.uses_gpu() else "cpu"
 
     def time(self, fn: Function, calls: int) -> float:
-        """Return the seconds that ``calls`` calls of ``fn`` take together."""
+        """Return the seconds that calls take together.
+
+        Parameters
+        ----------
+        fn : Function
+            Called without arguments.
+        calls : int
+            How often.
+
+        Returns
+        -------
+        float
+            Seconds.
+        """
         repeat = itertools.repeat(None, calls)
         self._wait()
         start = now()
@@ -138,7 +168,13 @@ class Stopwatch:
 
 
 class EventStopwatch:
-    """Times calls by the GPU's clock: two events in its queue, so that waking the CPU is not counted."""
+    """Times calls by the GPU's clock: two events in its queue, so that waking the CPU is not counted.
+
+    Parameters
+    ----------
+    device : object
+        A CUDA device.
+    """
 
     seconds = GPU_SAMPLE_SECONDS
     looks = ONE_LOOK
@@ -147,7 +183,20 @@ class EventStopwatch:
         self.device = device
 
     def time(self, fn: Function, calls: int) -> float:
-        """Return the seconds between events around ``calls`` calls of ``fn`` on the current stream."""
+        """Return the seconds between events around calls on the current stream.
+
+        Parameters
+        ----------
+        fn : Function
+            Called without arguments.
+        calls : int
+            How often.
+
+        Returns
+        -------
+        float
+            Seconds.
+        """
         import torch
 
         with torch.cuda.device(self.device):
@@ -162,9 +211,24 @@ class EventStopwatch:
 
 
 def stopwatch(device: Any) -> Stopwatch | EventStopwatch:
-    """Return the stopwatch for ``device``: None waits for the GPU as soon as this process uses one.
+    """Return the stopwatch for a device.
 
-    Errors: ValueError for an unknown device, RuntimeError for "cuda" where there is none.
+    Parameters
+    ----------
+    device : object
+        "cpu", "cuda" or a device of torch's; None waits for the GPU as soon as this process uses one.
+
+    Returns
+    -------
+    Stopwatch or EventStopwatch
+        The stopwatch.
+
+    Raises
+    ------
+    ValueError
+        For an unknown device.
+    RuntimeError
+        For "cuda" where there is none.
     """
     if device is None:
         return Stopwatch(_uses_gpu)
@@ -180,16 +244,36 @@ def _uses_gpu() -> bool:
 
 
 def sample_seconds(watch: Stopwatch | EventStopwatch) -> float:
-    """Return how long a sample has to last at least."""
+    """Return how long a sample has to last at least.
+
+    Parameters
+    ----------
+    watch : Stopwatch or EventStopwatch
+        What times the sample.
+
+    Returns
+    -------
+    float
+        Seconds.
+    """
     return max(watch.seconds, CLOCK_STEPS * time.get_clock_info("perf_counter").resolution)
 
 
 @contextmanager
 def quiet(threads: int | None) -> Iterator[Callable[[], None]]:
-    """Switch the garbage collector off and hold torch's threads at ``threads`` (None: as many as now).
+    """Switch the garbage collector off and hold torch's number of threads.
 
-    Yields a function that puts the number of threads back if a candidate has changed it. Both are restored
-    at the end, also on an error. torch is imported only if ``threads`` is given.
+    Both are restored at the end, also on an error. torch is imported only if ``threads`` is given.
+
+    Parameters
+    ----------
+    threads : int or None
+        How many threads; None: as many as now.
+
+    Yields
+    ------
+    callable
+        A function that puts the number of threads back if a candidate has changed it.
     """
     if threads is not None:
         threads = runtime.count_of_threads(threads)
