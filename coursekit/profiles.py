@@ -180,10 +180,8 @@ def tree(profile: cProfile.Profile, function: Callable[..., Any], *, smallest: f
 
     Parameters
     ----------
-    profile : Profile
-        The profile, after its run.
-    function : callable
-        The root of the tree; it must have run under the profiler.
+    profile, function : Profile, callable
+        The profile, after its run, and the root of the tree, which must have run under it.
     smallest : float, optional
         Parts below this share of the root's time, 0 to 1, are left out.
 
@@ -229,7 +227,6 @@ def lines(profiler: Any, function: Callable[..., Any]) -> LineTimes:
         For another profiler; if ``function`` was not recorded; or if it called itself, directly or by way
         of other functions of its file: line_profiler counts the time of the inner call once more in each
         outer one, and nothing in its record tells the two apart.
-
     """
     if not hasattr(profiler, "get_stats"):
         raise TypeError(f"profiler must be a line_profiler.LineProfiler; got {type(profiler).__name__}")

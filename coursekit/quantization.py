@@ -64,13 +64,35 @@ class Quantized(display.Tabled):
         return -(-self.q.size * self.bits // 8) + per_scale * self.scale.size
 
     def dequantize(self) -> FloatArray:
-        """Return (q - zero_point) * scale as float32, in the shape of ``q``."""
+        """Return (q - zero_point) * scale as float32, in the shape of ``q``.
+
+        Returns
+        -------
+        FloatArray
+            The numbers.
+        """
         # int32 first: int8 - zero_point would wrap around with numpy 1.
         steps = self.q.astype(np.int32) - _per_value(self.zero_point, self.group)
         return _restore(steps.astype(np.float32), _per_value(self.scale, self.group))
 
     def error(self, x: Any) -> FloatArray:
-        """Return x - dequantize(); ValueError unless ``x`` has the shape that was quantized."""
+        """Return x - dequantize().
+
+        Parameters
+        ----------
+        x : object
+            What was quantized.
+
+        Returns
+        -------
+        FloatArray
+            Of the shape of ``x``.
+
+        Raises
+        ------
+        ValueError
+            Unless ``x`` has the shape that was quantized.
+        """
         values = arguments.array("x", x)
         if values.shape != self.q.shape:
             raise ValueError(f"x must have the shape that was quantized, {self.q.shape}; got {values.shape}")

@@ -91,7 +91,13 @@ class Machine:
         return "flags unknown: measure before you expect INT8 to be faster"
 
     def rows(self) -> list[tuple[str, str]]:
-        """Return the facts as (name, value) pairs, for people."""
+        """Return the facts as (name, value) pairs, for people.
+
+        Returns
+        -------
+        list of tuple of 2 str
+            Pairs, from the top.
+        """
         return [
             ("CPU", self.cpu),
             ("cores", str(self.cores)),
@@ -126,9 +132,26 @@ class Session(display.Shown):
 
 
 def start(present: bool | None = None, seed: int = 0) -> Session:
-    """Set the seeds, choose the device and (with ``present``) enlarge type; return what was set.
+    """Set the seeds, choose the device and the size of type; return what was set.
 
-    Errors: RuntimeError if COURSEKIT_DEVICE asks for a device that is not there.
+    Parameters
+    ----------
+    present : bool, optional
+        Whether type is enlarged; None leaves it as it is.
+    seed : int, optional
+        From 0 on.
+
+    Returns
+    -------
+    Session
+        What was set.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For arguments that are not a bool and such a seed.
+    RuntimeError
+        If COURSEKIT_DEVICE asks for a device that is not there.
     """
     large = None if present is None else arguments.flag("present", present)
     number = arguments.integer("seed", seed, 0, arguments.LARGEST_SEED)
@@ -140,7 +163,18 @@ def start(present: bool | None = None, seed: int = 0) -> Session:
 
 
 def set_seed(seed: int = 0) -> None:
-    """Seed Python, numpy's legacy generator and torch (every device)."""
+    """Seed Python, numpy's legacy generator and torch (every device).
+
+    Parameters
+    ----------
+    seed : int, optional
+        From 0 on.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For another seed.
+    """
     import torch
 
     seed = arguments.integer("seed", seed, 0, arguments.LARGEST_SEED)
@@ -150,9 +184,24 @@ def set_seed(seed: int = 0) -> None:
 
 
 def device(choice: str | None = None) -> "torch.device":
-    """Return the torch device to work on: ``choice``, else COURSEKIT_DEVICE, else CUDA when present.
+    """Return the torch device to work on.
 
-    Errors: ValueError for an unknown name; RuntimeError for "cuda" where there is none.
+    Parameters
+    ----------
+    choice : str, optional
+        "cpu", "cuda" or "auto"; by default COURSEKIT_DEVICE, else CUDA when present.
+
+    Returns
+    -------
+    device
+        The device.
+
+    Raises
+    ------
+    ValueError
+        For an unknown name.
+    RuntimeError
+        For "cuda" where there is none.
     """
     torch = imports.whole("torch")
 
@@ -171,7 +220,23 @@ def device(choice: str | None = None) -> "torch.device":
 
 @contextmanager
 def threads(count: int) -> Iterator[int]:
-    """Give torch ``count`` threads inside the block; restore the old number afterwards, also on an error."""
+    """Set torch's number of threads inside the block; restore it afterwards, also on an error.
+
+    Parameters
+    ----------
+    count : int
+        How many.
+
+    Yields
+    ------
+    int
+        The number that was set.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As for ``count_of_threads``.
+    """
     import torch
 
     before, wanted = torch.get_num_threads(), count_of_threads(count, "count")
@@ -183,7 +248,18 @@ def threads(count: int) -> Iterator[int]:
 
 
 def kind_of(device: Any) -> Any:
-    """Return "cuda" for a torch device such as ``cuda:1`` or its name; anything else as it is."""
+    """Return "cuda" for a torch device such as ``cuda:1`` or its name; anything else as it is.
+
+    Parameters
+    ----------
+    device : object
+        A torch device such as ``cuda:1``, its name, or anything else.
+
+    Returns
+    -------
+    object
+        "cpu" or "cuda", or ``device``.
+    """
     if type(device).__module__ == "torch" and type(device).__name__ == "device":
         return device.type
     named = re.fullmatch(r"(cpu|cuda):\d+", device) if isinstance(device, str) else None
@@ -192,6 +268,16 @@ def kind_of(device: Any) -> Any:
 
 def count_of_threads(threads: Any, name: str = "threads") -> int:
     """Return ``threads`` as an int that torch can start.
+
+    Parameters
+    ----------
+    threads, name : object, str
+        The number, and what an error calls it.
+
+    Returns
+    -------
+    int
+        ``threads``.
 
     Raises
     ------
@@ -202,14 +288,26 @@ def count_of_threads(threads: Any, name: str = "threads") -> int:
 
 
 def host() -> str:
-    """Return "Colab", "Binder" or "local"."""
+    """Return "Colab", "Binder" or "local".
+
+    Returns
+    -------
+    str
+        One of the three.
+    """
     if "google.colab" in sys.modules or "COLAB_RELEASE_TAG" in os.environ:
         return "Colab"
     return "Binder" if "BINDER_SERVICE_HOST" in os.environ or "BINDER_REPO_URL" in os.environ else "local"
 
 
 def presenting() -> bool:
-    """Tell whether presenter mode is on (COURSEKIT_PRESENT=1 or ``start(present=True)``)."""
+    """Tell whether presenter mode is on (COURSEKIT_PRESENT=1 or ``start(present=True)``).
+
+    Returns
+    -------
+    bool
+        True or False.
+    """
     return os.environ.get("COURSEKIT_PRESENT", "0") not in ("", "0")
 
 
@@ -217,7 +315,16 @@ def home() -> Path:
     """Return the folder for results: COURSEKIT_HOME or a per-user data folder, made when missing.
 
     Where the per-user folder cannot be written, a temporary one is used, with a warning the first time.
-    Errors: OSError if COURSEKIT_HOME itself cannot be written.
+
+    Returns
+    -------
+    Path
+        The folder.
+
+    Raises
+    ------
+    OSError
+        If COURSEKIT_HOME itself cannot be written.
     """
     chosen = os.environ.get("COURSEKIT_HOME")
     if chosen:
@@ -235,7 +342,13 @@ def home() -> Path:
 
 @functools.cache
 def describe() -> Machine:
-    """Return this machine: CPU, cores and memory we may use, flags that matter for INT8, GPU, versions."""
+    """Return this machine: CPU, cores and memory we may use, flags that matter for INT8, GPU, versions.
+
+    Returns
+    -------
+    Machine
+        The machine.
+    """
     return Machine(
         cpu=_cpu_name(),
         cores=_cores(),

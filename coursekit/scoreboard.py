@@ -56,7 +56,13 @@ class Entry(display.Shown):
     time: str
 
     def row(self) -> tuple[str, ...]:
-        """Return what the table shows, in the order of HEADERS."""
+        """Return what the table shows, in the order of HEADERS.
+
+        Returns
+        -------
+        tuple of str
+            One text per column.
+        """
         latency = _spread(self.latency, self.latency_low, self.latency_high, display.seconds)
         accuracy = _spread(self.accuracy, self.accuracy_low, self.accuracy_high, _percent)
         return self.variant, self.device, display.size(self.size_bytes), latency, accuracy, self.notebook

@@ -30,6 +30,13 @@ class Server:
     It answers only requests that name it as this machine does: a web page elsewhere, whose name its owner
     points to 127.0.0.1 (DNS rebinding), is refused. It never holds more of a request than ``max_body``.
 
+    Parameters
+    ----------
+    app : callable
+        An ASGI application.
+    max_body : int, optional
+        The most bytes of a request.
+
     Attributes
     ----------
     url : str
@@ -99,7 +106,12 @@ class Server:
     def start(self) -> None:
         """Run the server in a thread and return once it answers.
 
-        Errors: what the application raised at its start; TimeoutError if it takes too long.
+        Raises
+        ------
+        Exception
+            What the application raised at its start; a RuntimeError if it just ended.
+        TimeoutError
+            If it takes too long.
         """
         atexit.register(self.stop)
         self._thread.start()

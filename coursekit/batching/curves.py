@@ -19,8 +19,11 @@ Judge = Literal["median", "upper quartile"]
 class Curve(display.Tabled):
     """Seconds per call at ascending batches: ``median`` and the quartiles ``low`` and ``high``, one each.
 
-    Errors: TypeError or ValueError for batches that do not ascend, times that are not positive, or quartiles
-    that do not enclose the median.
+    Raises
+    ------
+    TypeError, ValueError
+        For batches that do not ascend, times that are not positive, or quartiles that do not enclose the
+        median.
     """
 
     batches: tuple[int, ...]
@@ -77,7 +80,7 @@ class Curve(display.Tabled):
 
         Parameters
         ----------
-        batch : array-like
+        batch : array_like
             A batch or an array of them.
 
         Returns
@@ -162,7 +165,7 @@ class Hockney(display.Shown):
 
         Parameters
         ----------
-        batch : array-like
+        batch : array_like
             A batch or an array of them.
 
         Returns
@@ -178,9 +181,9 @@ class Hockney(display.Shown):
 
         Parameters
         ----------
-        batches : array-like
+        batches : array_like
             The batches, [batches].
-        seconds : array-like
+        seconds : array_like
             The measured times, [batches].
 
         Returns
@@ -206,9 +209,9 @@ def fit(batches: ArrayLike, seconds: ArrayLike) -> Hockney:
 
     Parameters
     ----------
-    batches : array-like
+    batches : array_like
         The batches, [batches], two different ones at least.
-    seconds : array-like
+    seconds : array_like
         The measured seconds per call, [batches], above 0.
 
     Returns
@@ -272,7 +275,7 @@ def times(name: str, given: ArrayLike, count: int | None = None) -> NDArray[np.f
     ----------
     name : str
         What an error calls the argument.
-    given : array-like
+    given : array_like
         The durations in seconds, [n].
     count : int, optional
         How many there have to be; by default any number.

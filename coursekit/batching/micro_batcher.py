@@ -126,7 +126,7 @@ def serve(
     ----------
     examples : sequence of object
         A list, an array or a tensor, [n].
-    arrivals : array-like
+    arrivals : array_like
         When each example is sent, in ascending seconds, [n].
     answer : Answer
         From a list of examples to their answers; it runs in one thread, with as many threads of torch's

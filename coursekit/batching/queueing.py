@@ -200,7 +200,7 @@ def simulate(
 
     Parameters
     ----------
-    arrivals : array-like
+    arrivals : array_like
         Times in seconds, ascending, [n].
     seconds : Curve or callable
         A measured Curve, or a function from a batch to seconds.
@@ -290,7 +290,7 @@ def ascending_times(given: ArrayLike) -> list[float]:
 
     Parameters
     ----------
-    given : array-like
+    given : array_like
         The times in seconds, [n].
 
     Returns

@@ -52,7 +52,13 @@ class Card(display.Shown):
     why: str
 
     def lines(self) -> list[tuple[str, str]]:
-        """Return (label, text) pairs in the order they are read; the verdict comes last but one."""
+        """Return (label, text) pairs in the order they are read; the verdict comes last but one.
+
+        Returns
+        -------
+        list of tuple of 2 str
+            Pairs; what has no text is left out.
+        """
         lines = [
             (f"The {self.source} says", self.says),
             ("It should say", self.corrected),
@@ -154,7 +160,13 @@ def show(id: str, *, measured: Any) -> Card:
 
 
 def report() -> Report:
-    """Return all claims of the course with their last results on this machine."""
+    """Return all claims of the course with their last results on this machine.
+
+    Returns
+    -------
+    Report
+        The claims, each with its last result.
+    """
     machine = runtime.describe()
     results = {r["id"]: r for r in RESULTS.read() if r["fingerprint"] == machine.fingerprint}
     return Report(tuple(_row(claim, results.get(claim.id)) for claim in rules.load().values()), machine.label)
@@ -162,6 +174,11 @@ def report() -> Report:
 
 def strict() -> str:
     """Return COURSEKIT_STRICT: "1" (claims and exercises raise), "claims" (claims do) or "0" (nothing does).
+
+    Returns
+    -------
+    str
+        "0", "1" or "claims".
 
     Raises
     ------
@@ -195,6 +212,11 @@ def guess(id: str) -> str | None:
     ----------
     id : str
         As for ``keep_guess``.
+
+    Returns
+    -------
+    str or None
+        The guess; None if nothing was guessed.
 
     """
     return next((record["guess"] for record in GUESSES.read() if record["id"] == id), None)

@@ -49,13 +49,35 @@ class Rule:
     words: tuple[str, ...] = ()
 
     def met(self, reading: Reading) -> bool:
-        """Tell whether the measured value fits the rule."""
+        """Tell whether the measured value fits the rule.
+
+        Parameters
+        ----------
+        reading : Reading
+            What was measured.
+
+        Returns
+        -------
+        bool
+            True or False.
+        """
         if self.words or isinstance(reading.value, str):
             return str(reading.value) in self.words
         return self.low <= reading.value <= self.high
 
     def crossed(self, reading: Reading) -> bool:
-        """Tell whether the measurement's interval lies partly inside the rule and partly outside."""
+        """Tell whether the measurement's interval lies partly inside the rule and partly outside.
+
+        Parameters
+        ----------
+        reading : Reading
+            What was measured.
+
+        Returns
+        -------
+        bool
+            True or False.
+        """
         if self.words or not reading.has_interval:
             return False
         inside = self.low <= reading.low and reading.high <= self.high
@@ -104,7 +126,18 @@ class Claim:
         return f"from {self.number(rule.low)} to {self.number(rule.high)}"
 
     def show(self, reading: Reading) -> str:
-        """Return the measurement as text, with unit and interval."""
+        """Return the measurement as text, with unit and interval.
+
+        Parameters
+        ----------
+        reading : Reading
+            What was measured.
+
+        Returns
+        -------
+        str
+            The text.
+        """
         if isinstance(reading.value, bool | str):
             return _word(str(reading.value))
         if not reading.has_interval:
@@ -125,7 +158,20 @@ class Claim:
         return f"{text} ({value!r})" if looks_met else text
 
     def number(self, value: float, more: int = 0) -> str:
-        """Return one number with the claim's unit, with ``more`` digits than the claim asks for."""
+        """Return one number with the claim's unit.
+
+        Parameters
+        ----------
+        value : float
+            The number.
+        more : int, optional
+            How many digits more than the claim asks for.
+
+        Returns
+        -------
+        str
+            The text.
+        """
         if self.unit in ("s", "B") and math.isfinite(value):
             return (display.seconds if self.unit == "s" else display.size)(value, 3 + more)
         gap = "" if self.unit in ("×", "°") else " "
@@ -141,6 +187,11 @@ def plain_number(value: float, digits: int) -> str:
         The number.
     digits : int
         How many significant digits a fraction gets at most.
+
+    Returns
+    -------
+    str
+        The text.
 
     """
     if not math.isfinite(value):
@@ -165,6 +216,11 @@ def read(measured: Any, claim: Claim) -> Reading:
         and ``samples``, or with ``verdict``.
     claim : Claim
         What it is measured for.
+
+    Returns
+    -------
+    Reading
+        Value, low and high: all equal for a plain number, low and high NaN for words.
 
     Raises
     ------
@@ -222,6 +278,11 @@ def _number(claim: Claim, value: Any) -> float:
 def load() -> dict[str, Claim]:
     """Return all claims of the courses by id, notebook by notebook.
 
+    Returns
+    -------
+    dict of str to Claim
+        Ids, each with its claim.
+
     Raises
     ------
     ValueError
@@ -239,6 +300,11 @@ def find(id: Any) -> Claim:
     ----------
     id : str
         The claim, such as "05-int8-size".
+
+    Returns
+    -------
+    Claim
+        The claim.
 
     Raises
     ------

@@ -37,7 +37,13 @@ class Experiment(display.Shown):
         return paired(self.soft, self.hard)
 
     def rows(self) -> list[tuple[str, str]]:
-        """Return the facts as (name, value) pairs, for people."""
+        """Return the facts as (name, value) pairs, for people.
+
+        Returns
+        -------
+        list of tuple of 2 str
+            Pairs, from the top.
+        """
         teacher = [] if self.teacher is None else [("teacher", f"{self.teacher.mean():.3f}")]
         return [
             ("labels only", f"{self.hard.mean():.3f}"),

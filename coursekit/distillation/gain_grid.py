@@ -17,8 +17,12 @@ SAID = {"a better": "the teacher helps", "b better": "the teacher harms", "same"
 class GainGrid(display.Tabled):
     """Accuracy with a teacher minus without, in points: ``gain`` [epochs, temperatures, alphas, seeds].
 
-    ``epochs``, ``temperatures`` and ``alphas`` ascend. Errors: ValueError for shapes that do not fit or fewer
-    than two seeds.
+    ``epochs``, ``temperatures`` and ``alphas`` ascend.
+
+    Raises
+    ------
+    ValueError
+        For shapes that do not fit or fewer than two seeds.
     """
 
     epochs: tuple[int, ...]
@@ -41,17 +45,68 @@ class GainGrid(display.Tabled):
         return self.gain.shape[3]
 
     def means(self, epochs: int) -> NDArray[np.float64]:
-        """Return the mean gain in points after so many epochs, [temperatures, alphas]."""
+        """Return the mean gain in points after so many epochs.
+
+        Parameters
+        ----------
+        epochs : int
+            One of the grid's.
+
+        Returns
+        -------
+        ndarray of float64
+            [temperatures, alphas].
+        """
         return self.gain[grids.position("epochs", epochs, self.epochs)].mean(-1)
 
     def at(self, epochs: int, temperature: float, alpha: float) -> NDArray[np.float64]:
-        """Return the gain of every seed in points; ValueError for what was not measured."""
+        """Return the gain of every seed in points.
+
+        Parameters
+        ----------
+        epochs : int
+            One of the grid's.
+        temperature : float
+            One of the grid's.
+        alpha : float
+            One of the grid's.
+
+        Returns
+        -------
+        ndarray of float64
+            [seeds].
+
+        Raises
+        ------
+        ValueError
+            For what was not measured.
+        """
         row = grids.position("temperature", temperature, self.temperatures)
         column = grids.position("alpha", alpha, self.alphas)
         return self.gain[grids.position("epochs", epochs, self.epochs), row, column]
 
     def difference(self, epochs: int, temperature: float, alpha: float) -> PairedDifference:
-        """Return the mean gain in points with its interval over the seeds."""
+        """Return the mean gain in points with its interval over the seeds.
+
+        Parameters
+        ----------
+        epochs : int
+            One of the grid's.
+        temperature : float
+            One of the grid's.
+        alpha : float
+            One of the grid's.
+
+        Returns
+        -------
+        PairedDifference
+            The mean and its interval.
+
+        Raises
+        ------
+        ValueError
+            For what was not measured.
+        """
         gains = self.at(epochs, temperature, alpha)
         return paired(gains, np.zeros(len(gains)))
 
@@ -67,11 +122,33 @@ class GainGrid(display.Tabled):
 
 
 def signed(value: float) -> str:
-    """Return points with their sign, a true minus, and one decimal: "+2.3"."""
+    """Return points with their sign, a true minus, and one decimal: "+2.3".
+
+    Parameters
+    ----------
+    value : float
+        Points.
+
+    Returns
+    -------
+    str
+        The text.
+    """
     text = f"{value:+.1f}"
     return "0.0" if float(text) == 0 else text.replace("-", "−")
 
 
 def sentence(found: PairedDifference) -> str:
-    """Return in a few words what the interval of a difference says."""
+    """Return in a few words what the interval of a difference says.
+
+    Parameters
+    ----------
+    found : PairedDifference
+        A difference between two ways of training.
+
+    Returns
+    -------
+    str
+        The words.
+    """
     return SAID[found.verdict]

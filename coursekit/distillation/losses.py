@@ -226,7 +226,29 @@ def label_smoothing(y: Any, share: float = 0.1, classes: int = 10) -> Tensor:
 
 
 def positive(name: str, value: Any, high: float | None = None) -> float:
-    """Return ``value`` if it is above 0 and at most ``high``; raise ValueError or TypeError otherwise."""
+    """Return a number above 0.
+
+    Parameters
+    ----------
+    name : str
+        What an error calls the argument.
+    value : object
+        The number.
+    high : float, optional
+        The largest that is allowed.
+
+    Returns
+    -------
+    float
+        ``value``.
+
+    Raises
+    ------
+    TypeError
+        For what is not a number.
+    ValueError
+        For a number that is not above 0 or above ``high``.
+    """
     number = arguments.real(name, value, high=high)
     if number <= 0:
         raise ValueError(f"{name} must be above 0; got {number:g}")
@@ -236,7 +258,17 @@ def positive(name: str, value: Any, high: float | None = None) -> float:
 def log_soften(logits: Tensor, temperature: float | Tensor) -> Tensor:
     """Return the logarithm of softmax(logits / temperature), finite for every finite logit.
 
-    Worked out and returned in float32 at least: half precision ends at 65,504, and at three digits.
+    Parameters
+    ----------
+    logits : Tensor
+        [..., classes].
+    temperature : float or Tensor
+        One for all, or a tensor that fits the logits.
+
+    Returns
+    -------
+    Tensor
+        [..., classes], in float32 at least: half precision ends at 65,504, and at three digits.
     """
     logits = _single(logits)
     least = torch.finfo(logits.dtype).tiny
@@ -246,7 +278,25 @@ def log_soften(logits: Tensor, temperature: float | Tensor) -> Tensor:
 
 
 def class_numbers(labels: Any, logits: Tensor) -> Tensor:
-    """Return ``labels`` as int64 [n] for logits [n, classes]."""
+    """Return labels as int64 beside logits.
+
+    Parameters
+    ----------
+    labels : object
+        Class numbers, [n].
+    logits : Tensor
+        [n, classes].
+
+    Returns
+    -------
+    Tensor
+        [n], on the device of ``logits``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For what is not one class number per row.
+    """
     values = _whole_classes("labels", labels, logits.shape[1])
     if len(values) != len(logits):
         raise ValueError(f"labels must hold one class per row of logits, {len(logits)}; got {len(values)}")

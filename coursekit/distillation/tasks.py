@@ -99,7 +99,15 @@ SETUPS: dict[str, Setup] = {setup.name: setup for setup in _ALL}
 
 
 class Task:
-    """What the students of a set-up see and hear: everything is [seeds, …], each seed with its own draw."""
+    """What the students of a set-up see and hear: everything is [seeds, …], each seed with its own draw.
+
+    Parameters
+    ----------
+    setup : Setup
+        Sizes, data and schedules.
+    seeds : sequence of int
+        One per student.
+    """
 
     def __init__(self, setup: Setup, seeds: Sequence[int]) -> None:
         self.setup, self.seeds = setup, tuple(seeds)
@@ -119,7 +127,13 @@ class Task:
         return self.seen if self.setup.pool else self.labelled
 
     def teacher(self) -> tuple[Tensor, NDArray[np.float64]]:
-        """Return the teachers' logits for what the students see, and their test accuracies [seeds]."""
+        """Return the teachers' answers to what the students see.
+
+        Returns
+        -------
+        tuple of (Tensor, ndarray of float64)
+            Logits [seeds, n, classes], and test accuracies [seeds].
+        """
         setup = self.setup
         if arguments.choice("teacher_knows", setup.teacher_knows, (SAME, ALL)) == ALL:
             plan = models.Schedule(setup.teacher_epochs, setup.teacher_lr, setup.batch_size)
@@ -130,16 +144,48 @@ class Task:
         return made.logits(self.x)[networks, self.pictures], self.test(made)
 
     def hard(self, first_seed: int = 0) -> models.Ensemble:
-        """Train the students that have labels only."""
+        """Train the students that have labels only.
+
+        Parameters
+        ----------
+        first_seed : int, optional
+            What is added to each seed.
+
+        Returns
+        -------
+        Ensemble
+            The trained students.
+        """
         return self._labels_only(self.setup.student, first_seed, self.setup.epochs, self.setup.lr)
 
     def smoothed(self) -> models.Ensemble:
-        """Train the students on smoothed labels, which need no teacher."""
+        """Train the students on smoothed labels, which need no teacher.
+
+        Returns
+        -------
+        Ensemble
+            The trained students.
+        """
         logits = label_smoothing(self.labels.flatten()).to(self.x.device).view(*self.labels.shape, -1)
         return self._students(self.labelled, None, logits, 1.0, 1.0, self.setup.epochs)
 
     def distilled(self, logits: Tensor, temperature: Any, alpha: Any) -> models.Ensemble:
-        """Train the students that hear the teacher, in as many steps as the others."""
+        """Train the students that hear the teacher, in as many steps as the others.
+
+        Parameters
+        ----------
+        logits : Tensor
+            The teacher's, [seeds, n, classes].
+        temperature : object
+            One for all, or one per student.
+        alpha : object
+            The weight of the teacher, 0 to 1; one for all, or one per student.
+
+        Returns
+        -------
+        Ensemble
+            The trained students.
+        """
         size = arguments.integer("batch_size", self.setup.batch_size, 1)
         steps = self.setup.epochs * -(-self.labelled.shape[1] // size)
         epochs = max(1, round(steps / -(-self.pictures.shape[1] // size)))
@@ -147,7 +193,18 @@ class Task:
         return self._students(self.pictures, labels, logits, temperature, alpha, epochs)
 
     def test(self, networks: models.Ensemble) -> NDArray[np.float64]:
-        """Return the networks' accuracies on the test pictures."""
+        """Return the networks' accuracies on the test pictures.
+
+        Parameters
+        ----------
+        networks : Ensemble
+            The networks.
+
+        Returns
+        -------
+        ndarray of float64
+            Shares of right answers, [networks].
+        """
         return networks.accuracy(self.digits.test.x, self.digits.test.y)
 
     def _labels_only(

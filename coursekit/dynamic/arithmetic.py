@@ -29,12 +29,24 @@ ALL_ZERO_SCALE = 0.1
 class DynamicLinear(nn.Module):
     """A linear layer with INT8 weights that quantizes each batch to unsigned integers as it comes.
 
-    Made from an nn.Linear: ``weight`` is int8 [out, in], ``scale`` its float32 scale, ``bias`` stays float32.
     The five steps and their numbers are those of PyTorch's dynamic Linear: the outputs are equal to the last
     bit with its x86 and fbgemm engines (unless the bias vanishes beside the product), and up to float32
     rounding with qnnpack and onednn.
-    ``reduce_range`` is explained at ``activation_qparams``. Errors: TypeError unless given an nn.Linear;
-    ValueError for input that is not finite or not on the CPU.
+
+    Parameters
+    ----------
+    linear : Linear
+        The layer, which stays as it is; ``weight`` becomes int8 [out, in] with the float32 ``scale``,
+        ``bias`` stays float32.
+    reduce_range : bool, optional
+        Whether one of the eight bits stays unused; see ``activation_qparams``.
+
+    Raises
+    ------
+    TypeError
+        Unless given an nn.Linear.
+    ValueError
+        For input that is not finite or not on the CPU.
     """
 
     weight: Tensor
@@ -52,7 +64,18 @@ class DynamicLinear(nn.Module):
         self.register_buffer("bias", None if linear.bias is None else linear.bias.detach().float().clone())
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return x @ weight.T + bias for x [..., in], computed in integers."""
+        """Return x @ weight.T + bias, computed in integers.
+
+        Parameters
+        ----------
+        x : Tensor
+            [..., in].
+
+        Returns
+        -------
+        Tensor
+            [..., out], of the type of ``x``.
+        """
         # 1, 2: the range of this batch gives the scale and the zero point
         scale, zero_point = activation_qparams(x, self.reduce_range)
         # 3: activations to uint8
@@ -65,17 +88,42 @@ class DynamicLinear(nn.Module):
         return (y if self.bias is None else y + self.bias).to(x.dtype)
 
     def extra_repr(self) -> str:
-        """Name the sizes and the type, as PyTorch's layers do."""
+        """Name the sizes and the type, as PyTorch's layers do.
+
+        Returns
+        -------
+        str
+            What stands between the brackets of the layer's text.
+        """
         out_features, in_features = self.weight.shape
         return f"in_features={in_features}, out_features={out_features}, dtype={self.weight.dtype}"
 
 
 def activation_qparams(x: Any, reduce_range: bool | None = None) -> tuple[float, int]:
-    """Return the scale and zero point that PyTorch gives to the activations ``x``: asymmetric, one for all.
+    """Return the scale and zero point that PyTorch gives to activations: asymmetric, one for all.
 
-    The range of ``x``, widened to include 0, is spread over 127 steps, so one of the eight bits stays unused
-    (``reduce_range``: the sums of CPUs without VNNI would overflow). PyTorch's qnnpack engine, found on Arm,
-    uses all 255. None: as the engine here does. Errors: ValueError if ``x`` is not finite or not on the CPU.
+    The range of ``x``, widened to include 0, is spread over 127 steps, so one of the eight bits stays unused:
+    the sums of CPUs without VNNI would overflow. PyTorch's qnnpack engine, found on Arm, uses all 255.
+
+    Parameters
+    ----------
+    x : object
+        The activations, any shape.
+    reduce_range : bool, optional
+        Whether 127 steps are used; by default as the engine here does.
+
+    Returns
+    -------
+    tuple of (float, int)
+        The scale, rounded to float32, and the zero point.
+
+    Raises
+    ------
+    ValueError
+        If ``x`` is not finite or not on the CPU.
+
+    Notes
+    -----
     Source: ATen/native/quantized/cpu/QuantUtils.h.
     """
     values = _numbers("x", x)
@@ -92,7 +140,24 @@ def activation_qparams(x: Any, reduce_range: bool | None = None) -> tuple[float,
 def quantize_activation(x: Any, scale: float, zero_point: int) -> Tensor:
     """Return ``x`` as uint8: round(x * (1 / scale) + zero_point), ties to even, clipped to 0..255.
 
-    Errors: ValueError if ``x`` is not finite or not on the CPU, scale <= 0, or zero_point outside 0..255.
+    Parameters
+    ----------
+    x : object
+        The activations, any shape.
+    scale : float
+        Above 0.
+    zero_point : int
+        0 to 255.
+
+    Returns
+    -------
+    Tensor
+        uint8, of the shape of ``x``.
+
+    Raises
+    ------
+    ValueError
+        If ``x`` is not finite or not on the CPU, scale <= 0, or zero_point outside 0..255.
     """
     scale = arguments.real("scale", scale, NO_RECIPROCAL)
     zero_point = arguments.integer("zero_point", zero_point, 0, FULL)
@@ -105,8 +170,25 @@ def quantize_activation(x: Any, scale: float, zero_point: int) -> Tensor:
 def quantize_weight(weight: Any) -> tuple[Tensor, Tensor]:
     """Return ``weight`` as int8 and its float32 scale, max|w| / 127.5: PyTorch's choice, one for all.
 
+    Parameters
+    ----------
+    weight : object
+        Any shape.
+
+    Returns
+    -------
+    tuple of 2 Tensor
+        The weights as int8, and the scale.
+
+    Raises
+    ------
+    ValueError
+        If ``weight`` is empty or not finite.
+
+    Notes
+    -----
     Not 127: half of the 255 steps from -128 to 127. The largest weight lies at 127.5, so it may be clipped.
-    Errors: ValueError if ``weight`` is empty or not finite. Source: torch.ao.quantization.MinMaxObserver.
+    Source: torch.ao.quantization.MinMaxObserver.
     """
     values = _numbers("weight", weight)
     if not values.numel():
@@ -116,7 +198,20 @@ def quantize_weight(weight: Any) -> tuple[Tensor, Tensor]:
 
 
 def need_cpu(name: str, tensor: Tensor) -> None:
-    """Raise ValueError with what to do unless the tensor is on the CPU."""
+    """Refuse a tensor that is not on the CPU, and say what to do.
+
+    Parameters
+    ----------
+    name : str
+        What the error calls it.
+    tensor : Tensor
+        The tensor.
+
+    Raises
+    ------
+    ValueError
+        If it is on another device.
+    """
     if tensor.device.type != "cpu":
         raise ValueError(
             f"{name} is on {tensor.device}, but dynamic INT8 is a CPU feature: use {name}.cpu(). "
@@ -125,7 +220,13 @@ def need_cpu(name: str, tensor: Tensor) -> None:
 
 
 def engine() -> str:
-    """Return the name of PyTorch's integer backend, "none" where it has none."""
+    """Return the name of PyTorch's integer backend, "none" where it has none.
+
+    Returns
+    -------
+    str
+        The name.
+    """
     try:
         return str(torch.backends.quantized.engine)
     except AttributeError:

@@ -82,6 +82,16 @@ def quantize_dynamic(model: nn.Module) -> nn.Module:
 def state_dict_size(model: nn.Module) -> int:
     """Return the bytes of ``model``'s state_dict as torch.save writes it.
 
+    Parameters
+    ----------
+    model : Module
+        The model.
+
+    Returns
+    -------
+    int
+        Bytes.
+
     Raises
     ------
     TypeError

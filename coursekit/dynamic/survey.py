@@ -37,6 +37,16 @@ class Survey:
 def survey(held: nn.Sequential) -> Survey:
     """Look a model over, the only part of ``held``, before it is quantized.
 
+    Parameters
+    ----------
+    held : Sequential
+        Holds the model and nothing else.
+
+    Returns
+    -------
+    Survey
+        The layers to quantize, and what stays as it is.
+
     Raises
     ------
     ValueError
@@ -57,6 +67,16 @@ def survey(held: nn.Sequential) -> Survey:
 
 def copied(held: nn.Sequential) -> nn.Sequential:
     """Return a copy of the model; tensors that were computed from others are copied as plain numbers.
+
+    Parameters
+    ----------
+    held : Sequential
+        Holds the model and nothing else.
+
+    Returns
+    -------
+    Sequential
+        The copy.
 
     Raises
     ------

@@ -46,6 +46,11 @@ def untried(answer: Any) -> bool:
     answer : object
         Whatever the student handed in.
 
+    Returns
+    -------
+    bool
+        True or False.
+
     """
     return answer is None or _has_dots(answer, DEEPEST)
 
@@ -57,6 +62,11 @@ def describe(answer: Any) -> str:
     ----------
     answer : object
         Whatever the student handed in.
+
+    Returns
+    -------
+    str
+        The words.
 
     """
     kind = type(answer).__name__
@@ -76,6 +86,11 @@ def said(error: BaseException) -> str:
     error : BaseException
         The error; it may fail to print itself.
 
+    Returns
+    -------
+    str
+        One text.
+
     """
     try:
         return f"{type(error).__name__}: {error}"
@@ -92,6 +107,11 @@ def as_number(answer: Any, name: str = "your answer") -> float:
         A number; arrays, tensors and lists of one element count, text and bools do not.
     name : str
         What the message calls it.
+
+    Returns
+    -------
+    float
+        The number.
 
     Raises
     ------
@@ -122,6 +142,11 @@ def as_integer(answer: Any, name: str = "your answer") -> int:
     name : str
         What the message calls it.
 
+    Returns
+    -------
+    int
+        The number.
+
     Raises
     ------
     Stop
@@ -149,6 +174,11 @@ def as_array(
         The only shape that is accepted.
     dtype : type
         Of the array that is returned.
+
+    Returns
+    -------
+    ndarray
+        The array, of ``dtype``.
 
     Raises
     ------
@@ -182,6 +212,11 @@ def as_bits(answer: Any, width: int | None = None, name: str = "your answer", *,
     hint : str
         Shown where there are more or fewer than ``width``.
 
+    Returns
+    -------
+    str
+        0s and 1s, nothing else.
+
     Raises
     ------
     Stop
@@ -207,6 +242,11 @@ def call(function: Any, *args: Any, **options: Any) -> Any:
     *args, **options
         What it is called with.
 
+    Returns
+    -------
+    object
+        The result, never None.
+
     Raises
     ------
     Stop
@@ -229,6 +269,11 @@ def call_either(function: Any, *args: Any) -> Any:
         What the student handed in.
     *args
         Arrays, and whatever else it takes.
+
+    Returns
+    -------
+    object
+        As ``call``.
 
     Raises
     ------
@@ -253,6 +298,11 @@ def run(function: Any, *args: Any, **options: Any) -> Any:
         What the student handed in.
     *args, **options
         What it is called with.
+
+    Returns
+    -------
+    object
+        The result.
 
     Raises
     ------
@@ -284,6 +334,11 @@ def is_blank(function: Any) -> bool:
     ----------
     function : object
         What the student handed in.
+
+    Returns
+    -------
+    bool
+        True or False.
 
     """
     code = getattr(function, "__code__", None)

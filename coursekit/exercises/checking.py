@@ -54,6 +54,11 @@ def checkers(notebook: str) -> Mapping[str, Checker]:
     notebook : str
         The notebook's name, such as "05".
 
+    Returns
+    -------
+    mapping of str to Checker
+        Ids, each with its checker.
+
     Raises
     ------
     ValueError

@@ -17,7 +17,13 @@ _INSTALLED = ("site-packages", "dist-packages")
 
 
 class Counted:
-    """A function that counts its calls."""
+    """A function that counts its calls.
+
+    Parameters
+    ----------
+    function : callable
+        The function.
+    """
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self.calls, self._function = 0, function
@@ -39,7 +45,18 @@ class Comparisons:
         self.count = 0
 
     def text(self, value: str) -> str:
-        """Return ``value`` as a text whose comparisons are counted, also after ``lower`` and the like."""
+        """Return a text whose comparisons are counted, also after ``lower`` and the like.
+
+        Parameters
+        ----------
+        value : str
+            The text.
+
+        Returns
+        -------
+        str
+            An equal text.
+        """
         return _text_type(self)(value)
 
 
@@ -50,6 +67,11 @@ def steps(function: Callable[[], Any]) -> int:
     ----------
     function : callable
         Calls the student's function.
+
+    Returns
+    -------
+    int
+        Calls and lines together.
 
     """
     found = 0

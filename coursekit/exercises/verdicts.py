@@ -91,6 +91,11 @@ def right(message: str = "") -> Verdict:
     message : str
         What the answer shows; may hold `code` and **strong**.
 
+    Returns
+    -------
+    Verdict
+        The verdict.
+
     """
     return Verdict(RIGHT, message)
 
@@ -105,10 +110,21 @@ def wrong(message: str, hint: str = "") -> Verdict:
     hint : str
         What helps on without giving the answer away; folded in until it is asked for.
 
+    Returns
+    -------
+    Verdict
+        The verdict.
+
     """
     return Verdict(WRONG, message, hint)
 
 
 def not_tried() -> Verdict:
-    """Return ○: the student has not written anything yet."""
+    """Return ○: the student has not written anything yet.
+
+    Returns
+    -------
+    Verdict
+        The verdict.
+    """
     return Verdict(NOT_TRIED)

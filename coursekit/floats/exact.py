@@ -15,7 +15,18 @@ FAR_OUT = 400  # decimal exponents beyond which every format overflows, or round
 
 
 def plain(value: Any) -> Any:
-    """Return numpy scalars, and arrays and tensors without dimensions, as Python's; others as they are."""
+    """Return numpy scalars, and arrays and tensors without dimensions, as Python's; others as they are.
+
+    Parameters
+    ----------
+    value : object
+        Any object.
+
+    Returns
+    -------
+    object
+        A number of Python's, or ``value``.
+    """
     return value.item() if getattr(value, "ndim", None) == 0 and hasattr(value, "item") else value
 
 
@@ -23,7 +34,23 @@ def exact(value: Any) -> Fraction | float:
     """Return ``value`` without rounding: a fraction, or a float for zero (it has a sign), infinity and NaN.
 
     Decimals too far out for any format become infinity or zero: as fractions, they could fill the memory.
-    Raises TypeError for what is not a number, ValueError for a text that does not read as one.
+
+    Parameters
+    ----------
+    value : object
+        A number, or a text that reads as one.
+
+    Returns
+    -------
+    Fraction or float
+        The number.
+
+    Raises
+    ------
+    TypeError
+        For what is not a number.
+    ValueError
+        For a text that does not read as one.
     """
     number = _parsed(value) if isinstance(value, str) else plain(arguments.dense("value", value))
     if isinstance(number, bool | type) or not hasattr(number, "as_integer_ratio"):
@@ -38,12 +65,34 @@ def exact(value: Any) -> Fraction | float:
 
 
 def is_finite(number: Fraction | float) -> bool:
-    """Return whether ``number`` is neither infinite nor NaN, however large it is."""
+    """Return whether ``number`` is neither infinite nor NaN, however large it is.
+
+    Parameters
+    ----------
+    number : Fraction or float
+        As ``exact`` returns it.
+
+    Returns
+    -------
+    bool
+        True or False.
+    """
     return isinstance(number, Fraction) or math.isfinite(number)
 
 
 def to_float(number: Fraction | float) -> float:
-    """Return the nearest float64; infinity where it overflows."""
+    """Return the nearest float64; infinity where it overflows.
+
+    Parameters
+    ----------
+    number : Fraction or float
+        As ``exact`` returns it.
+
+    Returns
+    -------
+    float
+        The float.
+    """
     try:
         return float(number)
     except OverflowError:
@@ -51,7 +100,18 @@ def to_float(number: Fraction | float) -> float:
 
 
 def shown(value: Any) -> str:
-    """Return ``value`` as text that fits into a line."""
+    """Return ``value`` as text that fits into a line.
+
+    Parameters
+    ----------
+    value : object
+        Any object.
+
+    Returns
+    -------
+    str
+        One line.
+    """
     try:
         text = value if isinstance(value, str) else str(value)
     except ValueError:  # Python refuses to print integers of more than 4,300 digits
@@ -61,10 +121,27 @@ def shown(value: Any) -> str:
 
 
 def binary(value: Any, places: int | None = None) -> str:
-    """Return ``value`` in binary, exactly, such as "110.1" for 6.5; ``places`` cuts it: "0.0001…" for 0.1.
+    """Return a number in binary, exactly, such as "110.1" for 6.5.
 
-    Raises TypeError and ValueError for what is not a finite number, and ValueError for what never ends in
-    binary (the texts "0.1" and "1/3") where ``places`` does not say where to cut.
+    Parameters
+    ----------
+    value : object
+        A finite number, or a text that reads as one.
+    places : int, optional
+        How many places behind the point are kept: "0.0001…" for 0.1; by default all.
+
+    Returns
+    -------
+    str
+        The digits; an ellipsis says that some were cut.
+
+    Raises
+    ------
+    TypeError
+        For what is not a number.
+    ValueError
+        For a number that is not finite, and for what never ends in binary (the texts "0.1" and "1/3")
+        where ``places`` does not say where to cut.
     """
     number = exact(value)
     if not is_finite(number):

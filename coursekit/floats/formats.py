@@ -110,53 +110,154 @@ FORMATS: Mapping[str, Format] = MappingProxyType({format.name: format for format
 
 
 def encode(value: Any, format: str | Format = "fp32") -> int:
-    """Return the pattern of ``value`` rounded to the nearest number of ``format``, ties to the even pattern.
+    """Return the pattern of the nearest number of a format, ties to the even pattern.
 
-    ``value`` is a number, or a text such as "0.1", "1/3" or "-inf"; it is rounded once, not first to float64.
     Too large a float becomes infinity; NaN in FP8 E4M3, which has no infinity; the largest number in FP4.
-    Every NaN becomes the positive, quiet one. Raises TypeError for what is not a number, ValueError for a NaN
-    where the format has none, and for what an integer format cannot reach.
+    Every NaN becomes the positive, quiet one.
+
+    Parameters
+    ----------
+    value : object
+        A number, or a text such as "0.1", "1/3" or "-inf"; it is rounded once, not first to float64.
+    format : str or Format, optional
+        A format, or its name.
+
+    Returns
+    -------
+    int
+        The pattern, 0 to 2**bits - 1.
+
+    Raises
+    ------
+    TypeError
+        For what is not a number.
+    ValueError
+        For a NaN where the format has none, and for what an integer format cannot reach.
     """
     return _nearest(exact(value), _found(format))
 
 
 def decode(pattern: int | str, format: str | Format = "fp32") -> float:
-    """Return the number that ``pattern`` stands for, exactly.
+    """Return the number that a pattern stands for, exactly.
 
-    ``pattern`` is an integer, or a text of exactly as many 0s and 1s as the format has bits; spaces and
-    underscores may stand between them. Raises TypeError or ValueError for anything else.
+    Parameters
+    ----------
+    pattern : int or str
+        An integer, or a text of exactly as many 0s and 1s as the format has bits; spaces and underscores
+        may stand between them.
+    format : str or Format, optional
+        A format, or its name.
+
+    Returns
+    -------
+    float
+        The number.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For a pattern that is anything else.
     """
     found = _found(format)
     return _value(_pattern(pattern, found), found)
 
 
 def fields(value: Any, format: str | Format = "fp32") -> Fields:
-    """Return ``value`` as ``format`` stores it, taken apart; raises as ``encode`` does."""
+    """Return a number as a format stores it, taken apart.
+
+    Parameters
+    ----------
+    value : object
+        As for ``encode``.
+    format : str or Format, optional
+        A format, or its name.
+
+    Returns
+    -------
+    Fields
+        Sign, exponent and mantissa, and what they mean.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As for ``encode``.
+    """
     found, given = _found(format), plain(value)
     return _fields(_nearest(exact(given), found), found, given)
 
 
 def fields_of(pattern: int | str, format: str | Format = "fp32") -> Fields:
-    """Return what the bits of ``pattern`` mean; raises as ``decode`` does."""
+    """Return what the bits of a pattern mean.
+
+    Parameters
+    ----------
+    pattern : int or str
+        As for ``decode``.
+    format : str or Format, optional
+        A format, or its name.
+
+    Returns
+    -------
+    Fields
+        Sign, exponent and mantissa, and what they mean.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As for ``decode``.
+    """
     found = _found(format)
     return _fields(_pattern(pattern, found), found, None)
 
 
 def spacing(value: Any, format: str | Format = "fp32") -> float:
-    """Return the gap from the stored ``value`` to the next larger magnitude (the "ulp").
+    """Return the gap from a stored number to the next larger magnitude (the "ulp").
 
     At the largest number, with nothing finite above it, the gap that its exponent stands for, as below it.
-    NaN for infinity and NaN. Raises as ``encode`` does.
+
+    Parameters
+    ----------
+    value : object
+        As for ``encode``; it is rounded first.
+    format : str or Format, optional
+        A format, or its name.
+
+    Returns
+    -------
+    float
+        The gap; NaN for infinity and NaN.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As for ``encode``.
     """
     found = _found(format)
     return _reading(_nearest(exact(value), found), found)[-1]
 
 
 def neighbours(value: Any, format: str | Format = "fp32") -> tuple[float, float]:
-    """Return the numbers next below and next above the stored ``value``; raises as ``encode`` does.
+    """Return the numbers next below and next above a stored number.
 
     Above the largest number comes infinity; where a format has none, the largest number is returned again, as
-    infinity is for infinity. The two zeros count as one number. (NaN, NaN) for NaN.
+    infinity is for infinity. The two zeros count as one number.
+
+    Parameters
+    ----------
+    value : object
+        As for ``encode``; it is rounded first.
+    format : str or Format, optional
+        A format, or its name.
+
+    Returns
+    -------
+    tuple of 2 float
+        Below and above; (NaN, NaN) for NaN.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As for ``encode``.
     """
     found = _found(format)
     pattern = _nearest(exact(value), found)
@@ -169,9 +270,22 @@ def neighbours(value: Any, format: str | Format = "fp32") -> tuple[float, float]
 
 
 def all_values(format: str | Format) -> NDArray[np.float64]:
-    """Return the numbers of all patterns: float64 of shape [2**bits], the pattern being the index.
+    """Return the numbers of all patterns.
 
-    Raises ValueError for a format of more than 16 bits.
+    Parameters
+    ----------
+    format : str or Format
+        A format, or its name.
+
+    Returns
+    -------
+    ndarray of float64
+        [2**bits], the pattern being the index.
+
+    Raises
+    ------
+    ValueError
+        For a format of more than 16 bits.
     """
     found = _found(format)
     if found.bits > LARGEST_TABLE:

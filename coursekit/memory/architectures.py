@@ -22,8 +22,12 @@ class Model:
 
     ``kv_heads`` is smaller than ``heads`` where several heads share keys and values; ``mlp`` is the inner
     width of a layer's second half, which is ``gated`` if it has three matrices instead of two. A model that
-    does not ``generate`` text, such as BERT, keeps no KV cache. Errors: TypeError or ValueError for sizes
-    that are not whole numbers above zero, and for heads that cannot be shared evenly.
+    does not ``generate`` text, such as BERT, keeps no KV cache.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For sizes that are not whole numbers above zero, and for heads that cannot be shared evenly.
     """
 
     name: str
@@ -56,9 +60,24 @@ class Model:
 
     @classmethod
     def like_llama(cls, parameters: Any) -> "Model":
-        """Return a model of about ``parameters`` (a million to 10**14) with LLaMA's proportions, made up.
+        """Return a made-up model with LLaMA's proportions.
 
         Its layers are 128 times as wide as there are many, as from 7B to 70B: 12 · layers · hidden² weights.
+
+        Parameters
+        ----------
+        parameters : object
+            About how many, a million to 10**14.
+
+        Returns
+        -------
+        Model
+            The model.
+
+        Raises
+        ------
+        TypeError, ValueError
+            For a number that is not within these.
         """
         count = round(arguments.real("parameters", parameters, 10**6, MOST_PARAMETERS))
         layers = max(1, round((count / (12 * HEAD_DIM**2)) ** (1 / 3)))
@@ -114,15 +133,53 @@ DEVICES: Mapping[str, Device] = MappingProxyType({device.name: device for device
 
 
 def this_machine() -> Device:
-    """Return the memory that this process may use as a device: the machine's, or the container's."""
+    """Return the memory that this process may use as a device: the machine's, or the container's.
+
+    Returns
+    -------
+    Device
+        The device.
+    """
     return Device("this machine", runtime.describe().memory)
 
 
 def found_model(model: Model | str) -> Model:
-    """Return ``model``, looked up by its name if it is text; ValueError or TypeError otherwise."""
+    """Return a model, looked up by its name if it is text.
+
+    Parameters
+    ----------
+    model : Model or str
+        A model, or one of MODELS' names.
+
+    Returns
+    -------
+    Model
+        The model.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For an unknown name.
+    """
     return model if isinstance(model, Model) else MODELS[arguments.choice("model", model, MODELS)]
 
 
 def found_device(device: Device | str) -> Device:
-    """Return ``device``, looked up by its name if it is text; ValueError or TypeError otherwise."""
+    """Return a device, looked up by its name if it is text.
+
+    Parameters
+    ----------
+    device : Device or str
+        A device, or one of DEVICES' names.
+
+    Returns
+    -------
+    Device
+        The device.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For an unknown name.
+    """
     return device if isinstance(device, Device) else DEVICES[arguments.choice("device", device, DEVICES)]

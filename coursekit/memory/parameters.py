@@ -22,7 +22,27 @@ RANK = 16
 
 
 def count(name: str, value: Any) -> int:
-    """Return ``value`` as a whole number from 1 on; TypeError or ValueError otherwise."""
+    """Return a whole number from 1 on.
+
+    Parameters
+    ----------
+    name : str
+        What an error calls the argument.
+    value : object
+        The number.
+
+    Returns
+    -------
+    int
+        ``value``.
+
+    Raises
+    ------
+    TypeError
+        For what is not a whole number.
+    ValueError
+        For a number below 1 or above MOST.
+    """
     return arguments.integer(name, value, 1, MOST)
 
 

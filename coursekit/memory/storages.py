@@ -20,7 +20,18 @@ REGISTERED = ("_parameters", "_buffers", "_modules")
 
 
 def holds(value: Any) -> bool:
-    """Tell whether ``value`` is something that may hold tensors: one, or a model, optimizer or container."""
+    """Tell whether something may hold tensors: one, or a model, optimizer or container.
+
+    Parameters
+    ----------
+    value : object
+        Any object.
+
+    Returns
+    -------
+    bool
+        True or False.
+    """
     return (
         is_array(value)
         or is_module(value)
@@ -101,12 +112,34 @@ def parts(tensor: Any) -> list[Any]:
 
 
 def is_module(value: Any) -> bool:
-    """Tell whether ``value`` is a torch module, without importing torch."""
+    """Tell whether something is a torch module, without importing torch.
+
+    Parameters
+    ----------
+    value : object
+        Any object.
+
+    Returns
+    -------
+    bool
+        True or False.
+    """
     return hasattr(value, "named_modules") and not isinstance(value, type)
 
 
 def is_array(value: Any) -> bool:
-    """Tell whether ``value`` is a tensor or a numpy array."""
+    """Tell whether something is a tensor or a numpy array.
+
+    Parameters
+    ----------
+    value : object
+        Any object.
+
+    Returns
+    -------
+    bool
+        True or False.
+    """
     if isinstance(value, type):
         return False
     return hasattr(value, "untyped_storage") or (hasattr(value, "__array_interface__") and value.ndim >= 0)

@@ -17,7 +17,13 @@ Cache = tuple[Tensor, Tensor]
 
 
 class Layer(nn.Module):
-    """One layer; ``cache`` is (keys, values), each [batch, kv_heads, context, head_dim], or None."""
+    """One layer; ``cache`` is (keys, values), each [batch, kv_heads, context, head_dim], or None.
+
+    Parameters
+    ----------
+    model : Model
+        The sizes.
+    """
 
     def __init__(self, model: Model) -> None:
         super().__init__()
@@ -33,13 +39,39 @@ class Layer(nn.Module):
         self.down = nn.Linear(model.mlp, model.hidden, bias=False)
 
     def forward(self, x: Tensor, cache: Cache | None = None) -> tuple[Tensor, Cache]:
-        """Return the layer's output for x [batch, tokens, hidden] and the cache with these tokens in it."""
+        """Return the layer's output and the cache with these tokens in it.
+
+        Parameters
+        ----------
+        x : Tensor
+            [batch, tokens, hidden].
+        cache : Cache, optional
+            Keys and values of the tokens before; with it ``x`` holds one new token.
+
+        Returns
+        -------
+        tuple of (Tensor, Cache)
+            [batch, tokens, hidden], and the cache.
+        """
         attended, cache = self.attention(self.norm_1(x), cache)
         x = x + attended
         return x + self.down(self.inner(self.norm_2(x))), cache
 
     def attention(self, x: Tensor, cache: Cache | None) -> tuple[Tensor, Cache]:
-        """Return what each token of x reads from the tokens up to itself, and the cache."""
+        """Return what each token reads from the tokens up to itself, and the cache.
+
+        Parameters
+        ----------
+        x : Tensor
+            [batch, tokens, hidden].
+        cache : Cache or None
+            Keys and values of the tokens before.
+
+        Returns
+        -------
+        tuple of (Tensor, Cache)
+            [batch, tokens, hidden], and the cache.
+        """
         q, k, v = (
             part(x).unflatten(-1, (heads, -1)).transpose(1, 2)  # [batch, heads, tokens, head_dim]
             for part, heads in ((self.q, self.heads), (self.k, self.kv_heads), (self.v, self.kv_heads))
@@ -51,14 +83,33 @@ class Layer(nn.Module):
         return self.out(seen.transpose(1, 2).flatten(2)), (k, v)
 
     def inner(self, x: Tensor) -> Tensor:
-        """Return the values between the two (or three) matrices of the second half."""
+        """Return the values between the two (or three) matrices of the second half.
+
+        Parameters
+        ----------
+        x : Tensor
+            [batch, tokens, hidden].
+
+        Returns
+        -------
+        Tensor
+            [batch, tokens, mlp].
+        """
         if self.gate is None:
             return functional.gelu(self.up(x))
         return functional.silu(self.gate(x)) * self.up(x)
 
 
 class Decoder(nn.Module):
-    """Embedding, layers, norm, and a matrix back to the vocabulary, which is the embedding's if ``tied``."""
+    """Embedding, layers, norm, and a matrix back to the vocabulary.
+
+    Parameters
+    ----------
+    model : Model
+        The sizes.
+    tied : bool, optional
+        Whether that matrix is the embedding's.
+    """
 
     def __init__(self, model: Model, *, tied: bool = False) -> None:
         super().__init__()
@@ -70,9 +121,19 @@ class Decoder(nn.Module):
             self.head.weight = self.embedding.weight
 
     def forward(self, ids: Tensor, caches: list[Cache] | None = None) -> tuple[Tensor, list[Cache]]:
-        """Return logits [batch, tokens, vocab] for ids [batch, tokens], and every layer's cache.
+        """Return logits, and every layer's cache.
 
-        With ``caches`` the ids are one new token per sequence.
+        Parameters
+        ----------
+        ids : Tensor
+            Tokens, [batch, tokens].
+        caches : list of Cache, optional
+            One per layer; with them the ids are one new token per sequence.
+
+        Returns
+        -------
+        tuple of (Tensor, list of Cache)
+            Logits [batch, tokens, vocab], and the caches.
         """
         x, kept = self.embedding(ids), []
         for number, layer in enumerate(self.layers):

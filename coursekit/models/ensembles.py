@@ -333,7 +333,20 @@ def train_many(
 
 
 def layer_outputs(weights: Sequence[Tensor], biases: Sequence[Tensor], x: Tensor) -> list[Tensor]:
-    """Run [networks, n, features] through all networks; return the batch after every layer (and its ReLU)."""
+    """Run examples through all networks.
+
+    Parameters
+    ----------
+    weights, biases : sequence of Tensor
+        Those of every layer, [networks, out, in] and [networks, out].
+    x : Tensor
+        [networks, n, features].
+
+    Returns
+    -------
+    list of Tensor
+        The batch after every layer (and its ReLU), [networks, n, out].
+    """
     outputs = []
     for layer, (weight, bias) in enumerate(zip(weights, biases, strict=True), 1):
         x = torch.baddbmm(bias.unsqueeze(1), x, weight.transpose(1, 2))
@@ -350,7 +363,18 @@ def as_ensemble(name: str, networks: Any) -> Ensemble:
 
 
 def as_examples(x: Any, networks: Ensemble) -> Tensor:
-    """Return the examples as [networks, n, features], without copying those that all share."""
+    """Return the examples as [networks, n, features], without copying those that all share.
+
+    Parameters
+    ----------
+    x, networks : array_like, Ensemble
+        The examples, [n, features] or [networks, n, features], and the networks that see them.
+
+    Returns
+    -------
+    Tensor
+        [networks, n, features].
+    """
     device = networks.weights[0].device
     if getattr(x, "ndim", 2) == 3:
         own = torch.as_tensor(arguments.array("x", x, ndim=3), device=device)

@@ -29,6 +29,18 @@ SAMPLE = 2  # examples that a model is tried on
 def as_module(name: str, model: Any) -> nn.Module:
     """Return ``model`` if it is an nn.Module that holds numbers.
 
+    Parameters
+    ----------
+    name : str
+        What an error calls the argument.
+    model : object
+        The model.
+
+    Returns
+    -------
+    Module
+        ``model``.
+
     Raises
     ------
     TypeError
@@ -45,7 +57,18 @@ def as_module(name: str, model: Any) -> nn.Module:
 
 
 def home(model: nn.Module) -> tuple[torch.device, torch.dtype]:
-    """Return the device of a model, and the type of its floats; CPU and float32 where it has none."""
+    """Return the device of a model, and the type of its floats; CPU and float32 where it has none.
+
+    Parameters
+    ----------
+    model : Module
+        The model.
+
+    Returns
+    -------
+    tuple of (device, dtype)
+        The device and the type.
+    """
     parts = [*model.parameters(), *model.buffers()]
     device = parts[0].device if parts else torch.device("cpu")
     return device, next((part.dtype for part in parts if part.is_floating_point()), torch.float32)
@@ -53,7 +76,18 @@ def home(model: nn.Module) -> tuple[torch.device, torch.dtype]:
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Hold ``model`` in eval mode, without gradients, and give every module its own mode back afterwards."""
+    """Hold a model in eval mode, without gradients, and give every module its own mode back afterwards.
+
+    Parameters
+    ----------
+    model : Module
+        The model.
+
+    Yields
+    ------
+    None
+        The mode holds until the block ends.
+    """
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
@@ -170,7 +204,27 @@ def as_logits(model: nn.Module, x: Tensor) -> Tensor:
 
 
 def as_features(x: Any, width: int, device: torch.device) -> Tensor:
-    """Return ``x`` as float32 [n, width] on ``device``; ValueError for another width."""
+    """Return examples as float32 on a device.
+
+    Parameters
+    ----------
+    x : object
+        The examples, [n, width].
+    width : int
+        The number of features.
+    device : device
+        Where they are put.
+
+    Returns
+    -------
+    Tensor
+        [n, width].
+
+    Raises
+    ------
+    ValueError
+        For another width.
+    """
     values = arguments.array("x", x, ndim=2)
     if values.shape[1] != width:
         raise ValueError(f"x must have {width} features per row; got shape {values.shape}")
@@ -178,7 +232,29 @@ def as_features(x: Any, width: int, device: torch.device) -> Tensor:
 
 
 def as_labels(y: Any, classes: int, device: torch.device, name: str = "y") -> Tensor:
-    """Return ``y`` as class numbers [n] on ``device``; ValueError for what is not one of ``classes``."""
+    """Return class numbers as int64 on a device.
+
+    Parameters
+    ----------
+    y : object
+        The class numbers, [n].
+    classes : int
+        How many classes there are.
+    device : device
+        Where they are put.
+    name : str, optional
+        What an error calls the argument.
+
+    Returns
+    -------
+    Tensor
+        [n].
+
+    Raises
+    ------
+    ValueError
+        For what is not one of the classes.
+    """
     values = arguments.array(name, y, dtype=np.float64, ndim=1)
     if (values != np.round(values)).any() or values.min() < 0 or values.max() >= classes:
         raise ValueError(
@@ -189,7 +265,27 @@ def as_labels(y: Any, classes: int, device: torch.device, name: str = "y") -> Te
 
 
 def pair(x: Tensor, y: Any, classes: int) -> tuple[Tensor, Tensor]:
-    """Return ``x`` and ``y`` as class numbers beside it; ValueError unless they are equally long."""
+    """Return examples and the class numbers beside them.
+
+    Parameters
+    ----------
+    x : Tensor
+        The examples, [n, features].
+    y : object
+        The class numbers, [n].
+    classes : int
+        How many classes there are.
+
+    Returns
+    -------
+    tuple of 2 Tensor
+        ``x`` and the class numbers, int64 [n].
+
+    Raises
+    ------
+    ValueError
+        Unless they are equally long.
+    """
     labels = as_labels(y, classes, x.device)
     if len(x) != len(labels):
         raise ValueError(f"x and y must have equally many rows; got {len(x)} and {len(labels)}")

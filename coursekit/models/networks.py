@@ -162,7 +162,23 @@ def predict(model: nn.Module, x: Any) -> NDArray[np.int64]:
 
 
 def linears(model: nn.Module) -> list[nn.Linear]:
-    """Return every nn.Linear of ``model`` in its order; ValueError if there are none."""
+    """Return every nn.Linear of a model in its order.
+
+    Parameters
+    ----------
+    model : Module
+        The model.
+
+    Returns
+    -------
+    list of Linear
+        The layers, one at least.
+
+    Raises
+    ------
+    ValueError
+        If there are none.
+    """
     found = [module for module in model.modules() if isinstance(module, nn.Linear)]
     if not found:
         raise ValueError(f"model must contain at least one nn.Linear; got {type(model).__name__}")

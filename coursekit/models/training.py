@@ -98,6 +98,11 @@ class History:
 def training() -> Iterator[None]:
     """Give a training, as its decorator, one thread and gradients; restore what the reader had afterwards.
 
+    Yields
+    ------
+    None
+        One thread and gradients, until the block ends.
+
     Notes
     -----
     The products are so small that sharing them between threads costs more than it brings, on a busy machine

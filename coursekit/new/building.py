@@ -49,20 +49,66 @@ class Folder:
         self.notebooks = self.root = notebooks
 
     def masters(self) -> dict[str, Path]:
-        """Return name to path of every master, in the order of the course (numbered ones first)."""
+        """Return name to path of every master, in the order of the course (numbered ones first).
+
+        Returns
+        -------
+        dict of str to Path
+            Names, each with the master's path.
+        """
         paths = sorted((self.notebooks / "source").glob("*.py"))
         return {path.stem: path for path in sorted(paths, key=lambda path: not path.stem[0].isdigit())}
 
     def paths(self, name: str) -> tuple[Path, Path]:
-        """Return where the student copy and the solutions of ``name`` are written."""
+        """Return where the student copy and the solutions are written.
+
+        Parameters
+        ----------
+        name : str
+            The master's.
+
+        Returns
+        -------
+        tuple of 2 Path
+            Both paths.
+        """
         return self.notebooks / f"{name}.ipynb", self.notebooks / "solutions" / f"{name}.ipynb"
 
     def texts(self, name: str, *, solution: bool) -> dict[str, str]:
-        """Return what replaces the placeholders in a copy of ``name``."""
+        """Return what replaces the placeholders in a copy.
+
+        Parameters
+        ----------
+        name : str
+            The master's.
+        solution : bool
+            Whether the copy is the one with solutions.
+
+        Returns
+        -------
+        dict of str to str
+            Placeholders, each with its text.
+        """
         return {INSTALL: requirement(), BADGES: ""}
 
     def expected(self, name: str) -> tuple[NotebookNode, NotebookNode]:
-        """Return what the master ``name`` says: student copy and solutions, both without outputs."""
+        """Return what a master says: student copy and solutions, both without outputs.
+
+        Parameters
+        ----------
+        name : str
+            The master's.
+
+        Returns
+        -------
+        tuple of 2 NotebookNode
+            Both notebooks.
+
+        Raises
+        ------
+        BuildError
+            As for ``masters.read``.
+        """
         master = masters.read(self.masters()[name])
         return (
             masters.student(master, self.texts(name, solution=False)),
@@ -70,7 +116,23 @@ class Folder:
         )
 
     def select(self, wanted: list[str]) -> list[str]:
-        """Return the names that ``wanted`` means (numbers, names or paths); all of them if it is empty."""
+        """Return the masters that are meant; all of them if nothing is named.
+
+        Parameters
+        ----------
+        wanted : list of str
+            Numbers, names or paths.
+
+        Returns
+        -------
+        list of str
+            Names, in the order of the course.
+
+        Raises
+        ------
+        BuildError
+            If one of ``wanted`` has no master.
+        """
         names = list(self.masters())
         if not wanted:
             return names
@@ -138,6 +200,11 @@ def keep_outputs(old: NotebookNode, fresh: NotebookNode) -> bool:
     old, fresh : NotebookNode
         The copy as it is, and as its master says.
 
+    Returns
+    -------
+    bool
+        True if the outputs were moved.
+
     """
     before, after = code_cells(old), code_cells(fresh)
     if [_runs(cell) for cell in before] != [_runs(cell) for cell in after]:
@@ -148,7 +215,18 @@ def keep_outputs(old: NotebookNode, fresh: NotebookNode) -> bool:
 
 
 def code_cells(notebook: NotebookNode) -> list[NotebookNode]:
-    """Return the notebook's code cells."""
+    """Return the notebook's code cells.
+
+    Parameters
+    ----------
+    notebook : NotebookNode
+        The notebook.
+
+    Returns
+    -------
+    list of NotebookNode
+        The cells, from the top.
+    """
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
@@ -165,6 +243,11 @@ def difference(built: NotebookNode | None, expected: NotebookNode) -> str:
         The copy as it is; None if it is missing.
     expected : NotebookNode
         The copy as its master says.
+
+    Returns
+    -------
+    str
+        The first difference.
 
     """
     if built is None:
@@ -230,7 +313,13 @@ def stale(folder: Folder, names: list[str]) -> list[str]:
 
 
 def requirement() -> str:
-    """Return what pip installs this coursekit from, for the install line of Colab."""
+    """Return what pip installs this coursekit from, for the install line of Colab.
+
+    Returns
+    -------
+    str
+        A requirement as pip reads it.
+    """
     try:
         known = importlib.metadata.metadata("coursekit").get_all("Project-URL") or []
     except importlib.metadata.PackageNotFoundError:
@@ -242,7 +331,18 @@ def requirement() -> str:
 
 
 def load(path: Path) -> NotebookNode | None:
-    """Return the notebook at ``path``, or None if there is none that can be read."""
+    """Return a notebook, or None if there is none that can be read.
+
+    Parameters
+    ----------
+    path : Path
+        The notebook's file.
+
+    Returns
+    -------
+    NotebookNode or None
+        The notebook, or None.
+    """
     try:
         return nbformat.read(path, as_version=4)
     except (OSError, ValueError, nbformat.reader.NotJSONError, nbformat.ValidationError):
@@ -273,6 +373,11 @@ def replace_text(path: Path, text: str) -> None:
         Where to; its folder is made if it is missing.
     text : str
         What is written.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written; the old one stays.
 
     """
     path.parent.mkdir(parents=True, exist_ok=True)

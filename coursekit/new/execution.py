@@ -52,6 +52,11 @@ def environment(home: str, **extra: str) -> dict[str, str]:
     **extra : str
         Further variables.
 
+    Returns
+    -------
+    dict of str to str
+        Names, each with its value.
+
     """
     mine = {key: value for key, value in os.environ.items() if not key.startswith("COURSEKIT_")}
     return {**mine, "COURSEKIT_DEVICE": "cpu", "COURSEKIT_HOME": home, **extra}

@@ -36,6 +36,11 @@ def faults(notebook: NotebookNode, size: int = 0) -> Iterator[str]:
     size : int
         Its file's bytes.
 
+    Yields
+    ------
+    str
+        One fault each.
+
     """
     if size > MAX_BYTES:
         yield f"{size / 1000:.0f} kB, more than {MAX_BYTES / 1000:.0f}: draw fewer or smaller pictures"
@@ -47,7 +52,18 @@ def faults(notebook: NotebookNode, size: int = 0) -> Iterator[str]:
 
 
 def cell_faults(cell: NotebookNode) -> Iterator[str]:
-    """Yield what is wrong with the outputs of an executed code cell."""
+    """Yield what is wrong with the outputs of an executed code cell.
+
+    Parameters
+    ----------
+    cell : NotebookNode
+        The cell, with its outputs.
+
+    Yields
+    ------
+    str
+        One fault each.
+    """
     if cell.execution_count is None and cell.source.strip():
         yield "was not executed: its outputs are missing"
     for output in cell.outputs:
@@ -64,7 +80,18 @@ def cell_faults(cell: NotebookNode) -> Iterator[str]:
 
 
 def output_text(output: NotebookNode) -> str:
-    """Return everything textual in an output: stream, text/plain, text/html, traceback."""
+    """Return everything textual in an output: stream, text/plain, text/html, traceback.
+
+    Parameters
+    ----------
+    output : NotebookNode
+        An output of a cell.
+
+    Returns
+    -------
+    str
+        The text.
+    """
     data = output.get("data", {})
     parts = [
         output.get("text", ""),
@@ -74,14 +101,36 @@ def output_text(output: NotebookNode) -> str:
 
 
 def leftovers(notebook: NotebookNode) -> Iterator[str]:
-    """Yield what a notebook with solutions should not have stored."""
+    """Yield what a notebook with solutions should not have stored.
+
+    Parameters
+    ----------
+    notebook : NotebookNode
+        The notebook.
+
+    Yields
+    ------
+    str
+        One leftover each.
+    """
     for number, cell in enumerate(notebook.cells):
         if cell.get("outputs") or cell.get("execution_count"):
             yield f"cell {number}: solutions are stored without outputs"
 
 
 def clear_outputs(notebook: NotebookNode) -> NotebookNode:
-    """Return a copy without outputs and execution counts."""
+    """Return a copy without outputs and execution counts.
+
+    Parameters
+    ----------
+    notebook : NotebookNode
+        The notebook, which stays as it is.
+
+    Returns
+    -------
+    NotebookNode
+        The copy.
+    """
     copy = notebook.copy()
     copy.cells = [_cleared(cell) for cell in notebook.cells]
     return copy

@@ -57,6 +57,11 @@ def read(path: Path) -> NotebookNode:
     path : Path
         A percent script.
 
+    Returns
+    -------
+    NotebookNode
+        The notebook.
+
     Raises
     ------
     BuildError
@@ -84,6 +89,11 @@ def student(master: NotebookNode, texts: Mapping[str, str]) -> NotebookNode:
     texts : mapping of str to str
         Placeholders, each with what replaces it.
 
+    Returns
+    -------
+    NotebookNode
+        The copy.
+
     """
     return _copy(master, texts, lambda source: reveal(source, solved=False), lambda source: source)
 
@@ -97,6 +107,11 @@ def solution(master: NotebookNode, texts: Mapping[str, str]) -> NotebookNode:
         As ``read`` returns it.
     texts : mapping of str to str
         Placeholders, each with what replaces it.
+
+    Returns
+    -------
+    NotebookNode
+        The copy.
 
     """
 
@@ -115,6 +130,11 @@ def reveal(source: str, *, solved: bool) -> str:
         A cell's code. The blank is ``...``, or what the marker says: ``# solution: answer = ...``.
     solved : bool
         Whether the solutions stay.
+
+    Returns
+    -------
+    str
+        The code.
 
     """
     lines, inside = [], False
@@ -173,6 +193,11 @@ def summary(notebook: NotebookNode) -> tuple[str, str]:
     ----------
     notebook : NotebookNode
         Its first cell says both.
+
+    Returns
+    -------
+    tuple of 2 str
+        The title and the minutes, "" for what the cell does not say.
 
     """
     text = notebook.cells[0].source
@@ -241,6 +266,11 @@ def slide_type(cell: NotebookNode) -> str:
     ----------
     cell : NotebookNode
         A cell of a master.
+
+    Returns
+    -------
+    str
+        "slide", "fragment" or "-".
 
     """
     if cell.cell_type == "code":

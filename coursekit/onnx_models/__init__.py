@@ -42,7 +42,20 @@ __all__ = [
 def true_size(path: Any) -> int:
     """Return the bytes that have to be shipped: the .onnx and the files beside it that hold its weights.
 
-    Errors: as ``describe``.
+    Parameters
+    ----------
+    path : object
+        The file.
+
+    Returns
+    -------
+    int
+        Bytes.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        As for ``describe``.
     """
     return describe(path).size_bytes
 

@@ -21,6 +21,15 @@ class Batches:
     """Calibration batches as dicts by input name, kept so that they can be read more than once.
 
     With ``at_once`` batches of different sizes become one: ONNX Runtime's histograms stack what they see.
+
+    Parameters
+    ----------
+    batches : object
+        An iterable of batches, each an array, or a tuple or dict of arrays for several inputs.
+    model : ModelProto
+        The model that takes them.
+    at_once : bool
+        Whether batches of different sizes become one.
     """
 
     def __init__(self, batches: Any, model: "onnx.ModelProto", *, at_once: bool) -> None:
@@ -34,7 +43,13 @@ class Batches:
             self._batches = _stackable(self._batches)
 
     def reader(self) -> "_Reader":
-        """Return a new reader of all batches."""
+        """Return a new reader of all batches.
+
+        Returns
+        -------
+        _Reader
+            What ONNX Runtime's quantizer reads.
+        """
         return _Reader(self._batches)
 
 

@@ -36,7 +36,25 @@ MATRIX = 2  # axes longer than 1: biases, scales and single numbers stay floats 
 
 
 def graphs(graph: "onnx.GraphProto", depth: int = 0) -> Iterator["onnx.GraphProto"]:
-    """Yield the graph and those inside it (branches, loops)."""
+    """Yield the graph and those inside it (branches, loops).
+
+    Parameters
+    ----------
+    graph : GraphProto
+        The outermost graph.
+    depth : int, optional
+        How deep it lies itself.
+
+    Yields
+    ------
+    GraphProto
+        The graph, then those inside it.
+
+    Raises
+    ------
+    ValueError
+        For graphs nested more than ``LEVELS_OF_SUBGRAPHS`` deep.
+    """
     if depth > LEVELS_OF_SUBGRAPHS:
         raise ValueError(f"graphs are nested more than {LEVELS_OF_SUBGRAPHS} deep")
     yield graph
@@ -47,13 +65,35 @@ def graphs(graph: "onnx.GraphProto", depth: int = 0) -> Iterator["onnx.GraphProt
 
 
 def quantized(model: "onnx.ModelProto") -> str | None:
-    """Return the model's first operator on few bits, or None."""
+    """Return the model's first operator on few bits, or None.
+
+    Parameters
+    ----------
+    model : ModelProto
+        The model.
+
+    Returns
+    -------
+    str or None
+        The operator's kind; None if all are on floats.
+    """
     kinds = (node.op_type for graph in graphs(model.graph) for node in graph.node)
     return next((kind for kind in kinds if QUANTIZED.search(kind)), None)
 
 
 def float_weights(model: "onnx.ModelProto") -> Counter[str]:
-    """Return how many weights are still floats, by the kind of operator that multiplies with them."""
+    """Return how many weights are still floats, by the kind of operator that multiplies with them.
+
+    Parameters
+    ----------
+    model : ModelProto
+        The model.
+
+    Returns
+    -------
+    Counter
+        Numbers of weights by the operator's kind.
+    """
     weights = _Weights(model)
     found: Counter[str] = Counter()
     for kind, name in weights.used():
@@ -62,7 +102,18 @@ def float_weights(model: "onnx.ModelProto") -> Counter[str]:
 
 
 def broken_weights(model: "onnx.ModelProto") -> str | None:
-    """Return the name of a weight of an operator that holds NaN or infinity, or None."""
+    """Return the name of a weight of an operator that holds NaN or infinity, or None.
+
+    Parameters
+    ----------
+    model : ModelProto
+        The model.
+
+    Returns
+    -------
+    str or None
+        The weight's name; None if all are finite.
+    """
     to_array = need("onnx").numpy_helper.to_array
     weights = _Weights(model)
     names = (name for _, name in weights.used())

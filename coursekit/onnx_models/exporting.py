@@ -91,7 +91,18 @@ def export(
 
 @contextmanager
 def evaluating(model: "nn.Module") -> Iterator[None]:
-    """Put the model into eval mode, without gradients, for the block; afterwards each module is as before."""
+    """Put the model into eval mode, without gradients, for the block; afterwards each module is as before.
+
+    Parameters
+    ----------
+    model : Module
+        The model.
+
+    Yields
+    ------
+    None
+        The mode holds until the block ends.
+    """
     import torch
 
     modes = [(module, module.training) for module in model.modules()]
@@ -107,8 +118,25 @@ def evaluating(model: "nn.Module") -> Iterator[None]:
 def fitting(name: str, value: Any, model: "nn.Module") -> NDArray[Any]:
     """Return ``value`` as an array that the model takes: whole numbers and bools stay such.
 
-    Errors: TypeError or ValueError unless it is an array of finite numbers, and for parameters that are not
-    all of one of the types in FLOATS.
+    Parameters
+    ----------
+    name : str
+        What an error calls the argument.
+    value : object
+        An array of numbers.
+    model : Module
+        The model that takes it; its parameters decide the type of floats.
+
+    Returns
+    -------
+    ndarray
+        The array.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Unless it is an array of finite numbers, and for parameters that are not all of one of the types
+        in FLOATS.
     """
     floats, given = _float_type(model), np.asarray(arguments.to_numpy(value))
     if given.dtype == np.bool_ and given.size:

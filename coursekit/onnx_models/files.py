@@ -81,14 +81,46 @@ class OnnxFile(display.Tabled):
 
 
 def checked_path(name: str, path: Any) -> Path:
-    """Return ``path`` as a Path; TypeError unless it is text or a path."""
+    """Return what is given as a Path.
+
+    Parameters
+    ----------
+    name, path : str, object
+        What an error calls the argument, and the argument.
+
+    Returns
+    -------
+    Path
+        The path.
+
+    Raises
+    ------
+    TypeError
+        Unless it is text or a path.
+    """
     if not isinstance(path, str | os.PathLike):
         raise TypeError(f"{name} must be a path; got {path!r} ({type(path).__name__})")
     return Path(path)
 
 
 def target_path(name: str, path: Any) -> Path:
-    """Return ``path`` as a Path that a file can be written to; ValueError for a folder or a missing one."""
+    """Return what is given as a Path that a file can be written to.
+
+    Parameters
+    ----------
+    name, path : str, object
+        What an error calls the argument, and the argument.
+
+    Returns
+    -------
+    Path
+        The path.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For what is not a path, a folder, or a folder that is missing.
+    """
     target = checked_path(name, path)
     _only_a_file(name, target)
     if not target.parent.is_dir():
@@ -97,9 +129,26 @@ def target_path(name: str, path: Any) -> Path:
 
 
 def read(path: Any, *, weights: bool = False) -> "onnx.ModelProto":
-    """Return the model in the file after looking it over; with ``weights`` also what lies in other files.
+    """Return the model in a file after looking it over.
 
-    Errors: FileNotFoundError; ValueError for a folder, a damaged file, missing or unsafe external data.
+    Parameters
+    ----------
+    path : object
+        The file.
+    weights : bool, optional
+        Whether what lies in other files is loaded, too.
+
+    Returns
+    -------
+    ModelProto
+        The model.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the file is missing.
+    ValueError
+        For a folder, a damaged file, missing or unsafe external data.
     """
     onnx = need("onnx")
     where = checked_path("path", path)
@@ -119,19 +168,57 @@ def read(path: Any, *, weights: bool = False) -> "onnx.ModelProto":
 
 
 def damaged(path: Path, why: str) -> ValueError:
-    """Return the error that says why the file cannot be used and what to do."""
+    """Return the error that says why the file cannot be used and what to do.
+
+    Parameters
+    ----------
+    path, why : Path, str
+        The file, and what is wrong with it.
+
+    Returns
+    -------
+    ValueError
+        The error, not raised.
+    """
     return ValueError(f"{path} is not a usable ONNX file ({why}). {AGAIN}; the file was left as it is.")
 
 
 def shortened(message: str) -> str:
-    """Return the message on one line of at most MOST_OF_A_MESSAGE characters; the middle gives way."""
+    """Return the message on one line of at most MOST_OF_A_MESSAGE characters; the middle gives way.
+
+    Parameters
+    ----------
+    message : str
+        Any text.
+
+    Returns
+    -------
+    str
+        The line.
+    """
     line = " ".join(message.split())
     half = (MOST_OF_A_MESSAGE - 3) // 2
     return line if len(line) <= MOST_OF_A_MESSAGE else f"{line[:half]} … {line[-half:]}"
 
 
 def describe(path: Any) -> OnnxFile:
-    """Return what the ONNX file holds, with its true size; errors as ``read``."""
+    """Return what an ONNX file holds, with its true size.
+
+    Parameters
+    ----------
+    path : object
+        The file.
+
+    Returns
+    -------
+    OnnxFile
+        The description.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        As for ``read``.
+    """
     model = read(path)
     where = Path(path)
     external = sum(file.stat().st_size for file in external_files(model, where))
@@ -147,17 +234,50 @@ def describe(path: Any) -> OnnxFile:
 
 
 def described(temporary: Path, target: Path) -> OnnxFile:
-    """Return what the file under its temporary name holds, named as ``target``, whose place it will take."""
+    """Return what the file under its temporary name holds, named as ``target``, whose place it will take.
+
+    Parameters
+    ----------
+    temporary, target : Path
+        The file, and the name that it will have.
+
+    Returns
+    -------
+    OnnxFile
+        The description.
+    """
     return replace(describe(temporary), path=target)
 
 
 def counts_text(weights: Mapping[str, int]) -> str:
-    """Return counts of weights by operator as text: "LSTM (393,216 weights)"."""
+    """Return counts of weights by operator as text: "LSTM (393,216 weights)".
+
+    Parameters
+    ----------
+    weights : mapping of str to int
+        Numbers of weights by the operator's kind.
+
+    Returns
+    -------
+    str
+        The text.
+    """
     return ", ".join(f"{kind} ({count:,} weights)" for kind, count in weights.items())
 
 
 def real_inputs(model: "onnx.ModelProto") -> list[Any]:
-    """Return the inputs that a caller has to give: old files list their weights among the inputs, too."""
+    """Return the inputs that a caller has to give: old files list their weights among the inputs, too.
+
+    Parameters
+    ----------
+    model : ModelProto
+        The model.
+
+    Returns
+    -------
+    list of ValueInfoProto
+        The inputs, in the file's order.
+    """
     stored = {tensor.name for tensor in model.graph.initializer}
     return [info for info in model.graph.input if info.name not in stored]
 
@@ -165,8 +285,21 @@ def real_inputs(model: "onnx.ModelProto") -> list[Any]:
 def external_files(model: "onnx.ModelProto", path: Path) -> set[Path]:
     """Return the other files that hold this model's weights.
 
-    Errors: ValueError where one is missing, too short, or outside the model's folder: a hostile file could
-    name any file of yours.
+    Parameters
+    ----------
+    model, path : ModelProto, Path
+        The model, and the file that it was read from.
+
+    Returns
+    -------
+    set of Path
+        The files; empty if all weights are in the file itself.
+
+    Raises
+    ------
+    ValueError
+        Where one is missing, too short, or outside the model's folder: a hostile file could name any file
+        of yours.
     """
     found: dict[Path, int] = {}
     folder = path.resolve().parent
@@ -186,7 +319,18 @@ def external_files(model: "onnx.ModelProto", path: Path) -> set[Path]:
 
 
 def write(model: "onnx.ModelProto", path: Path) -> None:
-    """Write ``model`` as one file; ValueError beyond what one file can hold."""
+    """Write a model as one file.
+
+    Parameters
+    ----------
+    model, path : ModelProto, Path
+        The model, and where to.
+
+    Raises
+    ------
+    ValueError
+        Beyond what one file can hold.
+    """
     size = model.ByteSize()
     if size > MOST_IN_ONE_FILE:
         raise ValueError(f"one ONNX file holds 2 GB at most; this model needs {display.size(size)}")
@@ -195,7 +339,23 @@ def write(model: "onnx.ModelProto", path: Path) -> None:
 
 @contextmanager
 def replacing(target: Path) -> Iterator[Path]:
-    """Give a temporary name in the target's folder; what stands there at the end takes the target's place."""
+    """Give a temporary name in the target's folder; what stands there at the end takes the target's place.
+
+    Parameters
+    ----------
+    target : Path
+        The file that is made or replaced.
+
+    Yields
+    ------
+    Path
+        The temporary name.
+
+    Raises
+    ------
+    ValueError
+        If ``target`` is a folder.
+    """
     _only_a_file("target", target)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".coursekit-") as folder:
         temporary = Path(folder) / target.name

@@ -144,9 +144,30 @@ class Alone(display.Tabled):
 def run_without_torch(path: Any, x: Any, *, timeout: float = TIMEOUT) -> Alone:
     """Run an ONNX file once in a fresh Python where torch cannot be imported, and tell what that took.
 
-    ``x``: an array, or a tuple or dict of arrays for several inputs. One thread, on the CPU.
-    Errors: as ``load`` for the file and its input; RuntimeError with the child's own words where it fails;
-    TimeoutError after ``timeout`` seconds.
+    One thread, on the CPU.
+
+    Parameters
+    ----------
+    path : object
+        The file.
+    x : object
+        An array, or a tuple or dict of arrays for several inputs.
+    timeout : float, optional
+        Seconds after which it is given up.
+
+    Returns
+    -------
+    Alone
+        The outputs, and what they took.
+
+    Raises
+    ------
+    FileNotFoundError, TypeError, ValueError
+        As for ``load``, for the file and its input.
+    RuntimeError
+        With the child's own words where it fails.
+    TimeoutError
+        After ``timeout`` seconds.
     """
     need("onnxruntime")
     inputs = [input_of(info) for info in real_inputs(read(path))]

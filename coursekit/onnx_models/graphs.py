@@ -84,15 +84,36 @@ class Graph(display.Tabled):
         return sum(weight.nbytes for node in self.nodes for weight in node.weights)
 
     def origins(self, before: "Graph") -> tuple[tuple[int, ...], ...]:
-        """Return for every operator here the numbers of those in ``before`` that did its work.
+        """Return for every operator here the numbers of those in another graph that did its work.
 
         Found by the names of values, which optimisers keep at the ends of what they fuse; empty where one
         made up new names.
+
+        Parameters
+        ----------
+        before : Graph
+            The graph that this one was made of.
+
+        Returns
+        -------
+        tuple of tuple of int
+            Positions in ``before.nodes``, for each of ``nodes``.
         """
         return tuple(before._between(node) for node in self.nodes)
 
     def fusions(self, before: "Graph") -> tuple[Fusion, ...]:
-        """Return the operators here whose kind ``before`` does not know, each with those it stands for."""
+        """Return the operators here whose kind ``before`` does not know, each with those it stands for.
+
+        Parameters
+        ----------
+        before : Graph
+            The graph that this one was made of.
+
+        Returns
+        -------
+        tuple of Fusion
+            One per operator of a new kind.
+        """
         return tuple(
             Fusion(number, node.op, tuple(before.nodes[each].op for each in origin))
             for number, (node, origin) in enumerate(zip(self.nodes, self.origins(before), strict=True))
@@ -121,7 +142,23 @@ class Graph(display.Tabled):
 
 
 def graph(path: Any) -> Graph:
-    """Return the graph in an ONNX file; errors as ``describe``."""
+    """Return the graph in an ONNX file.
+
+    Parameters
+    ----------
+    path : object
+        The file.
+
+    Returns
+    -------
+    Graph
+        Its operators and the ways between them.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        As for ``describe``.
+    """
     model = read(path)
     stored = {tensor.name: _weight(tensor) for tensor in model.graph.initializer}
     seen: set[str] = set()

@@ -35,7 +35,25 @@ class Answer:
     refusal: str = ""
 
     def labels(self, values: Any, rows: int) -> NDArray[Any]:
-        """Return the label [rows] of every input from what the output holds; ValueError for another shape."""
+        """Return the label of every input from what the output holds.
+
+        Parameters
+        ----------
+        values : object
+            The output, [rows] or [rows, classes].
+        rows : int
+            How many inputs there were.
+
+        Returns
+        -------
+        ndarray
+            The labels, [rows].
+
+        Raises
+        ------
+        ValueError
+            For another shape, or for scores that are NaN.
+        """
         array = np.asarray(values)
         column = array.shape in ((rows,), (rows, 1))
         if self.ready and column:
@@ -53,7 +71,18 @@ class Answer:
 
 
 def answer_of(model: "onnx.ModelProto") -> Answer:
-    """Return which output of the model tells labels, from its operators and the names of its outputs."""
+    """Return which output of the model tells labels, from its operators and the names of its outputs.
+
+    Parameters
+    ----------
+    model : ModelProto
+        The model.
+
+    Returns
+    -------
+    Answer
+        The output, or why it tells none.
+    """
     outputs = [each for each in model.graph.output if each.type.HasField("tensor_type")]
     floats = [each for each in outputs if each.type.tensor_type.elem_type in FLOATING]
     whole = [each for each in outputs if each.type.tensor_type.elem_type in WHOLE]

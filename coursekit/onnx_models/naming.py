@@ -18,6 +18,11 @@ def tidy(model: "onnx.ModelProto") -> None:
 
     And the shapes that it repeats for stored weights: ONNX Runtime's quantizer compares them with weights
     that it has turned round, and gives up unless they are square (onnxruntime issue 25890).
+
+    Parameters
+    ----------
+    model : ModelProto
+        Changed in place.
     """
     graph = model.graph
     stored = {tensor.name for tensor in graph.initializer}
@@ -32,7 +37,15 @@ def tidy(model: "onnx.ModelProto") -> None:
 
 
 def rename(graph: "onnx.GraphProto", names: Mapping[str, str]) -> None:
-    """Give values of the graph other names, in the graphs inside it as well."""
+    """Give values of the graph other names, in the graphs inside it as well.
+
+    Parameters
+    ----------
+    graph : GraphProto
+        Changed in place.
+    names : mapping of str to str
+        Old names, each with the new one.
+    """
     for info in (*graph.input, *graph.output, *graph.value_info, *graph.initializer):
         info.name = names.get(info.name, info.name)
     for node in graph.node:
@@ -46,8 +59,14 @@ def rename(graph: "onnx.GraphProto", names: Mapping[str, str]) -> None:
 def name_ends(model: "onnx.ModelProto", outputs: Sequence[str] = ()) -> None:
     """Call a single input "input", whatever forward calls it, and a single output "output".
 
-    Several inputs keep the names of forward's arguments. ``outputs``: names for several outputs, the keys of
-    a dict that the model returns.
+    Several inputs keep the names of forward's arguments.
+
+    Parameters
+    ----------
+    model : ModelProto
+        Changed in place.
+    outputs : sequence of str, optional
+        Names for several outputs, the keys of a dict that the model returns.
     """
     graph = model.graph
     wanted = {}
@@ -64,7 +83,17 @@ def name_ends(model: "onnx.ModelProto", outputs: Sequence[str] = ()) -> None:
 
 
 def name_axis(model: "onnx.ModelProto", axis: int, name: str) -> None:
-    """Call the free ``axis`` of the inputs ``name``: some versions of the exporter number axes instead."""
+    """Name a free axis of the inputs: some versions of the exporter number axes instead.
+
+    Parameters
+    ----------
+    model : ModelProto
+        Changed in place.
+    axis : int
+        Which axis, from 0.
+    name : str
+        Its name.
+    """
     for value in model.graph.input:
         dims = value.type.tensor_type.shape.dim
         old = dims[axis].dim_param if len(dims) > axis else ""
@@ -73,7 +102,13 @@ def name_axis(model: "onnx.ModelProto", axis: int, name: str) -> None:
 
 
 def name_rows(model: "onnx.ModelProto") -> None:
-    """Name the first axis of every input and output, which skl2onnx leaves free but without a name."""
+    """Name the first axis of every input and output, which skl2onnx leaves free but without a name.
+
+    Parameters
+    ----------
+    model : ModelProto
+        Changed in place.
+    """
     for info in (*model.graph.input, *model.graph.output):
         dims = info.type.tensor_type.shape.dim
         if dims and not dims[0].HasField("dim_value"):

@@ -23,7 +23,27 @@ SMALL = 1e-3  # answers below it are compared as if the largest were this
 
 
 def need_loadable(path: Path, what: str) -> Any:
-    """Return ONNX Runtime's session of the file just written; ValueError with ``what`` where it has none."""
+    """Return ONNX Runtime's session of the file just written.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    what : str
+        How the message of an error begins.
+
+    Returns
+    -------
+    InferenceSession
+        The session, on the CPU, with one thread.
+
+    Raises
+    ------
+    ImportError
+        Without ONNX Runtime.
+    ValueError
+        Where ONNX Runtime cannot load the file.
+    """
     onnxruntime = need("onnxruntime")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.log_severity_level = 1, 4
@@ -40,7 +60,24 @@ def need_loadable(path: Path, what: str) -> Any:
 def need_same_answers(
     session: Any, model: "nn.Module", batches: Sequence[tuple["Tensor", ...]], name: str
 ) -> None:
-    """Raise ValueError unless the file answers as the model does, to every batch and whatever its size."""
+    """Refuse a file that answers otherwise than the model does, to any of the batches.
+
+    Parameters
+    ----------
+    session : object
+        ONNX Runtime's session of the file.
+    model : Module
+        The model that was exported.
+    batches : sequence of tuple of 'Tensor'
+        The model's inputs, for several batch sizes.
+    name : str
+        What an error calls the model.
+
+    Raises
+    ------
+    ValueError
+        If the answers differ, or either fails.
+    """
     for inputs in batches:
         sizes = " and ".join(str(list(each.shape)) for each in inputs)
         try:
@@ -66,12 +103,34 @@ def need_same_answers(
 
 
 def arrays_of(outputs: Any) -> list[NDArray[Any]]:
-    """Return the tensors in what a model returned, a tensor or tuples, lists and dicts of them, as arrays."""
+    """Return the tensors in what a model returned as arrays.
+
+    Parameters
+    ----------
+    outputs : object
+        A tensor, or tuples, lists and dicts of them.
+
+    Returns
+    -------
+    list of ndarray
+        The arrays, in order.
+    """
     return [each.detach().cpu().numpy() for each in _tensors(outputs)]
 
 
 def reason(error: BaseException) -> str:
-    """Return the first line of the innermost error, with a full stop: PyTorch wraps it in pages of advice."""
+    """Return the first line of the innermost error, with a full stop: PyTorch wraps it in pages of advice.
+
+    Parameters
+    ----------
+    error : BaseException
+        The error.
+
+    Returns
+    -------
+    str
+        One line.
+    """
     while error.__cause__ is not None:
         error = error.__cause__
     line = next((line.strip() for line in str(error).splitlines() if line.strip()), "")

@@ -14,7 +14,23 @@ __all__ = ["need", "quiet"]
 
 
 def need(name: str) -> ModuleType:
-    """Return the module ``name`` as ``imports.need`` does, with ONNX Runtime's reports switched off."""
+    """Return a module as ``imports.need`` does, with ONNX Runtime's reports switched off.
+
+    Parameters
+    ----------
+    name : str
+        The module's name.
+
+    Returns
+    -------
+    ModuleType
+        The module.
+
+    Raises
+    ------
+    ImportError
+        Where it is missing; names the command to install it.
+    """
     # From version 1.29 on, ONNX Runtime reports its use over the network unless this is set before that.
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     return imports.need(name)
@@ -26,6 +42,11 @@ def quiet() -> Iterator[None]:
 
     The exporter and the quantizer say in passing what they skip, and advise steps that we take anyway; the
     root logger, which they may furnish with a handler to stderr, is left as it was.
+
+    Yields
+    ------
+    None
+        It is quiet until the block ends.
     """
     handlers, level = list(logging.root.handlers), logging.root.manager.disable
     logging.disable(logging.CRITICAL)

@@ -41,6 +41,17 @@ class Runner:
 
     ``provider`` is "CPU" or "CUDA"; ``note`` says why it is not CUDA where that was asked for, else it is
     empty. ``session`` is ONNX Runtime's own. Made by ``load``.
+
+    Parameters
+    ----------
+    session : object
+        ONNX Runtime's session.
+    path : Path
+        The file that it was made from.
+    note : str, optional
+        Why it does not run on CUDA.
+    answer : Answer, optional
+        Which output tells labels; by default the first one with floats.
     """
 
     def __init__(self, session: Any, path: Path, note: str = "", answer: Answer | None = None) -> None:
@@ -62,9 +73,22 @@ class Runner:
         return self._run([self.outputs[self._logits]], x)[0]
 
     def run(self, x: Any) -> tuple[NDArray[Any], ...]:
-        """Return all outputs for ``x``: an array, or a tuple or dict of arrays for several inputs.
+        """Return all outputs for an input.
 
-        Errors: TypeError or ValueError for input that does not fit or is not finite.
+        Parameters
+        ----------
+        x : object
+            An array, or a tuple or dict of arrays for several inputs.
+
+        Returns
+        -------
+        tuple of ndarray
+            The outputs, in the file's order.
+
+        Raises
+        ------
+        TypeError, ValueError
+            For input that does not fit or is not finite.
         """
         return tuple(self._run(None, x))
 
@@ -118,12 +142,33 @@ class Runner:
 
 
 def load(path: Any, *, threads: int = 1, optimize: bool | str = True, device: str | None = None) -> Runner:
-    """Load an ONNX file with ONNX Runtime, ready to run on ``threads`` threads.
+    """Load an ONNX file with ONNX Runtime, ready to run.
 
-    ``optimize``: fuse operators first (a level's name works, too: none, basic, extended, all). ``device``:
-    "cpu", "cuda" or "auto"; None does as ``runtime.device()``. Where CUDA is wanted but ONNX Runtime has no
-    provider for it, the CPU does the work and the runner's ``note`` says so.
-    Errors: FileNotFoundError; ValueError for a damaged file, with what to do.
+    Where CUDA is wanted but ONNX Runtime has no provider for it, the CPU does the work and the runner's
+    ``note`` says so.
+
+    Parameters
+    ----------
+    path : object
+        The file.
+    threads : int, optional
+        How many threads it runs on.
+    optimize : bool or str, optional
+        Whether to fuse operators first; a level's name works, too: none, basic, extended, all.
+    device : str, optional
+        "cpu", "cuda" or "auto"; by default as ``runtime.device()``.
+
+    Returns
+    -------
+    Runner
+        The file, loaded and ready.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the file is missing.
+    ValueError
+        For a damaged file, with what to do.
     """
     level = optimize if isinstance(optimize, str) else ("all" if optimize else "none")
     options = _options(arguments.integer("threads", threads, 1), level)
@@ -139,8 +184,27 @@ def load(path: Any, *, threads: int = 1, optimize: bool | str = True, device: st
 def optimized(source: Any, target: Any, level: str = "extended") -> OnnxFile:
     """Write the model as ONNX Runtime runs it after its own optimisations, and describe it.
 
-    ``level``: "basic" (folds constants, drops what does nothing), "extended" (fuses operators as well) or
-    "all" (also what fits this CPU only). Errors: as ``load``.
+    Parameters
+    ----------
+    source : object
+        The file to read.
+    target : object
+        The file to write.
+    level : str, optional
+        "basic" (folds constants, drops what does nothing), "extended" (fuses operators as well) or "all"
+        (also what fits this CPU only).
+
+    Returns
+    -------
+    OnnxFile
+        What ``target`` holds.
+
+    Raises
+    ------
+    FileNotFoundError
+        If ``source`` is missing.
+    ValueError
+        For a damaged file, an unknown level, or a target that cannot be written.
     """
     options = _options(1, arguments.choice("level", level, [name for name in LEVELS if name != "none"]))
     read(source)
@@ -153,7 +217,27 @@ def optimized(source: Any, target: Any, level: str = "extended") -> OnnxFile:
 
 
 def feeds(inputs: Sequence[Input], x: Any, name: str) -> dict[str, NDArray[Any]]:
-    """Return ``x`` as arrays by input name, each of the right type and number of dimensions, and finite."""
+    """Return an input as arrays by name, each of the right type and number of dimensions, and finite.
+
+    Parameters
+    ----------
+    inputs : sequence of Input
+        Names, types and numbers of dimensions.
+    x : object
+        An array, or a tuple or dict of arrays for several inputs.
+    name : str
+        What an error calls the argument.
+
+    Returns
+    -------
+    dict of str to ndarray
+        The arrays by input name.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For input that does not fit or is not finite.
+    """
     wanted = ", ".join(each for each, _, _ in inputs)
     if isinstance(x, Mapping):
         given = dict(x)
@@ -169,7 +253,23 @@ def feeds(inputs: Sequence[Input], x: Any, name: str) -> dict[str, NDArray[Any]]
 
 
 def input_of(info: Any) -> Input:
-    """Return name, numpy's type and number of dimensions of an input as the file declares it."""
+    """Return name, type and number of dimensions of an input as the file declares it.
+
+    Parameters
+    ----------
+    info : ValueInfoProto
+        The input.
+
+    Returns
+    -------
+    tuple of (str, str, int)
+        Its name, the name of numpy's type, and the number of dimensions.
+
+    Raises
+    ------
+    ValueError
+        For an input that is not a tensor.
+    """
     kind = info.type.tensor_type
     if not info.type.HasField("tensor_type"):
         raise ValueError(f"only models that take numbers can be run here; {info.name} is something else")

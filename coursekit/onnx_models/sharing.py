@@ -17,6 +17,11 @@ def turn_shared(model: "onnx.ModelProto") -> None:
 
     ONNX Runtime's dynamic quantizer turns such a weight round in place once for every Gemm: a layer that is
     used twice then multiplies with the transpose of its weight, and an embedding that shares it breaks.
+
+    Parameters
+    ----------
+    model : ModelProto
+        Changed in place.
     """
     readers: dict[str, list[Any]] = defaultdict(list)
     for graph in graphs(model.graph):

@@ -50,11 +50,11 @@ def dots_with_interval(
         Where to draw.
     names : sequence of str
         The rows' names, from the top.
-    values : array-like
+    values : array_like
         The dots, [names].
-    lows : array-like
+    lows : array_like
         The intervals' lower ends, [names].
-    highs : array-like
+    highs : array_like
         Their upper ends, [names].
     unit : str
         What labels the axis ("accuracy (%)").
@@ -107,7 +107,7 @@ def bars(
         Where to draw.
     names : sequence of str
         The rows' names, from the top.
-    values : array-like
+    values : array_like
         The lengths of the bars, [names], 0 or more.
     unit : str
         What labels the axis.
@@ -164,13 +164,13 @@ def line_with_band(
     ----------
     ax : Axes
         Where to draw.
-    x : array-like
+    x : array_like
         Where the points stand, [points].
-    center : array-like
+    center : array_like
         The points' heights, [points].
-    low : array-like, optional
+    low : array_like, optional
         The band's lower edge, [points]; without it or ``high`` no band is drawn.
-    high : array-like, optional
+    high : array_like, optional
         Its upper edge, [points].
     series : int, optional
         0 to 3: chooses colour, marker and dash.
@@ -222,11 +222,11 @@ def lines(
     ----------
     ax : Axes
         Where to draw.
-    x : array-like
+    x : array_like
         Where the points stand, [points].
-    centers : mapping of str to array-like
+    centers : mapping of str to array_like
         Up to four lines by name, [points] each.
-    bands : mapping of str to tuple of 2 array-like, optional
+    bands : mapping of str to tuple of 2 array_like, optional
         The (low, high) of a line's band by the line's name, [points] each.
     x_label : str
         What the x-axis shows, with its unit.
@@ -294,7 +294,7 @@ def spread(positions: ArrayLike, gap: float) -> NDArray[np.float64]:
 
     Parameters
     ----------
-    positions : array-like
+    positions : array_like
         Where each would stand, [n].
     gap : float
         The least distance between two.

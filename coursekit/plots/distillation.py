@@ -42,7 +42,7 @@ def soft_labels(
     ----------
     ax : Axes
         Where to draw.
-    labels : mapping of str to array-like
+    labels : mapping of str to array_like
         A name, such as "T = 4", and the probabilities [classes].
     classes : sequence of str, optional
         The classes' names.
@@ -91,7 +91,7 @@ def paired_differences(
     ----------
     ax : Axes
         Where to draw.
-    differences : mapping of str to array-like
+    differences : mapping of str to array_like
         A set-up's name and the accuracy with a teacher minus that without, [seeds], as shares.
     title : str, optional
         The title, a sentence.

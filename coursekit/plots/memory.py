@@ -32,9 +32,9 @@ def weighed(
         Where to draw.
     names : sequence of str
         The rows' names, from the top.
-    predicted : array-like
+    predicted : array_like
         Bytes, [names].
-    measured : dict of str to array-like
+    measured : dict of str to array_like
         One to three ways of measuring by name, bytes [names] each.
     title : str, optional
         The title, a sentence.
@@ -78,11 +78,11 @@ def on_formula(
     ----------
     ax : Axes
         Where to draw.
-    x : array-like
+    x : array_like
         What the size depends on, [points].
-    predicted : array-like
+    predicted : array_like
         What the formula says, in bytes [points].
-    measured : array-like
+    measured : array_like
         What was measured, in bytes [points].
     x_label : str
         What the x-axis shows.
@@ -126,9 +126,9 @@ def steps(
         Where to draw.
     names : sequence of str
         The rows' names, from the top.
-    kept : array-like
+    kept : array_like
         What is held after each step, in bytes since the start of the program, [names].
-    peaks : array-like
+    peaks : array_like
         Its worst moment, in the same unit, [names].
     title : str, optional
         The title, a sentence.

@@ -124,13 +124,13 @@ def boxes(left: ArrayLike, right: ArrayLike, low: ArrayLike, high: ArrayLike) ->
 
     Parameters
     ----------
-    left : array-like
+    left : array_like
         The left edges, [n] or one for all.
-    right : array-like
+    right : array_like
         The right edges.
-    low : array-like
+    low : array_like
         The lower edges.
-    high : array-like
+    high : array_like
         The upper edges.
 
     Returns

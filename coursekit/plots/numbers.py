@@ -144,7 +144,7 @@ def histogram(
     ----------
     ax : Axes
         Where to draw.
-    values : array-like
+    values : array_like
         Numbers of any shape.
     bins : int, optional
         How many bars.

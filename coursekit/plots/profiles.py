@@ -101,7 +101,7 @@ def runs(ax: Axes, seconds: ArrayLike, *, title: str = "") -> list[Artist]:
     ----------
     ax : Axes
         Where to draw.
-    seconds : array-like
+    seconds : array_like
         The times in the order of the runs, [runs].
     title : str, optional
         The title; by default how many runs there are and their span.
@@ -222,7 +222,7 @@ def run_times(name: str, seconds: ArrayLike, fewest: int = 2) -> NDArray[np.floa
     ----------
     name : str
         What an error calls the argument.
-    seconds : array-like
+    seconds : array_like
         The times, [runs].
     fewest : int, optional
         The fewest runs that are allowed.

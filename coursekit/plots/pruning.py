@@ -56,9 +56,9 @@ def accuracy(
     ----------
     ax : Axes
         Where to draw.
-    sparsities : array-like
+    sparsities : array_like
         Shares from 0 to 1, ascending, [sparsities].
-    accuracies : array-like or mapping of str to array-like
+    accuracies : array_like or mapping of str to array_like
         From 0 to 1, [sparsities, seeds], or up to four of these by name (one-shot, iterative, rewound …).
     x_label : str, optional
         What the x-axis shows.
@@ -107,9 +107,9 @@ def sensitivity(
     ----------
     ax : Axes
         Where to draw.
-    sparsities : array-like
+    sparsities : array_like
         Shares from 0 to 1, ascending, [sparsities].
-    accuracies : mapping of str to array-like
+    accuracies : mapping of str to array_like
         By the layer's name, from 0 to 1, [sparsities, seeds] each.
     title : str, optional
         The title; by default it names the layer whose pruning costs most on average over the sparsities.
@@ -147,9 +147,9 @@ def histogram(ax: Axes, weights: ArrayLike, mask: ArrayLike, *, title: str = "")
     ----------
     ax : Axes
         Where to draw.
-    weights : array-like
+    weights : array_like
         Numbers of any shape.
-    mask : array-like
+    mask : array_like
         Of the weights' shape, True where a weight stays.
     title : str, optional
         The title; by default a sentence that the numbers decide.
@@ -194,9 +194,9 @@ def matrix(ax: Axes, weight: ArrayLike, mask: ArrayLike | None = None, *, title:
     ----------
     ax : Axes
         Where to draw.
-    weight : array-like
+    weight : array_like
         The matrix, [out, in].
-    mask : array-like, optional
+    mask : array_like, optional
         Of its shape, True where a weight stays; by default zeros are pruned.
     title : str, optional
         The title, a sentence.
@@ -239,7 +239,7 @@ def break_even(
     ----------
     ax : Axes
         Where to draw.
-    sparsities : array-like
+    sparsities : array_like
         Shares from 0 to 1, ascending, [sparsities].
     ratios : sequence of Interval or mapping of str to these
         One per sparsity, above zero, as ``Comparison.ratio`` returns them; or up to four lists by name.
@@ -286,9 +286,9 @@ def fall(sparsities: ArrayLike, medians: ArrayLike) -> str:
 
     Parameters
     ----------
-    sparsities : array-like
+    sparsities : array_like
         Shares, ascending, [sparsities].
-    medians : array-like
+    medians : array_like
         The accuracies, 0 to 1, [sparsities].
 
     Returns
@@ -311,9 +311,9 @@ def pays(name: str, sparsities: ArrayLike, lows: ArrayLike) -> str:
     ----------
     name : str
         What the product is called.
-    sparsities : array-like
+    sparsities : array_like
         Shares, ascending, [sparsities].
-    lows : array-like
+    lows : array_like
         The lower ends of the speed-ups' intervals, [sparsities].
 
     Returns
@@ -347,7 +347,7 @@ def ascending(name: str, given: ArrayLike) -> NDArray[np.float64]:
     ----------
     name : str
         What an error calls the argument.
-    given : array-like
+    given : array_like
         The shares, [n].
 
     Returns

@@ -64,7 +64,7 @@ def error_map(ax: Axes, errors: ArrayLike, *, limit: float, title: str = "") -> 
     ----------
     ax : Axes
         Where to draw.
-    errors : array-like
+    errors : array_like
         Magnitudes, [rows, columns].
     limit : float
         The error that has the brightest colour.

@@ -51,22 +51,66 @@ class Layout:
         return self.size * self.number
 
     def csr(self, zeros: ArrayLike) -> Any:
-        """Return the bytes in CSR, for a share of zeros: numbers, an index for each, rows + 1 pointers."""
+        """Return the bytes in CSR: numbers, an index for each, rows + 1 pointers.
+
+        Parameters
+        ----------
+        zeros : array_like
+            A share of zeros, 0 to 1, or an array of them.
+
+        Returns
+        -------
+        float or ndarray
+            Bytes, of the shape of ``zeros``.
+        """
         return self.stored(zeros) * (self.number + self.index) + self._pointers
 
     def bitmask(self, zeros: ArrayLike) -> Any:
-        """Return the bytes of a bit for every place, and of the numbers that are not zero."""
+        """Return the bytes of a bit for every place, and of the numbers that are not zero.
+
+        Parameters
+        ----------
+        zeros : array_like
+            A share of zeros, 0 to 1, or an array of them.
+
+        Returns
+        -------
+        float or ndarray
+            Bytes, of the shape of ``zeros``.
+        """
         return self.stored(zeros) * self.number + self.size / 8
 
     def stored(self, zeros: ArrayLike) -> Any:
-        """Return how many numbers remain when the share ``zeros`` (0 to 1) of all is zero, in its shape."""
+        """Return how many numbers remain when a share of all is zero.
+
+        Parameters
+        ----------
+        zeros : array_like
+            A share of zeros, 0 to 1, or an array of them.
+
+        Returns
+        -------
+        float or ndarray
+            How many numbers, of the shape of ``zeros``.
+
+        Raises
+        ------
+        ValueError
+            For a share outside 0 to 1.
+        """
         shares: NDArray[np.float64] = arguments.array("zeros", zeros, np.float64)
         if shares.min() < 0 or shares.max() > 1:
             raise ValueError(f"zeros must lie from 0 to 1; got {shares.min():g} to {shares.max():g}")
         return np.round((1 - shares) * self.size)
 
     def break_even(self) -> dict[str, float]:
-        """Return for each format the share of zeros at which it takes as many bytes as the dense matrix."""
+        """Return for each format the share of zeros at which it takes as many bytes as the dense matrix.
+
+        Returns
+        -------
+        dict of str to float
+            Shares of zeros, by "CSR" and "bitmask".
+        """
         kept = (self.dense - self._pointers) / (self.size * (self.number + self.index))
         return {"CSR": 1 - kept, "bitmask": 1 / (8 * self.number)}
 

@@ -140,7 +140,25 @@ def shrink(model: nn.Sequential, keep: Sequence[Any] | None = None) -> nn.Sequen
 
 
 def as_chain(model: Any) -> nn.Sequential:
-    """Return ``model`` if it is an nn.Sequential, no subclass; errors for anything else."""
+    """Return a model if it is an nn.Sequential, no subclass.
+
+    Parameters
+    ----------
+    model : object
+        The model.
+
+    Returns
+    -------
+    Sequential
+        ``model``.
+
+    Raises
+    ------
+    TypeError
+        For what is not an nn.Module.
+    ValueError
+        For another nn.Module.
+    """
     if not isinstance(model, nn.Module):
         raise TypeError(f"model must be an nn.Sequential; got {type(model).__name__}")
     if not isinstance(as_module("model", model), nn.Sequential) or type(model) is not nn.Sequential:
@@ -152,7 +170,23 @@ def as_chain(model: Any) -> nn.Sequential:
 
 
 def linears(model: Any) -> list[nn.Linear]:
-    """Return the nn.Linear layers of a chain; errors for a model that is anything else."""
+    """Return the nn.Linear layers of a chain.
+
+    Parameters
+    ----------
+    model : object
+        The chain.
+
+    Returns
+    -------
+    list of Linear
+        The layers, first to last.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For a model that is anything else.
+    """
     parts = list(_parts(as_chain(model)))
     for name, part in parts:
         _check_part(name, part)

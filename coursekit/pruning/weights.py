@@ -30,9 +30,26 @@ PRUNABLE = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
 def weighted(model: Any) -> list[nn.Module]:
-    """Return the layers of ``model`` whose weights can be pruned, each once; errors for a model without any.
+    """Return the layers of a model whose weights can be pruned, each once.
 
     Layers that share one weight count as one: it is pruned where it comes first.
+
+    Parameters
+    ----------
+    model : object
+        The model.
+
+    Returns
+    -------
+    list of Module
+        The layers, one at least.
+
+    Raises
+    ------
+    TypeError
+        For what is not an nn.Module.
+    ValueError
+        For a model without such a layer, or with weights that are computed from others.
     """
     as_module("model", model)
     named = [(name, part) for name, part in model.named_modules() if isinstance(part, PRUNABLE)]
@@ -47,7 +64,23 @@ def weighted(model: Any) -> list[nn.Module]:
 
 
 def weights_of(model: Any) -> list[nn.Parameter]:
-    """Return the weights of ``model`` that can be pruned, each once; errors for a model without any."""
+    """Return the weights of a model that can be pruned, each once.
+
+    Parameters
+    ----------
+    model : object
+        The model.
+
+    Returns
+    -------
+    list of Parameter
+        The weights, one at least.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As for ``weighted``.
+    """
     return [parameter for layer in weighted(model) if isinstance(parameter := layer.weight, nn.Parameter)]
 
 
@@ -65,13 +98,47 @@ def _computed(name: str, layer: nn.Module) -> str:
 
 
 def copied(model: Module) -> Module:
-    """Return a deep copy of a model that can be pruned."""
+    """Return a deep copy of a model that can be pruned.
+
+    Parameters
+    ----------
+    model : Module
+        The model.
+
+    Returns
+    -------
+    Module
+        The copy.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As for ``tensors``.
+    """
     tensors(model)
     return copy.deepcopy(model)
 
 
 def tensors(weights: Any, name: str = "weights") -> list[Tensor]:
-    """Return the weights of a model, or the tensors in a list, or the one given; finite and not empty."""
+    """Return weights as tensors, finite and not empty.
+
+    Parameters
+    ----------
+    weights : object
+        A model, a list of tensors, or one tensor.
+    name : str, optional
+        What an error calls the argument.
+
+    Returns
+    -------
+    list of Tensor
+        The tensors, one at least.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For weights that are not numbers, not finite or empty.
+    """
     if isinstance(weights, nn.Module):
         found: list[Any] = list(weights_of(weights))
     elif isinstance(weights, list | tuple) and any(
@@ -84,7 +151,23 @@ def tensors(weights: Any, name: str = "weights") -> list[Tensor]:
 
 
 def matrix(weight: Any) -> Tensor:
-    """Return ``weight`` as a single finite matrix [out, in]; errors for anything else."""
+    """Return a single finite matrix.
+
+    Parameters
+    ----------
+    weight : object
+        A matrix [out, in], or a model or list that holds just one.
+
+    Returns
+    -------
+    Tensor
+        [out, in].
+
+    Raises
+    ------
+    TypeError, ValueError
+        For anything else.
+    """
     found = tensors(weight, name="weight")
     if len(found) > 1:
         raise ValueError(
@@ -97,12 +180,43 @@ def matrix(weight: Any) -> Tensor:
 
 
 def magnitudes(weight: Tensor) -> Tensor:
-    """Return the magnitudes to rank by, of integers as float64: -128 has no magnitude in int8."""
+    """Return the magnitudes to rank by, of integers as float64: -128 has no magnitude in int8.
+
+    Parameters
+    ----------
+    weight : Tensor
+        Any shape.
+
+    Returns
+    -------
+    Tensor
+        Of the shape of ``weight``.
+    """
     return (weight if weight.is_floating_point() else weight.double()).abs()
 
 
 def check_masks(masks: Any, weights: Sequence[Tensor], name: str = "masks") -> list[Tensor]:
-    """Return ``masks`` as bool tensors beside their weights; errors unless one fits each weight."""
+    """Return masks as bool tensors beside their weights.
+
+    Parameters
+    ----------
+    masks : object
+        One per weight and of its shape, or a single one.
+    weights : sequence of Tensor
+        The weights.
+    name : str, optional
+        What an error calls the argument.
+
+    Returns
+    -------
+    list of Tensor
+        The masks.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Unless one fits each weight.
+    """
     if masks is None:
         raise TypeError(f"{name} must be a list of masks, one per layer; got None")
     given = [masks] if isinstance(masks, Tensor) or hasattr(masks, "dtype") else masks
@@ -110,7 +224,25 @@ def check_masks(masks: Any, weights: Sequence[Tensor], name: str = "masks") -> l
 
 
 def of_layers(layers: Sequence[int] | None, count: int) -> list[int]:
-    """Return the numbers of the layers to prune, in order and each once."""
+    """Return the numbers of the layers to prune, in order and each once.
+
+    Parameters
+    ----------
+    layers : sequence of int
+        Numbers of layers, from 0; None: all.
+    count : int
+        How many layers there are.
+
+    Returns
+    -------
+    list of int
+        Ascending numbers, one at least.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For a number that is not there, or none at all.
+    """
     if layers is None:
         return list(range(count))
     chosen = sorted({arguments.integer("an entry of layers", each, 0, count - 1) for each in layers})
@@ -120,9 +252,23 @@ def of_layers(layers: Sequence[int] | None, count: int) -> list[int]:
 
 
 def smallest(parts: Sequence[Tensor], share: float, scope: str, batched: bool = False) -> list[Tensor]:
-    """Return where the round(share · n) smallest numbers of ``parts`` stand, as bool tensors.
+    """Return where the round(share · n) smallest numbers stand.
 
-    batched: the first axis of all parts counts networks, and each is ranked alone.
+    Parameters
+    ----------
+    parts : sequence of Tensor
+        The numbers, n of them.
+    share : float
+        0 to 1.
+    scope : str
+        "global" ranks all parts together, "layer" each alone.
+    batched : bool, optional
+        The first axis of all parts counts networks, and each is ranked alone.
+
+    Returns
+    -------
+    list of Tensor
+        A bool tensor for each part, of its shape.
     """
     grouped = [parts] if arguments.choice("scope", scope, SCOPES) == "global" else [[part] for part in parts]
     return [where for group in grouped for where in _smallest(group, share, batched)]

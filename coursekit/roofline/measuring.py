@@ -63,7 +63,11 @@ class Roof(display.Tabled):
 
     ``cache_bandwidth`` holds for data that stays in a cache (None: unknown); ``patterns`` are the bandwidths
     of which ``bandwidth`` is the largest, ``threads`` how many it was measured on (None: unknown).
-    Errors: TypeError or ValueError for a bandwidth or peak that is not above 0.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For a bandwidth or peak that is not above 0.
     """
 
     bandwidth: float

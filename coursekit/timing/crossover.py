@@ -34,7 +34,11 @@ class CrossoverGrid(display.Tabled):
     """Measured speed-ups of INT8 over FP32 with their intervals: arrays of shape [widths, batches].
 
     ``widths`` and ``batches`` ascend; ``machine`` says where it was measured. 2 means half the time.
-    Errors: ValueError for shapes that do not fit, ratios that are not positive or outside their interval.
+
+    Raises
+    ------
+    ValueError
+        For shapes that do not fit, ratios that are not positive or outside their interval.
     """
 
     widths: tuple[int, ...]

@@ -67,15 +67,33 @@ class Examples:
         return tuple(self.x_train.shape[1:])
 
     def train(self) -> tuple[Tensor, Tensor]:
-        """Return the examples to learn on, and their classes."""
+        """Return the examples to learn on, and their classes.
+
+        Returns
+        -------
+        tuple of 2 Tensor
+            x [n, …] and y [n].
+        """
         return torch.from_numpy(self.x_train), torch.from_numpy(self.y_train)
 
     def test(self) -> tuple[Tensor, Tensor]:
-        """Return the examples to judge by, and their classes."""
+        """Return the examples to judge by, and their classes.
+
+        Returns
+        -------
+        tuple of 2 Tensor
+            x [n, …] and y [n].
+        """
         return torch.from_numpy(self.x_test), torch.from_numpy(self.y_test)
 
     def digest(self) -> bytes:
-        """Return what tells these data from others."""
+        """Return what tells these data from others.
+
+        Returns
+        -------
+        bytes
+            The digest (SHA-256).
+        """
         digest = hashlib.sha256()
         for name in NAMES:
             values = np.ascontiguousarray(getattr(self, name))

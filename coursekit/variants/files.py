@@ -56,7 +56,18 @@ class Network(display.Shown):
         return self.variant.name
 
     def call(self, x: Tensor) -> Callable[[], Any]:
-        """Return a function that runs the network on ``x`` [n, …] as an app would, and does nothing else."""
+        """Return a function that runs the network as an app would, and does nothing else.
+
+        Parameters
+        ----------
+        x : Tensor
+            The examples, [n, …].
+
+        Returns
+        -------
+        callable
+            The function, without arguments.
+        """
         if isinstance(self.runner, nn.Module):
             return lambda: self.runner(x)
         session, name = self.runner.session, self.runner.inputs[0][0]
@@ -64,7 +75,18 @@ class Network(display.Shown):
         return lambda: session.run(None, feed)
 
     def predict(self, x: Tensor) -> NDArray[np.int64]:
-        """Return the classes [n] that the network gives to ``x`` [n, …]."""
+        """Return the classes [n] that the network gives to ``x`` [n, …].
+
+        Parameters
+        ----------
+        x : Tensor
+            The examples, [n, …].
+
+        Returns
+        -------
+        ndarray of int64
+            Class numbers, [n].
+        """
         if self.examples is not None:
             answers = self.call(x)()
             given = torch.from_numpy(answers[0]) if isinstance(answers, list) else answers
@@ -79,14 +101,31 @@ class Network(display.Shown):
 
 
 def folder() -> Path:
-    """Return where the networks are kept: a folder beside the scoreboard, made when missing."""
+    """Return where the networks are kept: a folder beside the scoreboard, made when missing.
+
+    Returns
+    -------
+    Path
+        The folder.
+    """
     path = runtime.home() / f"variants-{RECIPE}"
     path.mkdir(exist_ok=True)
     return path
 
 
 def load(variant: Variant) -> Network | None:
-    """Return the kept network of a variant, or None if there is none that can be read."""
+    """Return the kept network of a variant, or None if there is none that can be read.
+
+    Parameters
+    ----------
+    variant : Variant
+        The variant.
+
+    Returns
+    -------
+    Network or None
+        The network; None if its file is missing or damaged.
+    """
     kind, source = _LOADERS[variant.name]
     try:
         return kind(variant, folder() / source)
@@ -95,7 +134,23 @@ def load(variant: Variant) -> Network | None:
 
 
 def make(variant: Variant) -> Network:
-    """Build a variant from what the others left in the folder, keep it, and return it."""
+    """Build a variant from what the others left in the folder, keep it, and return it.
+
+    Parameters
+    ----------
+    variant : Variant
+        The variant.
+
+    Returns
+    -------
+    Network
+        The network.
+
+    Raises
+    ------
+    RuntimeError
+        If its file cannot be read back.
+    """
     _MAKERS[variant.name]()
     network = load(variant)
     if network is None:

@@ -226,7 +226,18 @@ def checked(steps: Any) -> tuple[str, ...]:
 
 
 def name_of(steps: Sequence[str]) -> str:
-    """Return the steps as one text."""
+    """Return the steps as one text.
+
+    Parameters
+    ----------
+    steps : sequence of str
+        The steps, first to last.
+
+    Returns
+    -------
+    str
+        The text.
+    """
     return " → ".join(steps) or "nothing"
 
 

@@ -92,7 +92,13 @@ class Row(display.Shown):
     portable: bool
 
     def cells(self) -> tuple[str, ...]:
-        """Return what the table shows, in the order of HEADERS."""
+        """Return what the table shows, in the order of HEADERS.
+
+        Returns
+        -------
+        tuple of str
+            One text per column.
+        """
         low, middle, high = (display.seconds(s) for s in (self.latency_low, self.latency, self.latency_high))
         right = self.accuracy
         is_baseline = self.name == BASELINE

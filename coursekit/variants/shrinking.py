@@ -34,35 +34,96 @@ class Stage:
     quantized: bool = False
 
     def model(self, index: int) -> nn.Module:
-        """Return network ``index`` as it is shipped."""
+        """Return a network as it is shipped.
+
+        Parameters
+        ----------
+        index : int
+            Its number, from 0.
+
+        Returns
+        -------
+        Module
+            The model.
+        """
         model = self.networks.model(index)
         return dynamic.quantize_dynamic(model) if self.quantized else model
 
     def size(self) -> int:
-        """Return the bytes of one network's file; all seeds have the same shape."""
+        """Return the bytes of one network's file; all seeds have the same shape.
+
+        Returns
+        -------
+        int
+            Bytes.
+        """
         return dynamic.state_dict_size(self.model(0))
 
     def logits(self, x: Tensor) -> Tensor:
-        """Return what the shipped networks answer, [seeds, n, classes]."""
+        """Return what the shipped networks answer.
+
+        Parameters
+        ----------
+        x : Tensor
+            The examples, [n, features].
+
+        Returns
+        -------
+        Tensor
+            [seeds, n, classes].
+        """
         if not self.quantized:
             return self.networks.logits(x)
         with torch.no_grad():
             return torch.stack([self.model(index)(x) for index in range(len(self.seeds))])
 
     def accuracies(self, split: data.Split) -> NDArray[np.float64]:
-        """Return every shipped network's share of right answers, [seeds]."""
+        """Return every shipped network's share of right answers.
+
+        Parameters
+        ----------
+        split : Split
+            The examples and their labels.
+
+        Returns
+        -------
+        ndarray of float64
+            [seeds].
+        """
         x, y = split.tensors("cpu")
         return (self.logits(x).argmax(-1) == y).double().mean(-1).numpy()
 
 
 def baseline(seeds: Sequence[int]) -> Stage:
-    """Return the networks that everything starts from, trained in FP32."""
+    """Return the networks that everything starts from, trained in FP32.
+
+    Parameters
+    ----------
+    seeds : sequence of int
+        One per network.
+
+    Returns
+    -------
+    Stage
+        The networks.
+    """
     x, y = data.digits().train.tensors("cpu")
     return Stage(models.fit_many(WIDTHS, x, y, seeds=seeds, epochs=EPOCHS), tuple(seeds))
 
 
 def distil(stage: Stage) -> Stage:
-    """Return students that learned from the networks of ``stage``: new FP32 networks of their own shape."""
+    """Return students that learned from the networks: new FP32 networks of their own shape.
+
+    Parameters
+    ----------
+    stage : Stage
+        The teachers.
+
+    Returns
+    -------
+    Stage
+        The students.
+    """
     x, y = data.digits().train.tensors("cpu")
     students = distillation.distil_many(
         STUDENT,
@@ -81,6 +142,16 @@ def prune(stage: Stage) -> Stage:
     """Return the networks without half of their hidden neurons, rebuilt smaller.
 
     FP32 networks are then trained on. INT8 networks cannot be: their rounded weights are pruned as they are.
+
+    Parameters
+    ----------
+    stage : Stage
+        The networks, which stay as they are.
+
+    Returns
+    -------
+    Stage
+        The smaller ones.
     """
     networks = _rounded(stage.networks) if stage.quantized else stage.networks
     found = [networks.model(index) for index in range(len(networks))]
@@ -94,7 +165,18 @@ def prune(stage: Stage) -> Stage:
 
 
 def quantize(stage: Stage) -> Stage:
-    """Return the networks with INT8 weights (PyTorch's dynamic quantization)."""
+    """Return the networks with INT8 weights (PyTorch's dynamic quantization).
+
+    Parameters
+    ----------
+    stage : Stage
+        The networks, which stay as they are.
+
+    Returns
+    -------
+    Stage
+        The networks in INT8.
+    """
     return Stage(stage.networks, stage.seeds, quantized=True)
 
 
@@ -114,7 +196,18 @@ def _as_stored(weight: Tensor) -> Tensor:
 
 
 def stacked(found: Sequence[nn.Sequential]) -> Ensemble:
-    """Return models of one shape as an Ensemble."""
+    """Return models of one shape as an Ensemble.
+
+    Parameters
+    ----------
+    found : sequence of Sequential
+        The models, of Linear layers and ReLU.
+
+    Returns
+    -------
+    Ensemble
+        The same networks.
+    """
     layers = list(
         zip(*([part for part in model if isinstance(part, nn.Linear)] for model in found), strict=True)
     )

@@ -180,7 +180,13 @@ def measure(networks: Mapping[str, Network], *, seconds: float = SECONDS) -> Sit
 
 
 def folder() -> Path:
-    """Return where the networks are kept."""
+    """Return where the networks are kept.
+
+    Returns
+    -------
+    Path
+        The folder.
+    """
     return files.folder()
 
 

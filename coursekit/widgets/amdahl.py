@@ -95,9 +95,20 @@ class AmdahlView(View):
         self.moving += [self.curve, self.limit, self.limit_text, self.point]
 
     def update(self, share: float, factor: float) -> dict[str, Any]:
-        """Show the whole after a part of ``share`` per cent got ``factor`` times as fast.
+        """Show the whole after a part of it got faster.
 
-        ``after`` is the new time as a share of the old one, ``limit`` the speed-up if the part were gone.
+        Parameters
+        ----------
+        share : float
+            The part's share of the time, in per cent.
+        factor : float
+            How many times as fast the part got.
+
+        Returns
+        -------
+        dict of str to object
+            ``after`` is the new time as a share of the old one, ``limit`` the speed-up if the part were
+            gone.
         """
         part = share / 100
         speedup, limit = (profiles.amdahl(part, faster) for faster in (factor, math.inf))
@@ -127,15 +138,50 @@ class AmdahlView(View):
 
 
 def fits(text: str, width: float) -> bool:
-    """Tell whether a bar of this ``width``, as a share of the picture's, has room for ``text``."""
+    """Tell whether a bar has room for a text.
+
+    Parameters
+    ----------
+    text : str
+        The text.
+    width : float
+        The bar's width, as a share of the picture's.
+
+    Returns
+    -------
+    bool
+        True or False.
+    """
     return CHARACTER * len(text) + MARGIN <= width
 
 
 def percent(share: float) -> str:
-    """Return a share of 1 as per cent with at most two decimals."""
+    """Return a share of 1 as per cent with at most two decimals.
+
+    Parameters
+    ----------
+    share : float
+        The share.
+
+    Returns
+    -------
+    str
+        The text.
+    """
     return f"{100 * share:.2f}".rstrip("0").rstrip(".") + " %"
 
 
 def times(factor: float) -> str:
-    """Return a factor with three significant digits."""
+    """Return a factor with three significant digits.
+
+    Parameters
+    ----------
+    factor : float
+        The factor.
+
+    Returns
+    -------
+    str
+        The text.
+    """
     return f"{plain_number(float(f'{factor:.3g}'), 3)}×"

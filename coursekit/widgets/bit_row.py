@@ -23,6 +23,13 @@ class BitRow(ipywidgets.VBox):
     """Toggle buttons for the bits of one number of ``format``, 32 in a line, coloured by field.
 
     ``value`` is the text of all bits; set it, or click. ``reformat`` changes format and bits together.
+
+    Parameters
+    ----------
+    format : str
+        A format's name.
+    value : str
+        All bits, as text.
     """
 
     value = traitlets.Unicode(help="all bits, as 0s and 1s; spaces and underscores may stand between them")
@@ -41,7 +48,15 @@ class BitRow(ipywidgets.VBox):
         self.reformat(format, value)
 
     def reformat(self, format: str, value: str) -> None:
-        """Show as many buttons as ``format`` has bits, and set them to ``value``."""
+        """Show as many buttons as a format has bits, and set them.
+
+        Parameters
+        ----------
+        format : str
+            A format's name.
+        value : str
+            All bits, as text.
+        """
         self._format = FORMATS[format]
         names = _field_of_each_bit(self._format)
         for index, (toggle, place) in enumerate(zip(self.toggles, place_values(self._format), strict=False)):

@@ -96,7 +96,25 @@ class Working:
 
 
 def work(text: str, format: str) -> Working:
-    """Return the working for the number that ``text`` means; InputError where it means none."""
+    """Return the working for the number that a text means.
+
+    Parameters
+    ----------
+    text : str
+        What the reader typed.
+    format : str
+        A float format's name.
+
+    Returns
+    -------
+    Working
+        The numbers of each step.
+
+    Raises
+    ------
+    InputError
+        Where the text means no finite number.
+    """
     number = typed_finite(text)
     fields, size = floats.fields(text, format), abs(Fraction(number))
     mantissa = fields.format.mantissa_bits
@@ -108,13 +126,35 @@ def work(text: str, format: str) -> Working:
 
 
 def lines(working: Working) -> list[Parts]:
-    """Return the seven lines of the calculation as (text, colour) parts, each at most 52 characters."""
+    """Return the seven lines of the calculation as (text, colour) parts, each at most 52 characters.
+
+    Parameters
+    ----------
+    working : Working
+        The numbers of each step.
+
+    Returns
+    -------
+    list of Parts
+        One line per step.
+    """
     writers: list[Callable[[Working], Parts]] = [_sign, _binary, _normalise, _drop, _bias, _bits, _decode]
     return [writer(working) for writer in writers]
 
 
 def titles(working: Working) -> list[str]:
-    """Return what each step shows, in one sentence of at most 62 characters."""
+    """Return what each step shows, in one sentence of at most 62 characters.
+
+    Parameters
+    ----------
+    working : Working
+        The numbers of each step.
+
+    Returns
+    -------
+    list of str
+        One sentence per step.
+    """
     kind, text = working.fields.format, brief(working.text, 14)
     endless = working.rest.endswith("…") and working.size.denominator.bit_count() > 1
     return [

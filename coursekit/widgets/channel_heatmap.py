@@ -57,7 +57,13 @@ def channel_heatmap(weights: ArrayLike | None = None, bits: int = 4) -> Panel:
 
 
 class ChannelHeatmapView(View):
-    """Two maps of the same errors, per tensor and per channel, with the mean of each channel beside."""
+    """Two maps of the same errors, per tensor and per channel, with the mean of each channel beside.
+
+    Parameters
+    ----------
+    weights : ndarray of float32
+        [out, in].
+    """
 
     alt = (
         "Two heatmaps of quantization errors, relative to each channel's typical weight: on the left with "
@@ -121,7 +127,20 @@ class ChannelHeatmapView(View):
         self.moving.append(self.title)
 
     def update(self, bits: int, outlier: float) -> dict[str, Any]:
-        """Quantize with one weight ``outlier`` times as large; "lost" counts channels that became zero."""
+        """Quantize with one weight made larger.
+
+        Parameters
+        ----------
+        bits : int
+            How many bits a weight gets.
+        outlier : float
+            How many times as large that weight is.
+
+        Returns
+        -------
+        dict of str to object
+            By name, for both scales; "lost" counts channels that became zero.
+        """
         weights = self.weights.copy()
         weights[self.outlier] *= outlier
         shown: dict[str, Any] = {"bits": bits, "outlier": outlier}
@@ -152,6 +171,16 @@ def typical_weights(weights: NDArray[np.float32]) -> NDArray[np.float64]:
     """Return the median size of each row's weights, which an outlier does not move; 1 for a row of zeros.
 
     Where more than half of a row is zero, the mean size stands in.
+
+    Parameters
+    ----------
+    weights : ndarray of float32
+        [out, in].
+
+    Returns
+    -------
+    ndarray of float64
+        [out].
     """
     sizes = np.abs(weights).astype(np.float64)
     median, mean = np.median(sizes, axis=1), sizes.mean(axis=1)

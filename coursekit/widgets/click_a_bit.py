@@ -115,7 +115,23 @@ class BitsView(View):
             self._draw()
 
     def meant(self, text: str) -> Fraction | float:
-        """Return the number that ``text`` means; 17 digits that a click wrote mean the bits' own number."""
+        """Return the number that a text means; 17 digits that a click wrote mean the bits' own number.
+
+        Parameters
+        ----------
+        text : str
+            What stands in the field.
+
+        Returns
+        -------
+        Fraction or float
+            The number.
+
+        Raises
+        ------
+        InputError
+            For a text that is not a number.
+        """
         return exact(self.written[1]) if self.written and self.written[0] == text else typed(text)
 
     def _draw(self) -> None:
@@ -133,7 +149,27 @@ class BitsView(View):
         self.moving = [self.boxes.boxes, *self.line.artists, letters]
 
     def update(self, format: str, value: str, bits: str) -> dict[str, Any]:
-        """Show what ``bits`` mean; InputError for a ``value`` that is not a number of the format."""
+        """Show what bits mean.
+
+        Parameters
+        ----------
+        format : str
+            A format's name.
+        value : str
+            The number that was asked for, as text.
+        bits : str
+            All bits, as text.
+
+        Returns
+        -------
+        dict of str to object
+            By name.
+
+        Raises
+        ------
+        InputError
+            For a ``value`` that is not a number of the format.
+        """
         stored = read(bits, self.meant(value), value, format)
         fields = stored.fields
         self.title.show(title(stored), weight="bold")

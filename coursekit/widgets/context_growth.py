@@ -130,7 +130,26 @@ class GrowthView(View):
         self.figure.legend(loc="outside lower center", ncols=5, columnspacing=1.2, handletextpad=0.5)
 
     def update(self, model: str, device: str, bits: int, kv_bits: int, batch: int) -> dict[str, Any]:
-        """Draw one setting; ``longest`` is in tokens, ``even`` where the cache outgrows the weights."""
+        """Draw one setting.
+
+        Parameters
+        ----------
+        model : str
+            One of MODELS' names.
+        device : str
+            One of DEVICES' names.
+        bits : int
+            Of a weight.
+        kv_bits : int
+            Of a number in the cache.
+        batch : int
+            How many sequences at once.
+
+        Returns
+        -------
+        dict of str to object
+            By name, in bytes; ``longest`` is in tokens, ``even`` where the cache outgrows the weights.
+        """
         chosen, found = MODELS[model], DEVICES[device]
         needs = [need(chosen, bits, kv_bits, int(tokens), batch) for tokens in CONTEXTS]
         weights = needs[0].weights
@@ -174,7 +193,13 @@ class ContextGrowth(Panel):
     """The panel, its controls in two rows."""
 
     def rows(self) -> list[ipywidgets.Widget]:
-        """Return what model where, then how stored and how many at once."""
+        """Return what model where, then how stored and how many at once.
+
+        Returns
+        -------
+        list of Widget
+            From the top.
+        """
         groups = (("model", "device"), ("bits", "kv_bits"), ("batch",))
         return [ipywidgets.HBox([self.controls[name] for name in group]) for group in groups]
 

@@ -53,7 +53,13 @@ def crossover(results: CrossoverGrid, measure: Measure | None = None) -> Panel:
 
 
 class CrossoverView(View):
-    """Speed-up against width, a line per batch, with one width and batch in the foreground."""
+    """Speed-up against width, a line per batch, with one width and batch in the foreground.
+
+    Parameters
+    ----------
+    results : CrossoverGrid
+        The measured speed-ups.
+    """
 
     alt = (
         "The speed-up of INT8 over FP32 against the width of a layer, one line with interval bars per batch; "
@@ -87,6 +93,11 @@ class CrossoverView(View):
     def adopt(self, results: CrossoverGrid) -> None:
         """Draw new measurements of the same widths and batches, on axes that fit them.
 
+        Parameters
+        ----------
+        results : CrossoverGrid
+            The new measurements.
+
         Raises
         ------
         TypeError, ValueError
@@ -106,7 +117,20 @@ class CrossoverView(View):
         self.settle()
 
     def update(self, width: int, batch: int) -> dict[str, Any]:
-        """Bring one width and batch to the foreground; ``crossover`` is the width from which on INT8 pays."""
+        """Bring one width and batch to the foreground.
+
+        Parameters
+        ----------
+        width : int
+            One of the grid's.
+        batch : int
+            One of the grid's.
+
+        Returns
+        -------
+        dict of str to object
+            By name; ``crossover`` is the width from which on INT8 pays.
+        """
         self.shown = {"width": width, "batch": batch}
         ratio, low, high = self.results.at(width, batch)
         verdict, start = self.results.verdict(width, batch), self.results.crossover(batch)

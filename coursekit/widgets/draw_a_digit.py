@@ -74,19 +74,39 @@ class DrawADigit(Panel):
     view: "DigitView"
 
     def rows(self) -> list[ipywidgets.Widget]:
-        """Return the grid; beside it stand the choice of a test picture and the brush."""
+        """Return the grid; beside it stand the choice of a test picture and the brush.
+
+        Returns
+        -------
+        list of Widget
+            The grid only.
+        """
         grid = self.controls["grid"]
         grid.tools.children = (self.controls["picture"], *grid.tools.children)
         return [grid]
 
     def arrange(self, moved: str) -> None:
-        """Let the grid follow the choice of a picture."""
+        """Let the grid follow the choice of a picture.
+
+        Parameters
+        ----------
+        moved : str
+            The name of the control that moved.
+        """
         if moved == "picture":
             self.controls["grid"].value = self.view.split.x[self.controls["picture"].value]
 
 
 class DigitView(View):
-    """The picture as the models get it, and beside it a column of bars per model."""
+    """The picture as the models get it, and beside it a column of bars per model.
+
+    Parameters
+    ----------
+    models : dict of str to Model
+        Functions from pictures to answers, by name.
+    split : Split
+        The test pictures.
+    """
 
     alt = (
         "A painted digit of eight by eight squares, and for each model a column of bars that tell how "
@@ -103,7 +123,13 @@ class DigitView(View):
         self._draw()
 
     def first_disagreement(self) -> int:
-        """Return the first test picture on which the models disagree, 0 where there is none."""
+        """Return the first test picture on which the models disagree, 0 where there is none.
+
+        Returns
+        -------
+        int
+            Its number.
+        """
         return int(self.differing[0]) if len(self.differing) else 0
 
     @style.look()
@@ -133,7 +159,20 @@ class DigitView(View):
         self.moving = [self.title, self.caption, self.image, *self.bars, *self.heads]
 
     def update(self, picture: int, grid: Any) -> dict[str, Any]:
-        """Ask every model about the grid; ``label`` is the test picture's own until somebody paints on it."""
+        """Ask every model about the grid.
+
+        Parameters
+        ----------
+        picture : int
+            The number of the test picture.
+        grid : object
+            64 numbers from 0 to 1.
+
+        Returns
+        -------
+        dict of str to object
+            By name; ``label`` is the test picture's own until somebody paints on it, then None.
+        """
         x = np.array(pixels("grid", grid), np.float32)
         chances = {name: _chances(name, ask, x[None])[0] for name, ask in self.models.items()}
         answers = {name: int(each.argmax()) for name, each in chances.items()}

@@ -74,7 +74,13 @@ def dynamic_batching(curve: Curve, rate: float | None = None) -> Panel:
 
 
 class DynamicBatchingView(View):
-    """How long requests take on the left, how many are in flight on the right, one by one in grey."""
+    """How long requests take on the left, how many are in flight on the right, one by one in grey.
+
+    Parameters
+    ----------
+    curve : Curve
+        Seconds per batch.
+    """
 
     alt = (
         "Left: the share of requests that are answered within a time, in batches and one by one. Right: how "
@@ -123,7 +129,23 @@ class DynamicBatchingView(View):
         self.reading = ax.text(0.02, 0.98, "", va="top", linespacing=1.45, transform=ax.transAxes, zorder=5)
 
     def update(self, rate: float, max_batch: int, max_wait: int) -> dict[str, Any]:
-        """Simulate and show; ``alone_p99`` is one by one's, ``capacity`` the most that could be answered."""
+        """Simulate and show.
+
+        Parameters
+        ----------
+        rate : float
+            Requests per second.
+        max_batch : int
+            The most requests per batch.
+        max_wait : int
+            In milliseconds.
+
+        Returns
+        -------
+        dict of str to object
+            By name, in seconds and per second; ``alone_p99`` is one by one's, ``capacity`` the most that
+            could be answered.
+        """
         served = _simulated(self.curve, rate, max_batch, max_wait)
         alone = _simulated(self.curve, rate, 1, 0)
         self.shares.set_data(*share_within(served))
@@ -162,7 +184,18 @@ class DynamicBatchingView(View):
 
 
 def in_flight(served: Served) -> Any:
-    """Return how many requests are in flight right after each arrival, itself included."""
+    """Return how many requests are in flight right after each arrival, itself included.
+
+    Parameters
+    ----------
+    served : Served
+        The requests.
+
+    Returns
+    -------
+    ndarray
+        [requests].
+    """
     finished = np.sort(served.arrivals + served.latencies)
     arrived = np.arange(1, len(served.arrivals) + 1)
     return np.maximum(1, arrived - np.searchsorted(finished, served.arrivals, side="right"))

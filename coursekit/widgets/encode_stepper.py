@@ -91,7 +91,27 @@ class StepperView(View):
         self.moving = [self.band, self.boxes.boxes, letters]
 
     def update(self, value: str, format: str, step: int) -> dict[str, Any]:
-        """Show the calculation up to ``step``; InputError for a text that is not a finite number."""
+        """Show the calculation up to a step.
+
+        Parameters
+        ----------
+        value : str
+            The number, as text.
+        format : str
+            A float format's name.
+        step : int
+            1 to 7.
+
+        Returns
+        -------
+        dict of str to object
+            By name.
+
+        Raises
+        ------
+        InputError
+            For a text that is not a finite number.
+        """
         working = work(value, format)
         self.title.show(titles(working)[step - 1], weight="bold")
         self.band.set_xy((18, FIRST_LINE + LINE_HEIGHT * (step - 1) - 20))

@@ -75,7 +75,15 @@ def explore(f: Callable[..., Any], /, **ranges: Any) -> Panel:
 
 
 class ExploreView(View):
-    """What a reader's function draws or returns, on one pair of axes."""
+    """What a reader's function draws or returns, on one pair of axes.
+
+    Parameters
+    ----------
+    f : callable
+        The reader's function.
+    names : tuple of str
+        Of its arguments, one per control.
+    """
 
     def __init__(self, f: Callable[..., Any], names: tuple[str, ...]) -> None:
         self.alt = _alt(f, names)
@@ -87,7 +95,18 @@ class ExploreView(View):
             self.ax: Axes = self.figure.add_subplot()
 
     def update(self, **values: Any) -> dict[str, Any]:
-        """Call the function and show what comes; return ``values`` and its ``result``."""
+        """Call the function and show what comes.
+
+        Parameters
+        ----------
+        **values : object
+            The function's arguments.
+
+        Returns
+        -------
+        dict of str to object
+            ``values`` and, unless the function draws, its ``result``.
+        """
         with style.look():
             if self.draws:
                 self._clear()

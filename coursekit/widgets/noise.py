@@ -68,7 +68,13 @@ def noise(seconds: ArrayLike | None = None, measure: Measure | None = None, runs
 
 
 class NoiseView(View):
-    """The runs as dots, and the median of the first so many of them as a line that comes to rest."""
+    """The runs as dots, and the median of the first so many of them as a line that comes to rest.
+
+    Parameters
+    ----------
+    times : ndarray of float64
+        Seconds, [runs].
+    """
 
     alt = (
         "Times of single runs as dots, and the median of the first runs as a line with a band of what it "
@@ -112,6 +118,11 @@ class NoiseView(View):
     def adopt(self, seconds: ArrayLike) -> None:
         """Draw new runs, as many as before.
 
+        Parameters
+        ----------
+        seconds : array_like
+            [runs].
+
         Raises
         ------
         ValueError
@@ -128,10 +139,23 @@ class NoiseView(View):
         self.settle()
 
     def update(self, runs: int, tolerance: int, order: int) -> dict[str, Any]:
-        """Count the first ``runs`` runs; ``settled`` is the run from which on the median stays in the stripe.
+        """Count the first runs only, in one of their orders.
 
-        The stripe is ``tolerance`` per cent around the median of all runs. ``low`` and ``high`` hold the 95 %
-        interval of the median so far, NaN for fewer than six runs. Times are in seconds.
+        Parameters
+        ----------
+        runs : int
+            How many count.
+        tolerance : int
+            Half the stripe's height, in per cent of the median of all runs.
+        order : int
+            As for ``shuffled``.
+
+        Returns
+        -------
+        dict of str to object
+            By name, times in seconds. ``settled`` is the run from which on the median stays in the
+            stripe, ``low`` to ``high`` the 95 % interval of the median so far, NaN for fewer than six
+            runs.
         """
         self.shown = {"runs": runs, "tolerance": tolerance, "order": order}
         times = shuffled(self.times, order)
@@ -163,7 +187,20 @@ class NoiseView(View):
 
 
 def shuffled(times: NDArray[np.float64], order: int) -> NDArray[np.float64]:
-    """Return the runs as measured (order 0) or shuffled; the same number always gives the same order."""
+    """Return the runs as measured or shuffled; the same number always gives the same order.
+
+    Parameters
+    ----------
+    times : ndarray of float64
+        Seconds, [runs].
+    order : int
+        0 for the order they were measured in.
+
+    Returns
+    -------
+    ndarray of float64
+        Seconds, [runs].
+    """
     return times if order == 0 else np.random.default_rng(order).permutation(times)
 
 

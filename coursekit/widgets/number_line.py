@@ -59,7 +59,13 @@ def number_line(weights: ArrayLike | None = None, bits: int = 4) -> Panel:
 
 
 class NumberLineView(View):
-    """Dots tied to levels above, a histogram of the errors and the numbers below."""
+    """Dots tied to levels above, a histogram of the errors and the numbers below.
+
+    Parameters
+    ----------
+    weights : ndarray of float32
+        [n].
+    """
 
     alt = (
         "Weights as dots above a number line, each tied to the nearest quantization level; below, a "
@@ -133,7 +139,22 @@ class NumberLineView(View):
         self.moving.append(self.numbers)
 
     def update(self, bits: int, symmetric: bool, clip: float) -> dict[str, Any]:
-        """Quantize with the range cut to ``clip`` of its size; ``clipped`` counts errors beyond scale/2."""
+        """Quantize with the range cut.
+
+        Parameters
+        ----------
+        bits : int
+            How many bits a weight gets.
+        symmetric : bool
+            Whether the zero point is 0.
+        clip : float
+            The share of the range that is kept.
+
+        Returns
+        -------
+        dict of str to object
+            By name; ``clipped`` counts errors beyond scale/2.
+        """
         quantized = quantize(self._kept(symmetric, clip), bits, symmetric=symmetric)
         restored, scale = quantized.dequantize(), float(quantized.scale)
         errors = quantized.error(self.weights)

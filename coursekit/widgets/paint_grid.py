@@ -36,6 +36,11 @@ class PaintGrid(ipywidgets.HBox):
     such numbers, or press. A square that already is as dark as the brush is emptied. ``brush`` and ``soft``
     are the brush's controls, ``clear`` empties all.
 
+    Parameters
+    ----------
+    value : object, optional
+        The picture to begin with; by default an empty one.
+
     Raises
     ------
     TypeError, ValueError
@@ -63,7 +68,18 @@ class PaintGrid(ipywidgets.HBox):
         self.value = np.zeros(SIDE * SIDE) if value is None else value
 
     def press(self, number: int) -> None:
-        """Paint square ``number`` (row by row, from 0) as a press of its button does."""
+        """Paint a square as a press of its button does.
+
+        Parameters
+        ----------
+        number : int
+            Row by row, from 0.
+
+        Raises
+        ------
+        ValueError
+            For a number that is not 0 to 63.
+        """
         number = arguments.integer("number", number, 0, SIDE * SIDE - 1)
         pixels, strength = np.array(self.value).reshape(SIDE, SIDE), float(self.brush.value)
         row, column = divmod(number, SIDE)
@@ -96,6 +112,18 @@ class PaintGrid(ipywidgets.HBox):
 
 def pixels(name: str, value: Any) -> Pixels:
     """Return a picture as 64 numbers, row by row.
+
+    Parameters
+    ----------
+    name : str
+        What an error calls the argument.
+    value : object
+        [64] or [8, 8].
+
+    Returns
+    -------
+    Pixels
+        64 numbers from 0 to 1.
 
     Raises
     ------

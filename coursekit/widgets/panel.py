@@ -58,7 +58,20 @@ class View(ABC):
 
     @abstractmethod
     def update(self, *arguments: Any, **values: Any) -> dict[str, Any]:
-        """Change the artists to show ``values`` and return the numbers now shown."""
+        """Change the artists to show other values.
+
+        Parameters
+        ----------
+        *arguments : object
+            Not used.
+        **values : object
+            By the name of their control.
+
+        Returns
+        -------
+        dict of str to object
+            The numbers now shown, by name.
+        """
 
     def settle(self) -> None:
         """Solve the layout once, after the first update; from then on nothing moves but the artists."""
@@ -72,7 +85,13 @@ class View(ABC):
             self._still = self.figure.canvas.copy_from_bbox(self.figure.bbox)
 
     def png(self) -> bytes:
-        """Return the picture as it stands, redrawing only what moves where that is known."""
+        """Return the picture as it stands, redrawing only what moves where that is known.
+
+        Returns
+        -------
+        bytes
+            The PNG.
+        """
         if self._still is None:
             return self.figure.png()
         self.figure.canvas.restore_region(self._still)
@@ -138,12 +157,24 @@ class Panel:
         self.root = ipywidgets.VBox([*self.rows(), self.message, self.picture, self.alt])
 
     def rows(self) -> list[ipywidgets.Widget]:
-        """Return the controls in the order they stand above the picture; subclasses may group them."""
+        """Return the controls in the order they stand above the picture; subclasses may group them.
+
+        Returns
+        -------
+        list of Widget
+            From the top.
+        """
         buttons = [ipywidgets.HBox([*self.buttons.values(), self.progress])] if self.buttons else []
         return [*self.controls.values(), *buttons]
 
     def arrange(self, moved: str) -> None:
-        """Adjust controls that depend on the one that ``moved``; their own changes do not redraw."""
+        """Adjust controls that depend on another one; their own changes do not redraw.
+
+        Parameters
+        ----------
+        moved : str
+            The name of the control that moved.
+        """
 
     def refresh(self) -> None:
         """Update the view from the controls and show the new picture."""
@@ -153,7 +184,13 @@ class Panel:
 
     @contextmanager
     def hold(self) -> Iterator[None]:
-        """Let several controls change inside the block, one after the other; one redraw follows."""
+        """Let several controls change inside the block, one after the other; one redraw follows.
+
+        Yields
+        ------
+        None
+            The picture waits until the block ends.
+        """
         outer, self._quiet = self._quiet, True
         try:
             yield
@@ -163,7 +200,13 @@ class Panel:
             self.refresh()
 
     def bundle(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return (data, metadata): the live widget, the picture for static readers, and the alt text."""
+        """Return (data, metadata): the live widget, the picture for static readers, and the alt text.
+
+        Returns
+        -------
+        tuple of 2 dict of str to object
+            By MIME type.
+        """
         data, metadata = style.picture_bundle(self.picture.value, self.view.alt)
         if os.environ.get("COURSEKIT_WIDGETS") != "static":
             view = {"version_major": 2, "version_minor": 0, "model_id": self.root.model_id}

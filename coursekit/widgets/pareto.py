@@ -31,9 +31,25 @@ KILO, MICRO, PER_CENT = 1e3, 1e-6, 1e-2
 def pareto(sitting: Sitting, budget: str | Budget = OWN) -> Panel:
     """Return a panel on the variants of one sitting: choose a budget, see what fits and the front.
 
-    Controls: budget (a preset, or OWN, which frees the others), size (kB), time (µs), accuracy (%), portable
-    (only files that run without Python). A ``Budget`` of the reader's joins the presets. Errors: TypeError if
-    sitting is not a Sitting, ValueError for an unknown budget.
+    Parameters
+    ----------
+    sitting : Sitting
+        The measured variants.
+    budget : str or Budget, optional
+        A preset's name, OWN, or a budget of the reader's, which joins the presets.
+
+    Returns
+    -------
+    Panel
+        Controls: budget (a preset, or OWN, which frees the others), size (kB), time (µs), accuracy (%),
+        portable (only files that run without Python).
+
+    Raises
+    ------
+    TypeError
+        If ``sitting`` is not a Sitting.
+    ValueError
+        For an unknown budget.
     """
     if not isinstance(sitting, Sitting):
         raise TypeError(
@@ -50,7 +66,15 @@ def pareto(sitting: Sitting, budget: str | Budget = OWN) -> Panel:
 
 
 class ParetoView(View):
-    """Left, time against size with the budget's corner and the front; right, the accuracies."""
+    """Left, time against size with the budget's corner and the front; right, the accuracies.
+
+    Parameters
+    ----------
+    sitting : Sitting
+        The measured variants.
+    presets : mapping of str to Budget, optional
+        Budgets by name.
+    """
 
     alt = (
         "Left: the variants as dots, the time for one picture against the size of the file, the limits of "
@@ -89,7 +113,26 @@ class ParetoView(View):
     def update(
         self, budget: str, size: float, time: float, accuracy: float, portable: bool
     ) -> dict[str, Any]:
-        """Judge every variant by the budget; ``front`` names those that none beats in size and time."""
+        """Judge every variant by the budget.
+
+        Parameters
+        ----------
+        budget : str
+            A preset's name, or OWN, for which the others count.
+        size : float
+            The largest file, in kB.
+        time : float
+            The longest time, in µs.
+        accuracy : float
+            The lowest accuracy, in per cent.
+        portable : bool
+            Whether only files count that run without Python.
+
+        Returns
+        -------
+        dict of str to object
+            By name; ``front`` names the variants that none beats in size and time.
+        """
         self.wanted = budget, size, time, accuracy, portable
         own = Budget(OWN, size * KILO, time * MICRO, accuracy * PER_CENT, portable)
         limits = self.presets.get(budget, own)
@@ -151,13 +194,25 @@ class Pareto(Panel):
     """The panel; a preset switches the sliders off."""
 
     def rows(self) -> list[ipywidgets.Widget]:
-        """Return three rows: the budgets, the limits of size and time, those of accuracy and place."""
+        """Return three rows: the budgets, the limits of size and time, those of accuracy and place.
+
+        Returns
+        -------
+        list of Widget
+            From the top.
+        """
         self.arrange("budget")
         groups = (("budget",), ("size", "time"), ("accuracy", "portable"))
         return [ipywidgets.HBox([self.controls[name] for name in group]) for group in groups]
 
     def arrange(self, moved: str) -> None:
-        """Free the sliders for an own budget."""
+        """Free the sliders for an own budget.
+
+        Parameters
+        ----------
+        moved : str
+            The name of the control that moved.
+        """
         preset = self.controls["budget"].value != OWN
         for name in ("size", "time", "accuracy", "portable"):
             self.controls[name].disabled = preset

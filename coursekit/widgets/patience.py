@@ -52,7 +52,13 @@ def patience(results: GainGrid) -> Panel:
 
 
 class PatienceView(View):
-    """The map of mean gains after some epochs, and the gain of every seed in the chosen cell."""
+    """The map of mean gains after some epochs, and the gain of every seed in the chosen cell.
+
+    Parameters
+    ----------
+    results : GainGrid
+        The measured gains.
+    """
 
     alt = (
         "On the left a map of the points that a teacher adds, over temperature and alpha; on the right the "
@@ -94,7 +100,22 @@ class PatienceView(View):
         (self.mean,) = ax.plot([], [], "D", color=style.BLUE, markersize=9, zorder=5)
 
     def update(self, epochs: int, temperature: float, alpha: float) -> dict[str, Any]:
-        """Show the map after ``epochs`` and one cell of it; ``verdict`` compares with labels alone."""
+        """Show the map after some epochs, and one cell of it.
+
+        Parameters
+        ----------
+        epochs : int
+            One of the grid's.
+        temperature : float
+            One of the grid's.
+        alpha : float
+            One of the grid's.
+
+        Returns
+        -------
+        dict of str to object
+            By name, in points; ``verdict`` compares with labels alone.
+        """
         gains = self.results.at(epochs, temperature, alpha)
         found = self.results.difference(epochs, temperature, alpha)
         self.map.show(self.results.means(epochs))

@@ -56,7 +56,13 @@ def pipeline(
 
 
 class PipelineView(View):
-    """A row per order, sizes on the left, accuracies on the right."""
+    """A row per order, sizes on the left, accuracies on the right.
+
+    Parameters
+    ----------
+    results : Pipelines
+        The measured orders.
+    """
 
     alt = (
         "A row for every order of distil, prune and quantize: the size of the file as a bar, the accuracy as "
@@ -80,7 +86,18 @@ class PipelineView(View):
         self.moving = [self.title, self.reading, self.rows.bars, self.rows.ranges, self.rows.dots]
 
     def adopt(self, results: Pipelines) -> None:
-        """Draw new results; TypeError if they are not a Pipelines."""
+        """Draw new results.
+
+        Parameters
+        ----------
+        results : Pipelines
+            The measured orders.
+
+        Raises
+        ------
+        TypeError
+            If they are not a Pipelines.
+        """
         self.results = _pipelines("what measure returns", results)
         self.figure.clear()
         self.figure.set_layout_engine("constrained")
@@ -89,7 +106,22 @@ class PipelineView(View):
         self.settle()
 
     def update(self, first: str, second: str, third: str) -> dict[str, Any]:
-        """Light up one order; ``others`` are the other orders of the same steps."""
+        """Light up one order.
+
+        Parameters
+        ----------
+        first : str
+            A step, or NOTHING.
+        second : str
+            A step, or NOTHING.
+        third : str
+            A step, or NOTHING.
+
+        Returns
+        -------
+        dict of str to object
+            By name; ``others`` are the other orders of the same steps.
+        """
         self.steps = {"first": first, "second": second, "third": third}
         chosen = tuple(step for step in self.steps.values() if step != NOTHING)
         result, *others = self.results.same_steps(chosen)
@@ -112,14 +144,26 @@ class PipelinePanel(Panel):
     """The panel; a step stands in one place only, and places fill from the first on."""
 
     def rows(self) -> list[ipywidgets.Widget]:
-        """Return the three places in one row, and the button below."""
+        """Return the three places in one row, and the button below.
+
+        Returns
+        -------
+        list of Widget
+            From the top.
+        """
         places = ipywidgets.HBox([self.controls[place] for place in PLACES])
         for control in self.controls.values():
             control.layout.width, control.style.description_width = "13em", "4em"
         return [places, *super().rows()[len(PLACES) :]]
 
     def arrange(self, moved: str) -> None:
-        """Take a step that was chosen twice from its old place, and close the gap that it leaves."""
+        """Take a step that was chosen twice from its old place, and close the gap that it leaves.
+
+        Parameters
+        ----------
+        moved : str
+            The name of the control that moved.
+        """
         wanted = self.controls[moved].value
         for place, control in self.controls.items():
             if place != moved and wanted != NOTHING and control.value == wanted:

@@ -67,7 +67,15 @@ def pruning(networks: Ensemble, x: ArrayLike, y: ArrayLike, *, network: int = 0)
 
 
 class PruningView(View):
-    """The first layer's matrix, the histogram with the threshold, and the accuracies with their bands."""
+    """The first layer's matrix, the histogram with the threshold, and the accuracies with their bands.
+
+    Parameters
+    ----------
+    magnitudes : ndarray of float32
+        The first layer's, [out, in].
+    cuts : mapping of Mode to tuple of Cut
+        What each share leaves, by mode.
+    """
 
     alt = (
         "On the left a weight matrix with its pruned cells black; beside it the histogram of sizes, dark up "
@@ -128,11 +136,35 @@ class PruningView(View):
         return made
 
     def edge(self, mode: Mode) -> float:
-        """Return the last share before the accuracy is more than three points below that of the dense."""
+        """Return the last share before the accuracy is more than three points below that of the dense.
+
+        Parameters
+        ----------
+        mode : Mode
+            Whether weights or neurons are pruned.
+
+        Returns
+        -------
+        float
+            One of SHARES.
+        """
         return SHARES[last_steady(self.cuts[mode], AT_THE_EDGE)]
 
     def update(self, share: float, mode: Mode) -> dict[str, Any]:
-        """Prune ``share`` of the weights or neurons; ``low`` to ``high`` holds 80 % of the networks."""
+        """Prune a share of the weights or neurons.
+
+        Parameters
+        ----------
+        share : float
+            One of SHARES.
+        mode : Mode
+            Whether weights or neurons are pruned.
+
+        Returns
+        -------
+        dict of str to object
+            By name; ``low`` to ``high`` holds 80 % of the networks.
+        """
         cut, dense = self.cuts[mode][SHARES.index(share)], self.cuts[mode][0].band[0]
         middle, low, high = cut.band
         shown = {

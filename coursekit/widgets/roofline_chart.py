@@ -53,7 +53,15 @@ def roofline_chart(roof: Roof, points: Sequence[Point]) -> Panel:
 
 
 class RooflineView(View):
-    """The roof of one precision and source, the layer's points below it, and one batch in the foreground."""
+    """The roof of one precision and source, the layer's points below it, and one batch in the foreground.
+
+    Parameters
+    ----------
+    roof : Roof
+        The machine's roof.
+    points : sequence of Point
+        The layer's.
+    """
 
     alt = (
         "A roofline: attainable arithmetic per second rises with the arithmetic intensity until it meets a "
@@ -79,7 +87,22 @@ class RooflineView(View):
         self.moving += [self.drawn.points, *self.drawn.labels.values()]
 
     def update(self, batch: int, precision: str, source: str) -> dict[str, Any]:
-        """Bring one point to the foreground; ``share`` is the part of its bound that it reaches."""
+        """Bring one point to the foreground.
+
+        Parameters
+        ----------
+        batch : int
+            The point's.
+        precision : str
+            The point's.
+        source : str
+            The point's.
+
+        Returns
+        -------
+        dict of str to object
+            By name; ``share`` is the part of its bound that it reaches.
+        """
         show(self.drawn, self.roof, self.points, precision, source)
         point = next(p for p in of(self.points, precision, source) if p.batch == batch)
         intensity, share = point.work.intensity, point.share(self.roof)

@@ -62,7 +62,13 @@ def slo(curve: Curve, budget: float | None = None) -> Panel:
 
 
 class SloView(View):
-    """Latency with the budget on the left, throughput on the right, the best batch lit up in both."""
+    """Latency with the budget on the left, throughput on the right, the best batch lit up in both.
+
+    Parameters
+    ----------
+    curve : Curve
+        Seconds per batch.
+    """
 
     alt = (
         "Left: the time of a call against the batch, with a line for the latency budget. Right: the examples "
@@ -113,7 +119,21 @@ class SloView(View):
         self.best += ax.plot([], [], **big, **look)
 
     def update(self, budget: float, judge: Judge) -> dict[str, Any]:
-        """Light up what fits; ``share`` is the best batch's throughput as part of the highest measured."""
+        """Light up what fits the budget.
+
+        Parameters
+        ----------
+        budget : float
+            In milliseconds.
+        judge : Judge
+            "median" or "upper quartile".
+
+        Returns
+        -------
+        dict of str to object
+            By name, times in seconds; ``share`` is the best batch's throughput as part of the highest
+            measured.
+        """
         curve, limit = self.curve, budget * MILLI
         taken = curve.median if judge == "median" else curve.high
         fits = taken <= limit

@@ -62,7 +62,15 @@ def sparse_bytes(rows: int = 1024, columns: int = 1024) -> Panel:
 
 
 class SparseBytesView(View):
-    """Bytes against the share of zeros as shares of the dense matrix, one line per format."""
+    """Bytes against the share of zeros as shares of the dense matrix, one line per format.
+
+    Parameters
+    ----------
+    rows : int
+        Of the matrix.
+    columns : int
+        Of the matrix.
+    """
 
     alt = (
         "The bytes of a matrix, as a share of the dense ones, against its share of zeros: a falling line for "
@@ -105,7 +113,22 @@ class SparseBytesView(View):
         ]
 
     def update(self, zeros: float, number: str, index: str) -> dict[str, Any]:
-        """Show a matrix with ``zeros`` per cent; sizes are in bytes, break-evens in per cent of zeros."""
+        """Show a matrix with some zeros.
+
+        Parameters
+        ----------
+        zeros : float
+            In per cent.
+        number : str
+            A type of numbers.
+        index : str
+            A type of indices.
+
+        Returns
+        -------
+        dict of str to object
+            By name: sizes in bytes, break-evens in per cent of zeros.
+        """
         layout = Layout(*self.shape, NUMBERS[number], INDICES[index])
         shares = np.linspace(0, MOST_ZEROS, 120)
         bytes_of = {"CSR": layout.csr, "bitmask": layout.bitmask}

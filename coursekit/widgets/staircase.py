@@ -111,7 +111,20 @@ class StaircaseView(View):
         self.moving += [self.measured, self.chosen, self.numbers]
 
     def update(self, bits: int, frequency: float) -> dict[str, Any]:
-        """Show the sine in 2**bits levels; ``predicted_sqnr`` is the rule's 6.02 dB per bit and 1.76 dB."""
+        """Show the sine in 2**bits levels.
+
+        Parameters
+        ----------
+        bits : int
+            1 to 10.
+        frequency : float
+            In Hz.
+
+        Returns
+        -------
+        dict of str to object
+            By name; ``predicted_sqnr`` is the rule's 6.02 dB per bit and 1.76 dB.
+        """
         time, wave = sine(frequency)
         stored = digitise(wave, bits)
         restored, scale = restore(stored), float(stored.scale)
@@ -149,7 +162,20 @@ class StaircaseView(View):
 
 
 def sine(frequency: float, samples: int = SAMPLES) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
-    """Return time in seconds and a sine of height 1, one second long."""
+    """Return time in seconds and a sine of height 1, one second long.
+
+    Parameters
+    ----------
+    frequency : float
+        In Hz.
+    samples : int, optional
+        How many.
+
+    Returns
+    -------
+    tuple of (ndarray of float64, ndarray of float32)
+        Time and height, [samples].
+    """
     time = (np.arange(samples) + 0.5) / samples
     return time, np.sin(2 * np.pi * frequency * time).astype(np.float32)
 
@@ -158,22 +184,67 @@ def digitise(wave: NDArray[np.float32], bits: int) -> Quantized:
     """Quantize as a sound card does: shifted up so that the lowest value is 0, levels spread from end to end.
 
     With a level at zero, one bit would have to round both halves of the wave to it.
+
+    Parameters
+    ----------
+    wave : ndarray of float32
+        Between -1 and 1.
+    bits : int
+        How many.
+
+    Returns
+    -------
+    Quantized
+        The stored wave.
     """
     return quantize(wave + 1, bits, symmetric=False, signed=False, scale=2 / (2**bits - 1))
 
 
 def restore(stored: Quantized) -> NDArray[np.float32]:
-    """Return the wave that ``digitise`` stored, shifted back."""
+    """Return the wave that ``digitise`` stored, shifted back.
+
+    Parameters
+    ----------
+    stored : Quantized
+        As ``digitise`` returns it.
+
+    Returns
+    -------
+    ndarray of float32
+        The wave, with the errors of rounding.
+    """
     return stored.dequantize() - 1
 
 
 def predicted(bits: Any) -> Any:
-    """Return the rule's SQNR in dB for a full-height sine (Bennett 1948: noise of scale² / 12)."""
+    """Return the rule's SQNR in dB for a full-height sine (Bennett 1948: noise of scale² / 12).
+
+    Parameters
+    ----------
+    bits : object
+        How many, or an array of them.
+
+    Returns
+    -------
+    float or ndarray
+        dB.
+    """
     return DB_PER_BIT * bits + DB_OF_A_SINE
 
 
 @functools.lru_cache(maxsize=64)
 def all_ratios(frequency: float) -> tuple[float, ...]:
-    """Return the measured SQNR in dB at 1 to 10 bits."""
+    """Return the measured SQNR in dB at 1 to 10 bits.
+
+    Parameters
+    ----------
+    frequency : float
+        In Hz.
+
+    Returns
+    -------
+    tuple of float
+        dB, from 1 bit on.
+    """
     _, wave = sine(frequency, MANY_SAMPLES)
     return tuple(sqnr(wave, restore(digitise(wave, bits))) for bits in BITS)

@@ -59,9 +59,24 @@ class Stored:
 
 
 def stored_bits(number: Fraction | float, format: str) -> str:
-    """Return the bits that store ``number``; integers clip it to their range, as quantization does.
+    """Return the bits that store a number; integers clip it to their range, as quantization does.
 
-    Raises InputError for NaN where the format has none.
+    Parameters
+    ----------
+    number : Fraction or float
+        As ``floats.exact.exact`` returns it.
+    format : str
+        A format's name.
+
+    Returns
+    -------
+    str
+        All bits, as text.
+
+    Raises
+    ------
+    InputError
+        For NaN where the format has none.
     """
     kind = FORMATS[format]
     if number != number and not kind.has_nan:
@@ -72,9 +87,28 @@ def stored_bits(number: Fraction | float, format: str) -> str:
 
 
 def read(bits: str, asked: Fraction | float, text: str, format: str) -> Stored:
-    """Return what ``bits`` store beside the number ``asked`` for as ``text``; InputError as ``stored_bits``.
+    """Return what bits store beside the number that was asked for.
 
-    Bits that are not those of ``asked`` speak for themselves.
+    Parameters
+    ----------
+    bits : str
+        All bits, as text.
+    asked : Fraction or float
+        The number; bits that are not its own speak for themselves.
+    text : str
+        How it was asked for.
+    format : str
+        A format's name.
+
+    Returns
+    -------
+    Stored
+        Both, and how far they are apart.
+
+    Raises
+    ------
+    InputError
+        As for ``stored_bits``.
     """
     fields = floats.fields_of(bits, format)
     if stored_bits(asked, format) != bits:
@@ -86,7 +120,18 @@ def read(bits: str, asked: Fraction | float, text: str, format: str) -> Stored:
 
 
 def title(stored: Stored) -> str:
-    """Return the picture's point in one sentence of at most 58 characters."""
+    """Return the picture's point in one sentence of at most 58 characters.
+
+    Parameters
+    ----------
+    stored : Stored
+        The number.
+
+    Returns
+    -------
+    str
+        The sentence.
+    """
     fields, text = stored.fields, brief(stored.text, 14)
     name = fields.format.title
     if stored.beyond:
@@ -104,7 +149,18 @@ def title(stored: Stored) -> str:
 
 
 def formula(fields: Fields) -> Parts:
-    """Return how the bits are read, as (text, colour) parts of at most 58 characters."""
+    """Return how the bits are read, as (text, colour) parts of at most 58 characters.
+
+    Parameters
+    ----------
+    fields : Fields
+        The number's bits by field.
+
+    Returns
+    -------
+    Parts
+        The parts, from the left.
+    """
     if fields.kind == "integer":
         return _sum(fields)
     if fields.kind in ("infinity", "nan"):
@@ -135,7 +191,18 @@ def _reserved(fields: Fields) -> Parts:
 
 
 def facts(fields: Fields) -> list[Fact]:
-    """Return five columns of three lines: name, value, and the same as a power of two."""
+    """Return five columns of three lines: name, value, and the same as a power of two.
+
+    Parameters
+    ----------
+    fields : Fields
+        The number's bits by field.
+
+    Returns
+    -------
+    list of Fact
+        One per column.
+    """
     kind = fields.format
     digits = -(-kind.bits // 4)
     first = (

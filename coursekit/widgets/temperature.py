@@ -66,7 +66,17 @@ def temperature(
 
 
 class TemperatureView(View):
-    """A picture on the left, the teacher's probabilities for it on the right."""
+    """A picture on the left, the teacher's probabilities for it on the right.
+
+    Parameters
+    ----------
+    logits : ndarray of float32
+        The teacher's, [n, classes].
+    images : ndarray of float32
+        [n, height, width].
+    labels : ndarray of int64
+        [n], or None if unknown.
+    """
 
     alt = (
         "A picture of a digit, and beside it a bar per class: the teacher's probabilities, softened by a "
@@ -118,7 +128,13 @@ class TemperatureView(View):
         ax.set_ylabel("probability (%)")
 
     def telling(self) -> int:
-        """Return a picture whose second and third guess, and no others, come out of nothing by T = 4."""
+        """Return a picture whose second and third guess, and no others, come out of nothing by T = 4.
+
+        Returns
+        -------
+        int
+            Its number.
+        """
         plain, soft = (np.sort(distillation.soften(self.logits, t).numpy()) for t in (1.0, RESTING))
         right = True if self.labels is None else self.logits.argmax(1) == self.labels
         score = soft[:, -min(3, soft.shape[1])] + right
@@ -127,7 +143,20 @@ class TemperatureView(View):
         return int(score.argmax())
 
     def update(self, temperature: float, picture: int) -> dict[str, Any]:
-        """Soften one answer; ``entropy`` is in bits, ``visible`` counts the guesses with 2.5 % or more."""
+        """Soften one answer.
+
+        Parameters
+        ----------
+        temperature : float
+            Above 0.
+        picture : int
+            The number of the picture.
+
+        Returns
+        -------
+        dict of str to object
+            By name; ``entropy`` is in bits, ``visible`` counts the guesses with 2.5 % or more.
+        """
         row = self.logits[picture]
         plain, soft = (distillation.soften(row, t).numpy().astype(np.float64) for t in (1.0, temperature))
         shown: dict[str, Any] = {

@@ -16,7 +16,20 @@ LONGEST = 200  # characters; no format needs more, and a pasted page must not ha
 def as_text(value: Any) -> str:
     """Return a number, or its text, as the text that a reader would type.
 
-    Raises TypeError or ValueError, in words for a programmer, for what is not a number.
+    Parameters
+    ----------
+    value : object
+        A number, or its text.
+
+    Returns
+    -------
+    str
+        The text.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For what is not a number; in words for a programmer.
     """
     number = exact(value)
     if isinstance(value, str):
@@ -30,9 +43,22 @@ def as_text(value: Any) -> str:
 
 
 def typed(text: str) -> Fraction | float:
-    """Return the number that ``text`` means, exactly; a float for zero, infinity and NaN.
+    """Return the number that a text means, exactly; a float for zero, infinity and NaN.
 
-    Raises InputError, in words for the reader, for a text that is not a number.
+    Parameters
+    ----------
+    text : str
+        What the reader typed.
+
+    Returns
+    -------
+    Fraction or float
+        The number.
+
+    Raises
+    ------
+    InputError
+        For a text that is not a number; in words for the reader.
     """
     if len(text) > LONGEST:
         raise InputError(f"That number has {len(text)} characters; {LONGEST} are enough here.")
@@ -44,7 +70,23 @@ def typed(text: str) -> Fraction | float:
 
 
 def typed_finite(text: str) -> Fraction | float:
-    """Return the finite number that ``text`` means; InputError for infinity and NaN too."""
+    """Return the finite number that a text means.
+
+    Parameters
+    ----------
+    text : str
+        What the reader typed.
+
+    Returns
+    -------
+    Fraction or float
+        The number.
+
+    Raises
+    ------
+    InputError
+        As for ``typed``, and for infinity and NaN.
+    """
     number = typed(text)
     if not is_finite(number):
         raise InputError(

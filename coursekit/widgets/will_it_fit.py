@@ -73,7 +73,13 @@ def will_it_fit(
 
 
 class FitView(View):
-    """The need as one bar split into its parts, and below it a row per device."""
+    """The need as one bar split into its parts, and below it a row per device.
+
+    Parameters
+    ----------
+    devices : sequence of Device
+        A row each.
+    """
 
     alt = (
         "The memory that a model needs as a stacked bar, its parts named with their sizes; below, a row per "
@@ -89,7 +95,30 @@ class FitView(View):
     def update(
         self, model: str, parameters: float, mode: str, bits: int, kv_bits: int, context: int, batch: int
     ) -> dict[str, Any]:
-        """Weigh one setting; ``verdicts`` and ``room`` (bytes left, negative if missing) are per device."""
+        """Weigh one setting.
+
+        Parameters
+        ----------
+        model : str
+            One of MODELS' names, or OWN.
+        parameters : float
+            The size of an own model.
+        mode : str
+            What the model is used for.
+        bits : int
+            Of a weight.
+        kv_bits : int
+            Of a number in the cache.
+        context : int
+            Tokens per sequence.
+        batch : int
+            How many sequences at once.
+
+        Returns
+        -------
+        dict of str to object
+            By name, in bytes; ``verdicts`` and ``room`` (bytes left, negative if missing) are per device.
+        """
         weighed = Model.like_llama(parameters) if model == OWN else MODELS[model]
         wanted = need(weighed, bits, kv_bits, context, batch, mode)
         found = {device.name: fits(wanted, device) for device in self.devices}
@@ -109,13 +138,25 @@ class WillItFit(Panel):
     """The panel; controls that a setting has no use for are switched off."""
 
     def rows(self) -> list[ipywidgets.Widget]:
-        """Return three rows: what model, what for, how much of it."""
+        """Return three rows: what model, what for, how much of it.
+
+        Returns
+        -------
+        list of Widget
+            From the top.
+        """
         groups = (("model", "parameters"), ("mode",), ("bits", "kv_bits"), ("context", "batch"))
         self.arrange("mode")
         return [ipywidgets.HBox([self.controls[name] for name in group]) for group in groups]
 
     def arrange(self, moved: str) -> None:
-        """Offer the widths that the mode can have, and free the slider for an own size."""
+        """Offer the widths that the mode can have, and free the slider for an own size.
+
+        Parameters
+        ----------
+        moved : str
+            The name of the control that moved.
+        """
         mode, bits, model = self.controls["mode"].value, self.controls["bits"], self.controls["model"].value
         if tuple(bits.options) != _widths(mode):
             before = bits.value

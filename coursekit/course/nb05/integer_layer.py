@@ -29,13 +29,32 @@ class Layer:
     top: int
 
     def activations(self, low: float, high: float) -> tuple[Array, float, int]:
-        """Return (x_q, scale, zero point) for x between ``low`` and ``high``."""
+        """Return the activations as integers.
+
+        Parameters
+        ----------
+        low : float
+            Where the range begins, 0 or less.
+        high : float
+            Where it ends, 0 or more.
+
+        Returns
+        -------
+        tuple of (ndarray, float, int)
+            x_q [n, in], scale and zero point.
+        """
         scale = (high - low) / self.top
         zero_point = int(np.clip(np.rint(-low / scale), 0, self.top))
         return np.clip(np.rint(self.x / scale) + zero_point, 0, self.top).astype(np.int64), scale, zero_point
 
     def output(self) -> Array:
-        """Return y [n, out] by the five steps, in float64 after the integers."""
+        """Return y [n, out] by the five steps, in float64 after the integers.
+
+        Returns
+        -------
+        ndarray
+            y [n, out].
+        """
         x_q, scale, zero_point = self.activations(min(0.0, self.x.min()), max(0.0, self.x.max()))
         return self._back((x_q - zero_point) @ self.weight_q.T.astype(np.int64), scale)
 
@@ -44,7 +63,23 @@ class Layer:
 
 
 def judge(answer: Any) -> Verdict:
-    """Return what there is to say about a student's function of x, weight_q, weight_scale, bias and top."""
+    """Return what there is to say about a student's function of x, weight_q, weight_scale, bias and top.
+
+    Parameters
+    ----------
+    answer : object
+        A function of x, weight_q, weight_scale, bias and top.
+
+    Returns
+    -------
+    Verdict
+        The verdict.
+
+    Raises
+    ------
+    Stop
+        With the verdict, if the answer cannot be used.
+    """
     for layer in _layers():
         expected = layer.output()
         arguments = layer.x, layer.weight_q, layer.weight_scale, layer.bias, layer.top

@@ -33,10 +33,15 @@ LEVELS = 256
 
 
 def colleagues_file(path: Any) -> None:
-    """Write the network of the exercise "06-too-large" to ``path``: one of its matrices is stored in FP32.
+    """Write the network of the exercise "06-too-large": one of its matrices is stored in FP32.
 
     A QuantizeLinear node rounds that one whenever the file is loaded, as exports of networks that were
     trained with rounding in mind do.
+
+    Parameters
+    ----------
+    path : object
+        Where to.
     """
     from onnx import helper
 
@@ -77,7 +82,15 @@ def _layer(
 
 
 def linear_file(path: Any, weight: Array) -> None:
-    """Write a network of one layer, y = x @ weight, to ``path``; weight is [inputs, outputs]."""
+    """Write a network of one layer, y = x @ weight.
+
+    Parameters
+    ----------
+    path : object
+        Where to.
+    weight : ndarray
+        [inputs, outputs].
+    """
     from onnx import helper
 
     node = helper.make_node("MatMul", ["x", "weight"], ["y"])
@@ -87,7 +100,23 @@ def linear_file(path: Any, weight: Array) -> None:
 def save(
     path: Any, nodes: Sequence[Any], stored: Mapping[str, Any], output: str, inputs: int, outputs: int
 ) -> None:
-    """Write a graph from x [batch, inputs] to ``output`` [batch, outputs], float32 both, to ``path``."""
+    """Write a graph from x [batch, inputs] to an output [batch, outputs], float32 both.
+
+    Parameters
+    ----------
+    path : object
+        Where to.
+    nodes : sequence of object
+        The graph's operators.
+    stored : mapping of str to object
+        Weights by name.
+    output : str
+        The output's name.
+    inputs : int
+        The width of x.
+    outputs : int
+        The width of the output.
+    """
     from onnx import TensorProto, helper, numpy_helper
 
     graph = helper.make_graph(
@@ -102,7 +131,13 @@ def save(
 
 
 def culprits_bytes() -> tuple[int, int]:
-    """Return how many numbers the matrix to blame holds, and how many bytes it takes as floats."""
+    """Return how many numbers the matrix to blame holds, and how many bytes it takes as floats.
+
+    Returns
+    -------
+    tuple of 2 int
+        Numbers and bytes.
+    """
     numbers = WIDTHS[1] * WIDTHS[2]
     return numbers, 4 * numbers
 
@@ -113,6 +148,11 @@ def matrices() -> tuple[tuple[str, Array], ...]:
 
     Weights of one sign fill all 256 unsigned levels and only half of the signed ones. Weights that are -1, 0
     or 1 times a number are exact with a symmetric scale, and a little off with a zero point.
+
+    Returns
+    -------
+    tuple of (str, ndarray)
+        "uint8" or "int8", and the matrix.
     """
     rng = np.random.default_rng(7)
     one_sign = rng.uniform(0.02, 1.0, (24, 6))
@@ -126,10 +166,22 @@ def matrices() -> tuple[tuple[str, Array], ...]:
 
 
 def exact_inputs(features: int, n: int = 40) -> Array:
-    """Return float32 [n, features] that uint8 holds without error: whole numbers from 0 to 255.
+    """Return inputs that uint8 holds without error: whole numbers from 0 to 255.
 
     Every other feature is 0: processors without VNNI add products up in pairs, and two large ones would run
     over 16 bits.
+
+    Parameters
+    ----------
+    features : int
+        How many columns.
+    n : int, optional
+        How many rows.
+
+    Returns
+    -------
+    ndarray
+        float32 [n, features].
     """
     x = np.random.default_rng(8).integers(0, LEVELS, (n, features)).astype(np.float32)
     x[0, 0], x[:, 1::2] = LEVELS - 1, 0
