@@ -75,7 +75,13 @@ class Call(display.Tabled):
             yield from child.walk(depth + 1)
 
     def find(self, name: str) -> "Call":
-        """Return the first call of this name. Errors: ValueError if there is none."""
+        """Return the first call of this name.
+
+        Raises
+        ------
+        ValueError
+            If no call has it.
+        """
         arguments.choice("name", name, dict.fromkeys(call.name for _, call in self.walk()))
         return next(call for _, call in self.walk() if call.name == name)
 
@@ -115,7 +121,13 @@ class LineTimes(display.Tabled):
         return math.fsum(line.seconds for line in self.lines)
 
     def find(self, text: str) -> Line:
-        """Return the first line that contains ``text``. Errors: ValueError if there is none."""
+        """Return the first line that contains ``text``.
+
+        Raises
+        ------
+        ValueError
+            If no line does.
+        """
         found = next((line for line in self.lines if text in line.text), None)
         if found is None:
             raise ValueError(f"text must be part of a line of {self.name}; got {text!r}")

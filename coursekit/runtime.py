@@ -201,7 +201,7 @@ def device(choice: str | None = None) -> "torch.device":
     ValueError
         For an unknown name.
     RuntimeError
-        For "cuda" where there is none.
+        For "cuda" without a CUDA device.
     """
     torch = imports.whole("torch")
 

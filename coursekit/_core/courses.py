@@ -114,6 +114,11 @@ def use(source: Course | Source) -> Course:
     source : Course, module, str or path
         What ``Course`` takes: a package or a folder.
 
+    Returns
+    -------
+    Course
+        The course.
+
     Raises
     ------
     TypeError, ValueError

@@ -40,8 +40,30 @@ def paired(a: Any, b: Any, confidence: float = CONFIDENCE) -> PairedDifference:
     """Return the mean of a - b over pairs [n], such as the accuracies of two methods at n seeds.
 
     The interval is Student's for the mean of the n differences; where it leaves 0 out, the verdict names the
-    better one. Errors: TypeError or ValueError for fewer than two pairs, unequal lengths, NaN, or a
-    confidence outside 0 to 1. Source: Student, Biometrika 6 (1908).
+    better one.
+
+    Parameters
+    ----------
+    a : object
+        [n], two or more.
+    b : object
+        [n], pair by pair.
+    confidence : float, optional
+        Of the interval, between 0 and 1.
+
+    Returns
+    -------
+    PairedDifference
+        The mean, its interval, and how many pairs are above, below and equal.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For fewer than two pairs, unequal lengths, NaN, or a confidence outside 0 to 1.
+
+    Notes
+    -----
+    Source: Student, Biometrika 6 (1908).
     """
     first, second = (arguments.array(name, part, np.float64, ndim=1) for name, part in (("a", a), ("b", b)))
     if len(first) != len(second) or len(first) < 2:

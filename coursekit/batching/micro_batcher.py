@@ -54,14 +54,36 @@ class Requests:
         return _now() - self.waiting[0].arrival if self.waiting else 0.0
 
     async def ask(self, example: Any) -> Any:
-        """Queue an example and return its answer once a batch has brought it."""
+        """Queue an example and return its answer once a batch has brought it.
+
+        Parameters
+        ----------
+        example : object
+            What the batcher's ``answer`` gets.
+
+        Returns
+        -------
+        object
+            The example's answer.
+
+        Raises
+        ------
+        Exception
+            What went wrong with its batch.
+        """
         request = Request(example, _now(), asyncio.get_running_loop().create_future())
         self.waiting.append(request)
         self._arrived.set()
         return await request.future
 
     async def arrival(self, timeout: float | None = None) -> None:
-        """Wait until another request arrives, or for ``timeout`` seconds."""
+        """Wait until another request arrives, or for some time.
+
+        Parameters
+        ----------
+        timeout : float, optional
+            The most seconds; by default without end.
+        """
         self._arrived.clear()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._arrived.wait(), timeout)
@@ -87,9 +109,20 @@ Worker = Callable[[Requests, Answer, int, float], Coroutine[Any, Any, None]]
 
 
 async def work(requests: Requests, answer: Answer, max_batch: int, max_wait: float) -> None:
-    """Answer requests in batches until cancelled; ``answer`` gets a list of examples, in a thread.
+    """Answer requests in batches until cancelled.
 
     If ``answer`` fails, or does not give one answer per example, the requests of that batch get the error.
+
+    Parameters
+    ----------
+    requests : Requests
+        The queue.
+    answer : Answer
+        From a list of examples to their answers; it runs in a thread.
+    max_batch : int
+        The most requests per batch.
+    max_wait : float
+        The most seconds that the oldest request waits for others.
     """
     while True:
         taken = flush(len(requests), requests.age, max_batch, max_wait)

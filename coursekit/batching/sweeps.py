@@ -63,7 +63,7 @@ def sweep(
     ValueError
         For batches that do not ascend or are larger than ``examples``, or a time that is not above 0.
     RuntimeError
-        For "cuda" where there is none.
+        For "cuda" without a CUDA device.
     Exception
         Whatever ``fn`` raises.
     """

@@ -177,7 +177,7 @@ def linears(model: nn.Module) -> list[nn.Linear]:
     Raises
     ------
     ValueError
-        If there are none.
+        For a model without an nn.Linear.
     """
     found = [module for module in model.modules() if isinstance(module, nn.Linear)]
     if not found:

@@ -81,7 +81,7 @@ def answer_of(model: "onnx.ModelProto") -> Answer:
     Returns
     -------
     Answer
-        The output, or why it tells none.
+        The output, or why it tells no labels.
     """
     outputs = [each for each in model.graph.output if each.type.HasField("tensor_type")]
     floats = [each for each in outputs if each.type.tensor_type.elem_type in FLOATING]

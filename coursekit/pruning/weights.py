@@ -241,7 +241,7 @@ def of_layers(layers: Sequence[int] | None, count: int) -> list[int]:
     Raises
     ------
     TypeError, ValueError
-        For a number that is not there, or none at all.
+        For a layer that the model lacks, or an empty list.
     """
     if layers is None:
         return list(range(count))

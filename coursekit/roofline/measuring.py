@@ -287,7 +287,7 @@ def measure(precisions: Sequence[str] | None = None, *, device: Any = None, max_
     ValueError
         For a precision that the device does not multiply in.
     RuntimeError
-        For "cuda" where there is none.
+        For "cuda" without a CUDA device.
     """
     kind = runtime.device(runtime.kind_of(device)).type
     there = kernels.available(kind)

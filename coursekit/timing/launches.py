@@ -60,7 +60,7 @@ class Launches(display.Tabled):
         Raises
         ------
         ValueError
-            If there are none, a time is not above zero, or a product is finished too early.
+            If ``times`` is empty, a time is not above zero, or a product is finished too early.
         """
         pairs = [
             (arguments.positive("launched", one, "seconds"), arguments.positive("finished", two, "seconds"))

@@ -219,7 +219,7 @@ def measure(
     ValueError
         For arguments out of range.
     RuntimeError
-        For "cuda" where there is none.
+        For "cuda" without a CUDA device.
     Exception
         Whatever ``fn`` raises.
     """
@@ -272,7 +272,7 @@ def compare(
     ValueError
         For arguments out of range or an unknown baseline.
     RuntimeError
-        For "cuda" where there is none.
+        For "cuda" without a CUDA device.
     Exception
         Whatever a candidate raises.
 

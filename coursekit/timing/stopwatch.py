@@ -228,7 +228,7 @@ def stopwatch(device: Any) -> Stopwatch | EventStopwatch:
     ValueError
         For an unknown device.
     RuntimeError
-        For "cuda" where there is none.
+        For "cuda" without a CUDA device.
     """
     if device is None:
         return Stopwatch(_uses_gpu)
