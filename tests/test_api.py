@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import inspect
 import pkgutil
 import pydoc
 import re
@@ -14,6 +15,13 @@ import coursekit
 
 # Exercises are reached by their id, through CHECKERS.
 REACHED_OTHERWISE = "checks"
+# Their modules are as long as a module may be; what they take and return stands in one line.
+IN_ONE_LINE = {
+    "coursekit.models.ensembles.as_ensemble",
+    "coursekit.roofline.kernels.matmul_mode",
+    "coursekit.roofline.kernels.matrix",
+    "coursekit.roofline.kernels.rows",
+}
 
 
 def public_names():
@@ -87,3 +95,52 @@ def test_names_that_load_on_first_use_are_seen_by_help_completion_and_type_check
     assert any(ast.unparse(block.test) == "TYPE_CHECKING" for block in blocks)
     seen = {alias.asname or alias.name for node in imports for alias in node.names}
     assert seen >= set(module.__all__)
+
+
+def sections(docstring):
+    """Return the numpydoc sections of a docstring."""
+    return set(re.findall(r"^(\w+)\n-+$", inspect.cleandoc(docstring), re.M))
+
+
+def missing_sections(function):
+    """Return the sections that a function's signature and its prose ask for and its docstring lacks."""
+    text, signature = function.__doc__ or "", inspect.signature(function)
+    found, wanted = sections(text), {"Parameters"} if signature.parameters else set()
+    if signature.return_annotation not in (None, "None", inspect.Signature.empty) and "Yields" not in found:
+        wanted.add("Returns")
+    if re.search(r"\bErrors?: |\bRaises (as|[A-Z]\w+Error)\b", text):
+        wanted.add("Raises")
+    return wanted - found
+
+
+def test_sections_are_missed_where_the_signature_asks_for_them():
+    def bare(x: int) -> int:
+        """Return x. Errors: ValueError below 0."""
+        return x
+
+    def full(x: int) -> None:
+        """Take x.
+
+        Parameters
+        ----------
+        x : int
+            Any.
+        """
+
+    def nothing() -> None:
+        """Do nothing."""
+
+    assert missing_sections(bare) == {"Parameters", "Returns", "Raises"}
+    assert missing_sections(full) == missing_sections(nothing) == set()
+
+
+@pytest.mark.parametrize("name", [each for each in NAMES if not each.endswith(f".{REACHED_OTHERWISE}")])
+def test_functions_say_in_sections_what_they_take_return_and_raise(name):
+    functions = {
+        f"{name}.{each}": thing
+        for each, thing in offered(name)
+        if isinstance(thing, types.FunctionType) and thing.__module__ == name
+    }
+    lacking = {each: missing_sections(thing) for each, thing in functions.items()}
+    assert {each: gaps for each, gaps in lacking.items() if gaps and each not in IN_ONE_LINE} == {}
+    assert not [each for each in IN_ONE_LINE & functions.keys() if not lacking[each]], "not needed any more"
