@@ -69,13 +69,34 @@ class Call(display.Tabled):
     children: tuple["Call", ...] = ()
 
     def walk(self, depth: int = 0) -> Iterator[tuple[int, "Call"]]:
-        """Yield (depth, call) for this call and all below it, the longest child first."""
+        """Go through this call and all below it, the longest child first.
+
+        Parameters
+        ----------
+        depth : int
+            The depth that this call is given; those below have more.
+
+        Yields
+        ------
+        tuple of int and Call
+            The depth and the call.
+        """
         yield depth, self
         for child in self.children:
             yield from child.walk(depth + 1)
 
     def find(self, name: str) -> "Call":
         """Return the first call of this name.
+
+        Parameters
+        ----------
+        name : str
+            As the table shows it.
+
+        Returns
+        -------
+        Call
+            The call, with those below it.
 
         Raises
         ------
@@ -123,6 +144,16 @@ class LineTimes(display.Tabled):
     def find(self, text: str) -> Line:
         """Return the first line that contains ``text``.
 
+        Parameters
+        ----------
+        text : str
+            A piece of the line.
+
+        Returns
+        -------
+        Line
+            The line with its times.
+
         Raises
         ------
         ValueError
@@ -134,7 +165,23 @@ class LineTimes(display.Tabled):
         return found
 
     def share(self, text: str) -> float:
-        """Return the part of the whole, 0 to 1, that the line with ``text`` takes; ValueError as ``find``."""
+        """Return the part of the whole time that a line takes.
+
+        Parameters
+        ----------
+        text : str
+            A piece of the line.
+
+        Returns
+        -------
+        float
+            From 0 to 1.
+
+        Raises
+        ------
+        ValueError
+            As ``find``.
+        """
         return self.find(text).seconds / self.seconds if self.seconds else 0.0
 
     def _table(self) -> display.Table:

@@ -15,13 +15,6 @@ import coursekit
 
 # Exercises are reached by their id, through CHECKERS.
 REACHED_OTHERWISE = "checks"
-# Their modules are as long as a module may be; what they take and return stands in one line.
-IN_ONE_LINE = {
-    "coursekit.models.ensembles.as_ensemble",
-    "coursekit.roofline.kernels.matmul_mode",
-    "coursekit.roofline.kernels.matrix",
-    "coursekit.roofline.kernels.rows",
-}
 
 
 def public_names():
@@ -142,5 +135,4 @@ def test_functions_say_in_sections_what_they_take_return_and_raise(name):
         if isinstance(thing, types.FunctionType) and thing.__module__ == name
     }
     lacking = {each: missing_sections(thing) for each, thing in functions.items()}
-    assert {each: gaps for each, gaps in lacking.items() if gaps and each not in IN_ONE_LINE} == {}
-    assert not [each for each in IN_ONE_LINE & functions.keys() if not lacking[each]], "not needed any more"
+    assert {each: gaps for each, gaps in lacking.items() if gaps} == {}

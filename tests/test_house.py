@@ -26,6 +26,8 @@ LAYERS = (
     {"course", "new"},
 )
 TOPICS = sorted(LAYERS[1] | LAYERS[2])
+# Lines of code in a module, docstrings left out: no module is cut at a line, but a longer one holds two ideas.
+MOST_LINES = 400
 CHECKED = [
     path
     for folder in ("coursekit", "tools", "tests", "benchmarks")
@@ -222,11 +224,18 @@ print(changed, threading.active_count())
     assert run.stderr == ""
 
 
+def has_docstring(node):
+    kinds = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+    return isinstance(node, kinds) and ast.get_docstring(node) is not None
+
+
+def docstring_lines(node):
+    return node.body[0].end_lineno - node.body[0].lineno + 1 if has_docstring(node) else 0
+
+
 def length(function):
     """Return how many lines of code a function has; its docstring does not count."""
-    first = function.body[0]
-    said = first.end_lineno - first.lineno + 1 if ast.get_docstring(function) else 0
-    return function.end_lineno - function.lineno + 1 - said
+    return function.end_lineno - function.lineno + 1 - docstring_lines(function)
 
 
 def test_the_length_of_a_function_leaves_its_docstring_out():
@@ -237,8 +246,9 @@ def test_the_length_of_a_function_leaves_its_docstring_out():
 
 @pytest.mark.parametrize("path", CHECKED, ids=named)
 def test_modules_and_functions_stay_short_and_plain(path):
-    lines = len(path.read_text(encoding="utf-8").splitlines())
-    assert lines <= 450 or path.is_relative_to(ROOT / "tests"), "look for the second idea in it"
+    said = sum(map(docstring_lines, filter(has_docstring, ast.walk(tree(path)))))
+    lines = len(path.read_text(encoding="utf-8").splitlines()) - said
+    assert lines <= MOST_LINES or path.is_relative_to(ROOT / "tests"), "look for the second idea in it"
     for node in ast.walk(tree(path)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             assert length(node) <= 40, f"{node.name} is longer than 40 lines"

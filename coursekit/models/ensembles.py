@@ -356,7 +356,25 @@ def layer_outputs(weights: Sequence[Tensor], biases: Sequence[Tensor], x: Tensor
 
 
 def as_ensemble(name: str, networks: Any) -> Ensemble:
-    """Return ``networks`` if they are an Ensemble; TypeError otherwise."""
+    """Return ``networks`` if they are an Ensemble.
+
+    Parameters
+    ----------
+    name : str
+        The argument's name in the caller's signature.
+    networks : object
+        What the caller handed in.
+
+    Returns
+    -------
+    Ensemble
+        The networks.
+
+    Raises
+    ------
+    TypeError
+        If they are something else.
+    """
     if not isinstance(networks, Ensemble):
         raise TypeError(f"{name} must be a models.Ensemble; got {type(networks).__name__}")
     return networks
@@ -374,6 +392,11 @@ def as_examples(x: Any, networks: Ensemble) -> Tensor:
     -------
     Tensor
         [networks, n, features].
+
+    Raises
+    ------
+    TypeError, ValueError
+        Unless they are finite numbers in one of the two shapes.
     """
     device = networks.weights[0].device
     if getattr(x, "ndim", 2) == 3:

@@ -346,12 +346,42 @@ def _next_product(x: Any, turns: Iterator[Any]) -> Any:
 
 
 def rows(batch: int, precision: str, device: str) -> int:
-    """Return how many rows are multiplied for a batch: a GPU's INT8 product pads small ones."""
+    """Return how many rows are multiplied for a batch: a GPU's INT8 product pads small ones.
+
+    Parameters
+    ----------
+    batch : int
+        The examples.
+    precision : str
+        A key of ``DTYPES``.
+    device : str
+        "cpu" or "cuda".
+
+    Returns
+    -------
+    int
+        At least ``batch``.
+    """
     return max(batch, GPU_INT8_ROWS) if (precision, device) == ("int8", "cuda") else batch
 
 
 def matrix(height: int, width: int, precision: str, device: str) -> Any:
-    """Return a matrix [height, width] of random numbers at a precision."""
+    """Return a matrix of random numbers at a precision.
+
+    Parameters
+    ----------
+    height, width : int
+        Its shape.
+    precision : str
+        A key of ``DTYPES``.
+    device : str
+        "cpu" or "cuda".
+
+    Returns
+    -------
+    Tensor
+        [height, width]; always the same numbers.
+    """
     import torch
 
     generator = torch.Generator(device).manual_seed(0)
@@ -397,7 +427,20 @@ def available(device: str) -> tuple[str, ...]:
 
 @contextmanager
 def matmul_mode(precision: str, device: str) -> Iterator[None]:
-    """Let FP32 products use the GPU's TF32 units only if ``precision`` asks for it; restore it afterwards."""
+    """Let FP32 products use the GPU's TF32 units only if ``precision`` asks for it; restore it afterwards.
+
+    Parameters
+    ----------
+    precision : str
+        A key of ``DTYPES``.
+    device : str
+        "cpu" or "cuda"; on a CPU nothing changes.
+
+    Yields
+    ------
+    None
+        Once, for the block.
+    """
     import torch
 
     if device != "cuda":
