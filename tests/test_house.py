@@ -26,7 +26,7 @@ LAYERS = (
     {"course", "new"},
 )
 TOPICS = sorted(LAYERS[1] | LAYERS[2])
-# Lines of code in a module, docstrings left out: no module is cut at a line, but a longer one holds two ideas.
+# Lines of code in a module, without docstrings: no module is cut at a line, but a longer one holds two ideas.
 MOST_LINES = 400
 CHECKED = [
     path
