@@ -127,7 +127,8 @@ class ExploreView(View):
 
     def _is_cut(self) -> bool:
         used = self.figure.get_tightbbox(self.figure.canvas.get_renderer())
-        return min(used.x0, used.y0) < 0 or (used.max > self.figure.bbox_inches.max).any()
+        room = self.figure.bbox_inches
+        return min(used.x0, used.y0) < 0 or used.x1 > room.x1 or used.y1 > room.y1
 
     def _clear(self) -> None:
         self.ax.clear()
