@@ -17,7 +17,7 @@ from coursekit.plots import style
 from coursekit.plots.lettering import CAPITAL, PIXELS_PER_POINT, SANS, Lettering, Phrase
 from coursekit.plots.page import brief, tint
 
-__all__ = ["EDGE", "EMPTY", "FULL", "PARTS", "WIDTH", "NeedPage", "boxes", "need_page", "show_need"]
+__all__ = ["PAGE", "PARTS", "NeedPage", "boxes", "need_page", "show_need"]
 
 # Blue grows with the model, orange with what it is given; in grey, those shown together are steps apart.
 PARTS = {
@@ -27,14 +27,40 @@ PARTS = {
     "KV cache": style.ORANGE,
     "activations": tint(style.ORANGE, 0.4),
 }
-TITLE, WORDS, TICKS = 12.1, 10.4, 10.0  # points
-WIDTH, EDGE = 700.0, 6.0
-WHOLE_TOP, WHOLE_BOTTOM, NAMES = 28.0, 52.0, 70.0  # the bar of the whole need, and its parts' names
-SLOTS, SQUARE = 4, 10.0  # parts that one setting has at most; the side of the square before a name
-FIRST, LAST = 90.0, 352.0  # where the rows of the devices begin and end
-EMPTY, FULL, END = 166.0, 428.0, 559.0  # 0, 100 and 150 percent of a device's memory; the rest is not drawn
-THICK = 0.6  # of a row
 CROWDED = 100  # times too big, from which on there is no room for words
+
+
+@dataclass(frozen=True)
+class _Page:
+    """Where things stand, in the page's pixels from its upper left corner; type sizes in points."""
+
+    title: float = 12.1
+    words: float = 10.4
+    ticks: float = 10.0
+    width: float = 700.0
+    edge: float = 6.0
+    whole_top: float = 28.0  # the bar of the whole need
+    whole_bottom: float = 52.0
+    names: float = 70.0  # the middle of its parts' names
+    slots: int = 4  # parts that one setting has at most
+    square: float = 10.0  # the side of the square before a name
+    first: float = 90.0  # where the rows of the devices begin
+    last: float = 352.0
+    empty: float = 166.0  # 0 percent of a device's memory
+    full: float = 428.0  # 100 percent
+    end: float = 559.0  # 150 percent: the rest is not drawn
+    thick: float = 0.6  # of a row
+
+    def place(self, share: Any) -> Any:
+        """Return where a share of a device's memory ends."""
+        return self.empty + (self.full - self.empty) * share
+
+    def left(self, count: int) -> Any:
+        """Return the left edges of the first ``count`` parts' names."""
+        return self.edge + np.arange(count) * self.width / self.slots
+
+
+PAGE = _Page()
 
 
 @dataclass(frozen=True)
@@ -78,10 +104,10 @@ def need_page(ax: Axes, devices: Sequence[Device]) -> NeedPage:
     squares = PolyCollection([], linewidth=0, zorder=3)
     for collection in (*bars.values(), squares):
         ax.add_collection(collection, autolim=False)
-    (limit,) = ax.plot([FULL, FULL], [FIRST, LAST], color=style.INK, linewidth=1.6, zorder=4)
+    ends = [PAGE.first, PAGE.last]
+    (limit,) = ax.plot([PAGE.full, PAGE.full], ends, color=style.INK, linewidth=1.6, zorder=4)
     (beyond,) = ax.plot([], [], ">", color=style.VERMILLION, markersize=8, zorder=5)
     letters = Lettering(ax, zorder=6)
-    places = EDGE + np.arange(SLOTS) * WIDTH / SLOTS
     return NeedPage(
         devices,
         bars,
@@ -89,9 +115,9 @@ def need_page(ax: Axes, devices: Sequence[Device]) -> NeedPage:
         limit,
         beyond,
         letters,
-        letters.phrase(EDGE, 17, TITLE, font=SANS),
-        [_level(letters, place + 1.6 * SQUARE, NAMES) for place in places],
-        [_level(letters, END + 13, row) for row in rows],
+        letters.phrase(PAGE.edge, 17, PAGE.title, font=SANS),
+        [_level(letters, place + 1.6 * PAGE.square, PAGE.names) for place in PAGE.left(PAGE.slots)],
+        [_level(letters, PAGE.end + 13, row) for row in rows],
     )
 
 
@@ -150,58 +176,61 @@ _OUTLINE: dict[str, Any] = {"edgecolor": "white", "linewidth": 0.6, "zorder": 3}
 def _scale(ax: Axes, devices: Sequence[Device], rows: NDArray[np.float64]) -> None:
     letters = Lettering(ax, zorder=2)
     for device, row in zip(devices, rows, strict=True):
-        name = _level(letters, EMPTY - 8, row, TICKS, align="right")
+        name = _level(letters, PAGE.empty - 8, row, PAGE.ticks, align="right")
         for length in range(len(str(device)), 5, -1):
             name.show(brief(str(device), length))
-            if name.left >= EDGE / 2:
+            if name.left >= PAGE.edge / 2:
                 break
     for percent in range(0, 101, 25):
-        x = EMPTY + (FULL - EMPTY) * percent / 100
-        ax.plot([x, x], [LAST, LAST + 4], color=style.INK, linewidth=0.8, zorder=2)
-        letters.phrase(x, LAST + 19, TICKS, align="center", font=SANS).show(str(percent))
-    label = letters.phrase((EMPTY + FULL) / 2, LAST + 39, WORDS, align="center", font=SANS)
+        x = PAGE.place(percent / 100)
+        ax.plot([x, x], [PAGE.last, PAGE.last + 4], color=style.INK, linewidth=0.8, zorder=2)
+        letters.phrase(x, PAGE.last + 19, PAGE.ticks, align="center", font=SANS).show(str(percent))
+    label = letters.phrase(PAGE.place(0.5), PAGE.last + 39, PAGE.words, align="center", font=SANS)
     label.show("share of the device's memory (%)")
-    too_much = PolyCollection(boxes(FULL, END, FIRST, LAST), facecolor=style.PALE, alpha=0.5, zorder=0)
+    beyond = boxes(PAGE.full, PAGE.end, PAGE.first, PAGE.last)
+    too_much = PolyCollection(beyond, facecolor=style.PALE, alpha=0.5, zorder=0)
     ax.add_collection(too_much, autolim=False)
 
 
 def _show_whole(page: NeedPage, need: Need) -> None:
-    reached = EDGE
+    reached = PAGE.edge
     for name, nbytes in need.parts:
-        end = reached + nbytes / need.total * (WIDTH - 2 * EDGE)
-        page.bars[name].set_verts(boxes(reached, end, WHOLE_TOP, WHOLE_BOTTOM))
+        end = reached + nbytes / need.total * (PAGE.width - 2 * PAGE.edge)
+        page.bars[name].set_verts(boxes(reached, end, PAGE.whole_top, PAGE.whole_bottom))
         reached = end
 
 
 def _show_names(page: NeedPage, parts: list[tuple[str, int]]) -> None:
     for number, phrase in enumerate(page.names):
         phrase.show(f"{parts[number][0]} {size(parts[number][1])}" if number < len(parts) else "")
-    lefts = EDGE + np.arange(len(parts)) * WIDTH / SLOTS
-    page.squares.set_verts(boxes(lefts, lefts + SQUARE, NAMES - SQUARE / 2, NAMES + SQUARE / 2))
+    lefts, half = PAGE.left(len(parts)), PAGE.square / 2
+    page.squares.set_verts(boxes(lefts, lefts + PAGE.square, PAGE.names - half, PAGE.names + half))
     colours: list[Any] = [PARTS[name] for name, _ in parts]
     page.squares.set_facecolor(colours)
 
 
 def _show_shares(page: NeedPage, need: Need) -> None:
     """Add a bar per device to what ``_show_whole`` drew: the need as a share of its memory."""
-    rows, high = _middles(len(page.devices)), THICK * (LAST - FIRST) / len(page.devices)
+    rows, high = _middles(len(page.devices)), PAGE.thick * (PAGE.last - PAGE.first) / len(page.devices)
     capacity = np.array([device.memory for device in page.devices], float)
     reached = np.zeros(len(rows))
     for name, nbytes in need.parts:
         ends = reached + nbytes / capacity
-        left, right = (np.minimum(EMPTY + (FULL - EMPTY) * share, END) for share in (reached, ends))
+        left, right = (np.minimum(PAGE.place(share), PAGE.end) for share in (reached, ends))
         whole = [np.asarray(path.vertices)[:4] for path in page.bars[name].get_paths()]
         page.bars[name].set_verts([*whole, *boxes(left, right, rows - high / 2, rows + high / 2)])
         reached = ends
-    out = rows[EMPTY + (FULL - EMPTY) * reached > END]
-    page.beyond.set_data(np.full(out.size, END), out)
+    out = rows[PAGE.place(reached) > PAGE.end]
+    page.beyond.set_data(np.full(out.size, PAGE.end), out)
 
 
 def _middles(count: int) -> NDArray[np.float64]:
-    return FIRST + (LAST - FIRST) * (np.arange(count) + 0.5) / count
+    return PAGE.first + (PAGE.last - PAGE.first) * (np.arange(count) + 0.5) / count
 
 
-def _level(letters: Lettering, x: float, y: float, points: float = WORDS, *, align: str = "left") -> Phrase:
+def _level(
+    letters: Lettering, x: float, y: float, points: float = PAGE.words, *, align: str = "left"
+) -> Phrase:
     """Return a phrase whose capitals stand around the height ``y``."""
     baseline = y + CAPITAL * points * PIXELS_PER_POINT / 2
     return letters.phrase(x, baseline, points, align=align, font=SANS)

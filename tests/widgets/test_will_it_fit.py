@@ -6,7 +6,7 @@ from matplotlib.colors import to_rgba
 
 from coursekit.memory import DEVICES, MODELS, Device
 from coursekit.plots import style
-from coursekit.plots.need_page import EDGE, EMPTY, FULL, PARTS, WIDTH
+from coursekit.plots.need_page import PAGE, PARTS
 from coursekit.widgets.will_it_fit import BATCHES, CONTEXTS, OWN, will_it_fit
 
 START = {"model": "LLaMA-13B", "mode": "inference", "bits": 4, "kv_bits": 16, "context": 8192, "batch": 1}
@@ -94,7 +94,7 @@ def drawn_rows(panel):
     """Return the stacked bars as drawn, in percent of the memory: the ends of each part per device."""
     bars = panel.view.page.bars
     rows = {name: [path.vertices[:4, 0] for path in one.get_paths()][1:] for name, one in bars.items()}
-    return {name: 100 * (np.array(xs) - EMPTY) / (FULL - EMPTY) for name, xs in rows.items()}
+    return {name: 100 * (np.array(xs) - PAGE.empty) / (PAGE.full - PAGE.empty) for name, xs in rows.items()}
 
 
 def test_bars_are_as_long_as_the_need(panel):
@@ -121,8 +121,8 @@ def test_the_whole_need_fills_the_bar_above(panel):
     whole = {name: one.get_paths()[0].vertices[:4, 0] for name, one in panel.view.page.bars.items()}
     for name, key in (("weights", "weights"), ("KV cache", "kv_cache")):
         width = whole[name].max() - whole[name].min()
-        assert width == pytest.approx((WIDTH - 2 * EDGE) * shown[key] / shown["total"])
-    assert max(xs.max() for xs in whole.values()) == pytest.approx(WIDTH - EDGE)
+        assert width == pytest.approx((PAGE.width - 2 * PAGE.edge) * shown[key] / shown["total"])
+    assert max(xs.max() for xs in whole.values()) == pytest.approx(PAGE.width - PAGE.edge)
 
 
 def test_bars_that_run_out_of_the_picture_are_marked(panel):
