@@ -1,6 +1,7 @@
 """A number's bits in boxes, and its neighbours on a line; both draw on a page (see ``page``)."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from math import inf, isfinite, isnan
 
 import numpy as np
@@ -13,17 +14,28 @@ from coursekit.plots import style
 from coursekit.plots.lettering import CAPITAL, PIXELS_PER_POINT, SANS, Lettering
 from coursekit.plots.page import decimal, raised, tint
 
-__all__ = ["FIELD_NAMES", "ROW", "BitBoxes", "Neighbours", "bit_boxes", "place_values"]
+__all__ = ["BOXES", "FIELD_NAMES", "BitBoxes", "Neighbours", "bit_boxes", "place_values"]
 
 FIELD_NAMES = ("sign", "exponent", "mantissa")
-ROW = 32  # boxes in a row, so that 64 bits stay readable
-GAP = 8.0  # between two fields
-WIDEST_BOX = 46.0
-ROOMY_BOX = 28.0  # from this width on, every box has its place value written under it
-ROOMY_FIELD = 120.0  # from this width on, a field's name is followed by its number of bits
-NAME_HEIGHT = 17.0  # of the fields' names above the boxes
 DIGITS = 26  # characters of a number on the line: 17 digits and a power of ten tell FP64's neighbours apart
-DIGIT, SMALL, TINY = 11.5, 9.5, 8.6  # type sizes, in points
+
+
+@dataclass(frozen=True)
+class _Boxes:
+    """Measures of the boxes, in the page's pixels; type sizes in points."""
+
+    row: int = 32  # boxes in a row, so that 64 bits stay readable
+    gap: float = 8.0  # between two fields
+    widest: float = 46.0
+    roomy: float = 28.0  # from this width on, every box has its place value written under it
+    roomy_field: float = 120.0  # from this width on, a field's name is followed by its number of bits
+    name_height: float = 17.0  # of the fields' names above the boxes
+    digit: float = 11.5
+    small: float = 9.5
+    tiny: float = 8.6
+
+
+BOXES = _Boxes()
 
 
 class BitBoxes:
@@ -53,9 +65,10 @@ class BitBoxes:
         self.top, self.left, self.width, self.with_places = top, left, width, places
         self.boxes = PolyCollection([], linewidths=letters.unit, zorder=2)
         ax.add_collection(self.boxes, autolim=False)
-        self.digits = [letters.phrase(0, 0, DIGIT, align="center") for _ in range(2 * ROW)]
-        self.names = {name: letters.phrase(0, 0, SMALL, align="center", font=SANS) for name in FIELD_NAMES}
-        self.places = [letters.phrase(0, 0, TINY, align="center", font=SANS) for _ in range(2 * ROW)]
+        look = {"align": "center", "font": SANS}
+        self.digits = [letters.phrase(0, 0, BOXES.digit, align="center") for _ in range(2 * BOXES.row)]
+        self.names = {name: letters.phrase(0, 0, BOXES.small, **look) for name in FIELD_NAMES}
+        self.places = [letters.phrase(0, 0, BOXES.tiny, **look) for _ in range(2 * BOXES.row)]
         self._format: Format | None = None
         self._cells: list[tuple[float, float, str]] = []
 
@@ -85,7 +98,7 @@ class BitBoxes:
         )
         corners = np.array([(0, 0), (1, 0), (1, 1), (0, 1)]) * (self.side - 2, self.height)
         self.boxes.set_verts([corners + (x + 1, y) for x, y, _ in self._cells])
-        drop = self.height / 2 + DIGIT * PIXELS_PER_POINT * CAPITAL / 2
+        drop = self.height / 2 + BOXES.digit * PIXELS_PER_POINT * CAPITAL / 2
         for digit, (x, y, _) in zip(self.digits, self._cells, strict=False):
             digit.x, digit.y = x + self.side / 2, y + drop
         for phrase in (*self.digits[format.bits :], *self.places):
@@ -102,13 +115,13 @@ class BitBoxes:
                 continue
             shown = "value" if name == "mantissa" and format.kind == "integer" else name
             count = sum(field == name for _, _, field in self._cells)
-            roomy = len(xs) * self.side >= ROOMY_FIELD
+            roomy = len(xs) * self.side >= BOXES.roomy_field
             phrase.x, phrase.y = (xs[0] + xs[-1] + self.side) / 2, self.top + 10
             phrase.show(f"{shown}, {count} bits" if roomy else shown, FIELD_COLOURS[name])
 
     def _write_places(self, format: Format) -> None:
-        below = self.height + TINY * PIXELS_PER_POINT * 1.05
-        shown = place_values(format) if self.side >= ROOMY_BOX else _few_places(format)
+        below = self.height + BOXES.tiny * PIXELS_PER_POINT * 1.05
+        shown = place_values(format) if self.side >= BOXES.roomy else _few_places(format)
         for phrase, place, (x, y, _) in zip(self.places, shown, self._cells, strict=False):
             phrase.x, phrase.y = x + self.side / 2, y + below
             phrase.show(place, style.GREY)
@@ -161,9 +174,9 @@ class Neighbours:
         ax.add_collection(self.ticks, autolim=False)
         (self.dot,) = ax.plot([], [], "o", color=style.BLUE, markersize=9 * unit, zorder=3)
         (self.wish,) = ax.plot([], [], "v", color=style.VERMILLION, markersize=7 * unit, zorder=3)
-        self.stored = letters.phrase(middle, y - 17, SMALL, align="center", font=SANS)
-        self.beside = [letters.phrase(0, y + 23, SMALL, align="center", font=SANS) for _ in range(2)]
-        self.asked = letters.phrase(middle, y + 41, SMALL, align="center", font=SANS)
+        self.stored = letters.phrase(middle, y - 17, BOXES.small, align="center", font=SANS)
+        self.beside = [letters.phrase(0, y + 23, BOXES.small, align="center", font=SANS) for _ in range(2)]
+        self.asked = letters.phrase(middle, y + 41, BOXES.small, align="center", font=SANS)
 
     @property
     def artists(self) -> list[Artist]:
@@ -233,11 +246,11 @@ def _cells(
     counts = format.signed, format.exponent_bits, format.mantissa_bits
     names = [name for name, count in zip(FIELD_NAMES, counts, strict=True) for _ in range(count)]
     before = {name: index for index, name in enumerate(dict.fromkeys(names))}
-    side = min(WIDEST_BOX, (width - GAP * (len(before) - 1)) / min(format.bits, ROW))
-    height = 24.0 if format.bits > ROW else 32.0
-    line = height + (22.0 if places else 6.0)
+    side = min(BOXES.widest, (width - BOXES.gap * (len(before) - 1)) / min(format.bits, BOXES.row))
+    height = 24.0 if format.bits > BOXES.row else 32.0
+    first, line = top + BOXES.name_height, height + (22.0 if places else 6.0)
     cells = [
-        (left + index % ROW * side + GAP * before[name], top + NAME_HEIGHT + index // ROW * line, name)
+        (left + index % BOXES.row * side + BOXES.gap * before[name], first + index // BOXES.row * line, name)
         for index, name in enumerate(names)
     ]
     return cells, side, height

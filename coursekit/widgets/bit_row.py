@@ -6,7 +6,7 @@ import ipywidgets
 import traitlets
 
 from coursekit.floats import FORMATS, Format
-from coursekit.plots.bits import FIELD_NAMES, ROW, place_values
+from coursekit.plots.bits import BOXES, FIELD_NAMES, place_values
 
 __all__ = ["BitRow"]
 
@@ -43,7 +43,8 @@ class BitRow(ipywidgets.VBox):
         self.toggles = [first, *(ipywidgets.ToggleButton(style=first.style) for _ in range(1, MOST))]
         for toggle in self.toggles:
             toggle.observe(self._clicked, names="value")
-        lines = [ipywidgets.HBox(self.toggles[start : start + ROW]) for start in range(0, MOST, ROW)]
+        starts = range(0, MOST, BOXES.row)
+        lines = [ipywidgets.HBox(self.toggles[start : start + BOXES.row]) for start in starts]
         super().__init__(lines)
         self.reformat(format, value)
 
@@ -60,7 +61,7 @@ class BitRow(ipywidgets.VBox):
         self._format = FORMATS[format]
         names = _field_of_each_bit(self._format)
         for index, (toggle, place) in enumerate(zip(self.toggles, place_values(self._format), strict=False)):
-            begins = index % ROW and names[index] != names[index - 1]
+            begins = index % BOXES.row and names[index] != names[index - 1]
             with toggle.hold_sync():
                 toggle.button_style = LOOKS[names[index]]
                 toggle.tooltip = f"{PLACED[names[index]]}, place value {place}"

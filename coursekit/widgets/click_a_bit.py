@@ -11,7 +11,7 @@ from coursekit._core import arguments
 from coursekit.floats import FORMATS
 from coursekit.floats.exact import exact
 from coursekit.plots import style
-from coursekit.plots.bits import ROW, BitBoxes, Neighbours
+from coursekit.plots.bits import BOXES, BitBoxes, Neighbours
 from coursekit.plots.lettering import SANS, Lettering
 from coursekit.plots.page import brief, page
 from coursekit.widgets.bit_row import BitRow
@@ -173,7 +173,7 @@ class BitsView(View):
         stored = read(bits, self.meant(value), value, format)
         fields = stored.fields
         self.title.show(title(stored), weight="bold")
-        self.boxes.top = TWO_ROWS if fields.format.bits > ROW else ONE_ROW
+        self.boxes.top = TWO_ROWS if fields.format.bits > BOXES.row else ONE_ROW
         self.boxes.show(fields)
         self.formula.show(formula(fields))
         self.exact[0].show("exact value", style.GREY)
