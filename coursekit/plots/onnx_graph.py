@@ -21,16 +21,12 @@ from coursekit._core import display
 from coursekit.onnx_models import Graph, Node
 from coursekit.plots import style
 from coursekit.plots.graph_layout import Layout, layout
+from coursekit.plots.lettering import PIXELS_PER_POINT
 from coursekit.plots.page import page, tint
 
 __all__ = ["TITLES", "Box", "draw", "picture", "side_by_side"]
 
-NAME, NOTE, TITLE = 11.0, 10.0, 12.1  # points at normal size
-PITCH, HIGH = 44.0, 30.0  # pixels from one row to the next, and of a box
-PAD, GAP, EDGE, HEAD, LANE = 9.0, 16.0, 14.0, 44.0, 9.0
-PIXELS_PER_POINT = style.DPI / 72
 LEAST_TO_NOTE = 32  # bytes of weights below which a note would say nothing
-BETWEEN = 34.0  # pixels between two graphs
 TITLES = ("As exported", "As ONNX Runtime runs it")
 ALT = (
     "The operators of an ONNX file as boxes from input to output, with the shapes and sizes of their weights."
@@ -39,6 +35,34 @@ ALT_PAIR = (
     "The operators of an ONNX file before and after ONNX Runtime's optimisation, side by side; fused "
     "operators have a thick edge and stand beside those they replace."
 )
+
+
+@dataclass(frozen=True)
+class _Page:
+    """Measures in pixels at normal size; type sizes in points."""
+
+    name: float = 11.0
+    note: float = 10.0
+    title: float = 12.1
+    pitch: float = 44.0  # from one row to the next
+    high: float = 30.0  # a box
+    pad: float = 9.0  # beside the text in a box, and between a box and its note
+    gap: float = 16.0  # between two columns
+    edge: float = 14.0
+    head: float = 44.0  # what the title takes
+    lane: float = 9.0  # between a box and an arrow around it
+    between: float = 34.0  # two graphs
+
+    def middle(self, row: float) -> float:
+        """Return the height of a row's middle."""
+        return self.head + (row + 0.5) * self.pitch
+
+    def bottom(self, last: int) -> float:
+        """Return the height of a page with this last row."""
+        return self.head + (last + 1) * self.pitch + self.edge
+
+
+PAGE = _Page()
 
 
 @dataclass(frozen=True)
@@ -81,10 +105,10 @@ def picture(graph: Graph, *, title: str = "", alt: str = ALT) -> style.Picture:
     ValueError
         For no operator or more of them than can be read.
     """
-    boxes, wide, high = _placed(graph, layout(graph), EDGE)
-    wide = max(wide, EDGE + _width(title or graph.name, TITLE, "bold"))
-    figure = style.figure((wide + EDGE) / style.DPI, high / style.DPI, alt=alt)
-    _drawn(page(figure, wide + EDGE, high), graph, boxes, title or graph.name, EDGE)
+    boxes, wide, high = _placed(graph, layout(graph), PAGE.edge)
+    wide = max(wide, PAGE.edge + _width(title or graph.name, PAGE.title, "bold"))
+    figure = style.figure((wide + PAGE.edge) / style.DPI, high / style.DPI, alt=alt)
+    _drawn(page(figure, wide + PAGE.edge, high), graph, boxes, title or graph.name, PAGE.edge)
     return figure
 
 
@@ -119,15 +143,15 @@ def side_by_side(
         For no operator or more of them than can be read.
     """
     places = layout(before)
-    left, wide, high = _placed(before, places, EDGE)
+    left, wide, high = _placed(before, places, PAGE.edge)
     right, end, high_too = _placed_beside(
-        after, before, places, max(wide, _width(titles[0], TITLE, "bold")) + BETWEEN
+        after, before, places, max(wide, _width(titles[0], PAGE.title, "bold")) + PAGE.between
     )
-    end = max(end, right[0].x - right[0].wide / 2 + _width(titles[1], TITLE, "bold")) + EDGE
+    end = max(end, right[0].x - right[0].wide / 2 + _width(titles[1], PAGE.title, "bold")) + PAGE.edge
     high = max(high, high_too)
     figure = style.figure(end / style.DPI, high / style.DPI, alt=alt)
     ax = page(figure, end, high)
-    _drawn(ax, before, left, titles[0], EDGE)
+    _drawn(ax, before, left, titles[0], PAGE.edge)
     _drawn(ax, after, right, titles[1], min(box.x - box.wide / 2 for box in right))
     return figure
 
@@ -156,10 +180,10 @@ def draw(ax: Axes, graph: Graph, *, title: str = "") -> list[Artist]:
     TypeError, ValueError
         As ``picture``.
     """
-    boxes, wide, high = _placed(graph, layout(graph), EDGE)
-    ax.set(xlim=(0, wide + EDGE), ylim=(high, 0))
+    boxes, wide, high = _placed(graph, layout(graph), PAGE.edge)
+    ax.set(xlim=(0, wide + PAGE.edge), ylim=(high, 0))
     ax.set_axis_off()
-    return _drawn(ax, graph, boxes, title or graph.name, EDGE)
+    return _drawn(ax, graph, boxes, title or graph.name, PAGE.edge)
 
 
 def _placed(
@@ -167,24 +191,23 @@ def _placed(
 ) -> tuple[list[Box], float, float]:
     """Return the boxes of the operators and of both ends, the right edge and the bottom."""
     notes = [_note(node) for node in graph.nodes]
-    wide = [_width(node.op, NAME, "bold") + 2 * PAD for node in graph.nodes]
+    wide = [_width(node.op, PAGE.name, "bold") + 2 * PAGE.pad for node in graph.nodes]
     middles: dict[int, float] = {}
     for column in sorted(set(places.columns), reverse=True):
         members = [number for number, each in enumerate(places.columns) if each == column]
-        room = max(_width(notes[number], NOTE) for number in members) + GAP * any(notes[n] for n in members)
+        noted = any(notes[number] for number in members)
+        room = max(_width(notes[number], PAGE.note) for number in members) + PAGE.gap * noted
         box = max(wide[number] for number in members)
         if column == 0:
-            box = max(
-                box, *(_width(", ".join(names), NAME) + 3 * PAD for names in (graph.inputs, graph.outputs))
-            )
+            box = max(box, _end_width(graph.inputs), _end_width(graph.outputs))
         middles[column] = left + (0 if column == 0 else room) + box / 2
-        left += room + box + GAP * (column > 0)
+        left += room + box + PAGE.gap * (column > 0)
     boxes = [
         Box(
             middles[column],
-            HEAD + (row + 0.5) * PITCH,
+            PAGE.middle(row),
             wide[number],
-            HIGH,
+            PAGE.high,
             graph.nodes[number].op,
             notes[number],
             1 if column == 0 else -1,
@@ -196,7 +219,7 @@ def _placed(
     last = max(places.rows) + 1
     ends = [_end(graph.inputs, middles[0], 0), _end(graph.outputs, middles[0], last)]
     right = max([left, *(box.x + box.wide / 2 for box in ends)])
-    return [*boxes, *ends], right, HEAD + (last + 1) * PITCH + EDGE
+    return [*boxes, *ends], right, PAGE.bottom(last)
 
 
 def _placed_beside(
@@ -210,17 +233,17 @@ def _placed_beside(
         return _placed(after, layout(after), left, fused)
     texts = [_fused_text(node, fused.get(number)) for number, node in enumerate(after.nodes)]
     notes = [_note(node) for node in after.nodes]
-    wide = [_widest(text) + 2 * PAD for text in texts]
+    wide = [_widest(text) + 2 * PAGE.pad for text in texts]
     middle = left + max(wide) / 2
     boxes = []
     for number, (first, last) in enumerate(spans):
-        y, high = HEAD + ((first + last) / 2 + 0.5) * PITCH, (last - first) * PITCH + HIGH
+        y, high = PAGE.middle((first + last) / 2), (last - first) * PAGE.pitch + PAGE.high
         look = {"fused": number in fused, "stored": bool(notes[number])}
         boxes.append(Box(middle, y, wide[number], high, texts[number], notes[number], **look))
     last = max(places.rows) + 1
     ends = [_end(after.inputs, middle, 0), _end(after.outputs, middle, last)]
-    right = left + max(wide) + GAP + max(_width(note, NOTE) for note in notes)
-    return [*boxes, *ends], right, HEAD + (last + 1) * PITCH + EDGE
+    right = left + max(wide) + PAGE.gap + max(_width(note, PAGE.note) for note in notes)
+    return [*boxes, *ends], right, PAGE.bottom(last)
 
 
 def _span(origin: Sequence[int], places: Layout) -> tuple[int, int]:
@@ -238,7 +261,7 @@ def _apart(spans: Sequence[tuple[int, int]]) -> bool:
 def _widest(text: str) -> float:
     """Return the width of the widest line; the first one is bold."""
     first, *others = text.split("\n")
-    return max(_width(first, NAME, "bold"), *(_width(line, NOTE) for line in others), 0.0)
+    return max(_width(first, PAGE.name, "bold"), *(_width(line, PAGE.note) for line in others), 0.0)
 
 
 def _fused_text(node: Node, fusion: object) -> str:
@@ -263,15 +286,19 @@ def _note(node: Node) -> str:
 
 
 def _end(names: Sequence[str], x: float, row: int) -> Box:
-    text = ", ".join(names)
-    return Box(x, HEAD + (row + 0.5) * PITCH, _width(text, NAME) + 3 * PAD, HIGH, text, end=True)
+    return Box(x, PAGE.middle(row), _end_width(names), PAGE.high, ", ".join(names), end=True)
+
+
+def _end_width(names: Sequence[str]) -> float:
+    return _width(", ".join(names), PAGE.name) + 3 * PAGE.pad
 
 
 @style.look()
 def _drawn(ax: Axes, graph: Graph, boxes: list[Box], title: str, left: float) -> list[Artist]:
     """Draw the boxes and the arrows between them; sizes of type follow the page's."""
     unit = ax.bbox.width / abs(np.diff(ax.get_xlim())[0]) * style.DPI / ax.figure.dpi
-    made: list[Artist] = [ax.text(left, HEAD / 2, title, fontsize=TITLE * unit, weight="bold", va="center")]
+    heading: dict[str, Any] = {"fontsize": PAGE.title * unit, "weight": "bold", "va": "center"}
+    made: list[Artist] = [ax.text(left, PAGE.head / 2, title, **heading)]
     for box in boxes:
         made += _box(ax, box, unit)
     ends = {"in": len(boxes) - 2, "out": len(boxes) - 1}
@@ -291,7 +318,7 @@ def _box(ax: Axes, box: Box, unit: float) -> list[Artist]:
         (box.x - box.wide / 2, box.y - box.high / 2),
         box.wide,
         box.high,
-        boxstyle=f"round,pad=0,rounding_size={HIGH / 2 if box.end else 4}",
+        boxstyle=f"round,pad=0,rounding_size={PAGE.high / 2 if box.end else 4}",
         facecolor="white" if box.end else tint(colour, 0.25),
         edgecolor=style.VERMILLION if box.fused else colour,
         linewidth=(2.6 if box.fused else 1.2) * unit,
@@ -300,16 +327,16 @@ def _box(ax: Axes, box: Box, unit: float) -> list[Artist]:
     ax.add_patch(patch)
     first, _, rest = box.text.partition("\n")
     look: dict[str, Any] = {"ha": "center", "va": "center", "zorder": 4, "linespacing": 1.35}
-    lift = (rest.count("\n") + 1) * NAME * PIXELS_PER_POINT * 1.35 / 2 if rest else 0.0
-    heavy: dict[str, Any] = {"fontsize": NAME * unit, "weight": "bold" if box.fused else "normal"}
+    lift = (rest.count("\n") + 1) * PAGE.name * PIXELS_PER_POINT * 1.35 / 2 if rest else 0.0
+    heavy: dict[str, Any] = {"fontsize": PAGE.name * unit, "weight": "bold" if box.fused else "normal"}
     texts = [ax.text(box.x, box.y - lift, first, **heavy, **look)]
     if rest:
-        below = box.y + NAME * PIXELS_PER_POINT * 1.35 / 2
-        texts.append(ax.text(box.x, below, rest, fontsize=NOTE * unit, color=style.INK, **look))
+        below = box.y + PAGE.name * PIXELS_PER_POINT * 1.35 / 2
+        texts.append(ax.text(box.x, below, rest, fontsize=PAGE.note * unit, color=style.INK, **look))
     if box.note:
-        beside = box.x + box.side * (box.wide / 2 + PAD)
+        beside = box.x + box.side * (box.wide / 2 + PAGE.pad)
         align: dict[str, Any] = {"ha": "left" if box.side > 0 else "right", "va": "center", "zorder": 4}
-        texts.append(ax.text(beside, box.y, box.note, fontsize=NOTE * unit, color=style.BLUE, **align))
+        texts.append(ax.text(beside, box.y, box.note, fontsize=PAGE.note * unit, color=style.BLUE, **align))
     return [patch, *texts]
 
 
@@ -334,7 +361,7 @@ def _way(boxes: list[Box], a: Box, b: Box) -> Path:
     if abs(a.x - b.x) < 1 and not between:
         return Path([start, end])
     if abs(a.x - b.x) < 1:  # round those between, on their left
-        lane = min(box.x - box.wide / 2 for box in (a, b, *between)) - LANE
+        lane = min(box.x - box.wide / 2 for box in (a, b, *between)) - PAGE.lane
         return Path([(a.x - a.wide / 2, a.y), (lane, a.y), (lane, b.y), (b.x - b.wide / 2, b.y)])
     if b.side < 0:  # out to a side column: first across, then down
         return Path([(a.x - a.wide / 2, a.y), (b.x, a.y), end])
