@@ -23,17 +23,27 @@ __all__ = ["Points", "accuracies", "front_line", "place_names", "set_around", "t
 
 COLOURS = {FITS: style.BLUE, UNSURE: style.ORANGE, OUT: style.GREY}
 MARKERS = {FITS: "o", UNSURE: "D", OUT: "x"}
-ROOM = 1.7  # the axes reach so many times beyond the smallest and the largest
-STEPS = (1, 2, 5)  # of a decade, where ticks stand
-WIDE = 80  # from this ratio of the ends on, there is room for decades only
 # Where a name may stand around its dot: eight directions, near ones first.
 DIRECTIONS = ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, 1), (1, -1), (-1, -1))
-NEAR, FURTHER = 9.0, 14.0  # points from the dot
-FAR = 20.0  # from here on, a line leads to the dot
-RINGS = 40
-BEHIND = -1  # whatever moves is drawn over the names, which stand still
-EDGE = 4.0  # pixels that stay free around a name and at the axes' edges
-CLEAR = 7.0  # points around a dot that stay free
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Where the ticks and the names of ``tradeoff`` stand; distances in points, unless they say otherwise."""
+
+    room: float = 1.7  # the axes reach so many times beyond the smallest and the largest
+    steps: tuple[int, ...] = (1, 2, 5)  # of a decade, where ticks stand
+    wide: float = 80.0  # from this ratio of the ends on, there is room for decades only
+    near: float = 9.0  # from the dot to its name on the first ring
+    further: float = 14.0  # from one ring to the next
+    far: float = 20.0  # from here on, a line leads to the dot
+    rings: int = 40
+    behind: int = -1  # zorder: whatever moves is drawn over the names, which stand still
+    edge: float = 4.0  # pixels that stay free around a name and at the axes' edges
+    clear: float = 7.0  # around a dot
+
+
+LAYOUT = _Layout()
 
 
 @dataclass(frozen=True)
@@ -70,22 +80,22 @@ def tradeoff(ax: Axes, sitting: Sitting) -> Points:
     times = np.array([(row.latency_low, row.latency, row.latency_high) for row in sitting])
     ax.set_xscale("log")
     ax.set_yscale("log")
-    ax.set_xlim(sizes.min() / ROOM, sizes.max() * ROOM)
-    ax.set_ylim(times.min() / ROOM, times.max() * ROOM)
+    ax.set_xlim(sizes.min() / LAYOUT.room, sizes.max() * LAYOUT.room)
+    ax.set_ylim(times.min() / LAYOUT.room, times.max() * LAYOUT.room)
     for axis, show in ((ax.xaxis, display.size), (ax.yaxis, display.seconds)):
         low, high = axis.get_view_interval()
-        axis.set_major_locator(LogLocator(subs=STEPS if high / low < WIDE else (1,)))
+        axis.set_major_locator(LogLocator(subs=LAYOUT.steps if high / low < LAYOUT.wide else (1,)))
         axis.set_major_formatter(FuncFormatter(lambda value, _, show=show: _brief(show(value))))
         axis.set_minor_formatter(NullFormatter())
     (line,) = ax.plot([], [], color=style.INK, linewidth=1.4, dashes=(4, 2), zorder=3)
     bars = ax.vlines(sizes, times[:, 0], times[:, 2], linewidth=4, alpha=0.45, zorder=4)
     leaders = LineCollection(
-        [], color=style.GREY, linewidth=0.8, zorder=BEHIND, transform=IdentityTransform()
+        [], color=style.GREY, linewidth=0.8, zorder=LAYOUT.behind, transform=IdentityTransform()
     )
     ax.add_collection(leaders, autolim=False)
     describe(ax, "size of the file", f"time for one {sitting.unit} (quartiles)")
     names = [
-        ax.annotate(row.name, (size, time), (0, 0), textcoords="offset points", zorder=BEHIND)
+        ax.annotate(row.name, (size, time), (0, 0), textcoords="offset points", zorder=LAYOUT.behind)
         for row, size, time in zip(sitting, sizes, times[:, 1], strict=True)
     ]
     for name in names:
@@ -162,10 +172,10 @@ def place_names(ax: Axes, points: Points, line: NDArray[np.float64]) -> None:
     canvas: Any = ax.figure.canvas
     renderer, scale = canvas.get_renderer(), ax.figure.dpi / 72
     dots = ax.transData.transform([name.xy for name in points.names])
-    taken = [Bbox([dot - CLEAR * scale, dot + CLEAR * scale]) for dot in dots]
+    taken = [Bbox([dot - LAYOUT.clear * scale, dot + LAYOUT.clear * scale]) for dot in dots]
     corners = ax.transData.transform(line).reshape(-1, 2)
     taken += [Bbox([np.minimum(*ends) - 1, np.maximum(*ends) + 1]) for ends in pairwise(corners)]
-    lines, frame = [], ax.bbox.padded(-EDGE)
+    lines, frame = [], ax.bbox.padded(-LAYOUT.edge)
     points.boxes.clear()
     for name, dot in zip(points.names, dots, strict=True):
         for x, y in _offsets():
@@ -173,9 +183,9 @@ def place_names(ax: Axes, points: Points, line: NDArray[np.float64]) -> None:
             box = name.get_window_extent(renderer)
             if _inside(box, frame) and not any(box.overlaps(other) for other in taken):
                 break
-        taken.append(box.padded(EDGE))
+        taken.append(box.padded(LAYOUT.edge))
         points.boxes.append(taken[-1])
-        if max(abs(x), abs(y)) > FAR:
+        if max(abs(x), abs(y)) > LAYOUT.far:
             lines.append([dot, np.clip(dot, box.min, box.max)])
     points.leaders.set_segments(lines)
 
@@ -218,8 +228,8 @@ def _piece(start: Any, end: Any, boxes: Sequence[Bbox]) -> list[NDArray[np.float
 
 
 def _offsets() -> Iterator[tuple[float, float]]:
-    for ring, (x, y) in product(range(RINGS), DIRECTIONS):
-        yield (NEAR + FURTHER * ring) * x, (NEAR + FURTHER * ring) * y
+    for ring, (x, y) in product(range(LAYOUT.rings), DIRECTIONS):
+        yield (LAYOUT.near + LAYOUT.further * ring) * x, (LAYOUT.near + LAYOUT.further * ring) * y
 
 
 def _put(name: Annotation, x: float, y: float) -> None:

@@ -16,10 +16,20 @@ from coursekit.variants.orders import Pipeline, Pipelines
 __all__ = ["CHOSEN", "REST", "SAME", "Rows", "colour", "in_groups", "orders"]
 
 CHOSEN, SAME, REST = style.BLUE, style.ORANGE, style.MUTED
-THICK, THIN = 9.0, 3.0  # points
-ROOM = 1.3  # right of the longest bar, for its number
-MARGIN = 1.0  # points of accuracy left of the worst seed
-BESIDE = 0.22  # of the accuracies' span, right of the best seed, for the means
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Measures of ``orders``; each says its unit."""
+
+    thick: float = 9.0  # points: a bar
+    thin: float = 3.0  # points: a range
+    room: float = 1.3  # the axis over the longest bar, whose number stands on its right
+    margin: float = 1.0  # points of accuracy left of the worst seed
+    beside: float = 0.22  # of the accuracies' span, right of the best seed, for the means
+
+
+LAYOUT = _Layout()
 
 
 @dataclass(frozen=True)
@@ -57,17 +67,17 @@ def orders(sizes: Axes, accuracies: Axes, results: Pipelines) -> Rows:
     rows = np.arange(len(found))[::-1]
     kilobytes = np.array([pipeline.size_bytes for pipeline in found]) / 1000
     low, mean, high = (100 * np.array([getattr(p, part) for p in found]) for part in ("low", "mean", "high"))
-    bars = sizes.hlines(rows, 0, kilobytes, linewidth=THICK, zorder=3)
+    bars = sizes.hlines(rows, 0, kilobytes, linewidth=LAYOUT.thick, zorder=3)
     bars.set_capstyle("butt")
     for row, pipeline, end in zip(rows, found, kilobytes, strict=True):
         sizes.annotate(_kilobytes(pipeline), (end, row), (4, -0.5), textcoords="offset points", **_NUMBER)
-    ranges = accuracies.hlines(rows, low, high, linewidth=THIN, zorder=3)
+    ranges = accuracies.hlines(rows, low, high, linewidth=LAYOUT.thin, zorder=3)
     dots = accuracies.scatter(mean, rows, s=36, zorder=4)
     for row, value, end in zip(rows, mean, high, strict=True):
         text = f"{value:.1f}"
         accuracies.annotate(text, (end, row), (7, -0.5), textcoords="offset points", **_NUMBER)
-    sizes.set_xlim(0, kilobytes.max() * ROOM)
-    _span(accuracies, max(0.0, low.min() - MARGIN), high.max())
+    sizes.set_xlim(0, kilobytes.max() * LAYOUT.room)
+    _span(accuracies, max(0.0, low.min() - LAYOUT.margin), high.max())
     sizes.set_yticks(rows, [pipeline.name for pipeline in found])
     accuracies.set_yticks([])
     describe(sizes, "size of the file (kB)", "")
@@ -114,7 +124,7 @@ _NUMBER: dict[str, Any] = {"va": "center", "fontsize": "small", "zorder": 4}
 
 def _span(ax: Axes, low: float, high: float) -> None:
     """Let the axis reach far enough for the numbers, with ticks up to 100 only."""
-    ax.set_xlim(low, high + BESIDE * max(high - low, MARGIN))
+    ax.set_xlim(low, high + LAYOUT.beside * max(high - low, LAYOUT.margin))
     ax.set_xticks([tick for tick in ax.get_xticks() if low <= tick <= 100])
 
 
