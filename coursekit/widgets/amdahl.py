@@ -1,6 +1,7 @@
 """The panel that shows what remains when one part gets faster: Amdahl's law."""
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import ipywidgets
@@ -18,11 +19,20 @@ from coursekit.widgets.panel import Panel, View
 __all__ = ["AmdahlView", "amdahl", "fits", "percent", "times"]
 
 LARGEST_SHARE = 99.9  # per cent
-BAR = 0.78  # the height of a bar, as a share of its row
-CHARACTER = 0.0145  # how wide a character of the writing in a bar is, as a share of the picture's width
-MARGIN = 0.02
-OFFSET = 1.12  # between the limit's line and its name
-NEAR_THE_TOP = 300.0  # a limit above it is written below its line
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Measures of the bars, as shares of the picture's width, and of the curve, in speed-ups."""
+
+    bar: float = 0.78  # the height of a bar, as a share of its row
+    character: float = 0.0145  # how wide a character of the writing in a bar is
+    margin: float = 0.02
+    offset: float = 1.12  # the factor between the limit's line and its name
+    near_the_top: float = 300.0  # a limit above it is written below its line
+
+
+LAYOUT = _Layout()
 
 
 def amdahl(share: float = 90.0, factor: float = 10.0) -> Panel:
@@ -82,7 +92,7 @@ class AmdahlView(View):
         self.bars: list[tuple[Rectangle, Text]] = []
         for row in (0, 1):
             for colour, ink in ((style.BLUE, "white"), (style.PALE, style.INK)):
-                bar = Rectangle((0, row - BAR / 2), 0, BAR, color=colour, linewidth=0, zorder=3)
+                bar = Rectangle((0, row - LAYOUT.bar / 2), 0, LAYOUT.bar, color=colour, linewidth=0, zorder=3)
                 ax.add_patch(bar)
                 self.bars.append((bar, ax.text(0, row, "", color=ink, ha="center", va="center", zorder=4)))
         self.moving += [self.title, *(artist for pair in self.bars for artist in pair)]
@@ -116,10 +126,10 @@ class AmdahlView(View):
         factors, speedups, height = amdahl_points(part)
         self.curve.set_data(factors, speedups)
         self.limit.set_ydata([height, height])
-        below = limit > NEAR_THE_TOP
+        below = limit > LAYOUT.near_the_top
         self.limit_text.set(
             text=f"without the part: {times(limit)}",
-            y=height / OFFSET if below else height * OFFSET,
+            y=height / LAYOUT.offset if below else height * LAYOUT.offset,
             verticalalignment="top" if below else "bottom",
         )
         self.point.set_data([factor], [speedup])
@@ -152,7 +162,7 @@ def fits(text: str, width: float) -> bool:
     bool
         True or False.
     """
-    return CHARACTER * len(text) + MARGIN <= width
+    return LAYOUT.character * len(text) + LAYOUT.margin <= width
 
 
 def percent(share: float) -> str:

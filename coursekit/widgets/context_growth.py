@@ -1,5 +1,6 @@
 """The panel that shows memory growing with the context, and where a device is full."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import ipywidgets
@@ -22,8 +23,20 @@ TALKING = {name: model for name, model in MODELS.items() if model.generates}
 KV_WIDTHS = WIDTHS[1:]
 BATCHES = tuple(2**power for power in range(9))
 CONTEXTS = np.unique(np.rint(2.0 ** np.arange(7, 20.1, 0.25)).astype(int))
-RIGHT, ASIDE, CROWDED = 0.99, 0.6, 2**18  # where the device's name stands; tokens that push it aside
-LOWEST, HIGHEST = 1.1e8, 9e12  # bytes that the picture reaches from and to
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Where the device's name stands, as shares of the axes' width, and the bytes that the picture spans."""
+
+    right: float = 0.99
+    aside: float = 0.6
+    crowded: int = 2**18  # tokens: a ring beyond them pushes the name aside
+    lowest: float = 1.1e8  # bytes
+    highest: float = 9e12
+
+
+LAYOUT = _Layout()
 
 
 def context_growth(
@@ -98,7 +111,7 @@ class GrowthView(View):
         ax.set_xscale("log", base=2)
         ax.set_yscale("log", base=10)
         ax.set_xlim(CONTEXTS[0], CONTEXTS[-1])
-        ax.set_ylim(LOWEST, HIGHEST)
+        ax.set_ylim(LAYOUT.lowest, LAYOUT.highest)
         ax.set_xticks(CONTEXTS[::8])
         ax.xaxis.set_major_formatter(FuncFormatter(lambda tokens, _: f"{tokens:,.0f}"))
         ax.yaxis.set_major_formatter(FuncFormatter(lambda nbytes, _: round_size(nbytes)))
@@ -107,10 +120,11 @@ class GrowthView(View):
         describe(ax, "context of each sequence (tokens)", "memory")
 
     def _lines(self, ax: Axes) -> None:
-        self.above = ax.axhspan(HIGHEST, HIGHEST, color=style.PALE, alpha=0.5, linewidth=0, zorder=2)
-        self.ceiling = ax.axhline(HIGHEST, color=style.INK, linewidth=1.2, zorder=3)
+        top = LAYOUT.highest
+        self.above = ax.axhspan(top, top, color=style.PALE, alpha=0.5, linewidth=0, zorder=2)
+        self.ceiling = ax.axhline(top, color=style.INK, linewidth=1.2, zorder=3)
         self.name = ax.text(
-            RIGHT, HIGHEST, "", ha="right", va="bottom", transform=ax.get_yaxis_transform(), zorder=6
+            LAYOUT.right, top, "", ha="right", va="bottom", transform=ax.get_yaxis_transform(), zorder=6
         )
         (self.sum,) = ax.plot(
             [], [], color=style.INK, linewidth=3.5, alpha=0.35, zorder=3.5, label="together"
@@ -173,11 +187,11 @@ class GrowthView(View):
         memory, longest = shown["memory"], shown["longest"]
         inside = CONTEXTS[0] <= longest <= CONTEXTS[-1]
         self.ring.set_data(*([longest], [memory]) if inside else ([], []))
-        self.drop.set_data(*([longest] * 2, [LOWEST, memory]) if inside else ([], []))
+        self.drop.set_data(*([longest] * 2, [LAYOUT.lowest, memory]) if inside else ([], []))
         self.even.set_data([shown["even"]], [shown["weights"]])
         self.ceiling.set_ydata([memory, memory])
-        self.above.set(y=memory, height=HIGHEST - memory)
-        self.name.set(x=ASIDE if longest > CROWDED else RIGHT, y=1.1 * memory)
+        self.above.set(y=memory, height=LAYOUT.highest - memory)
+        self.name.set(x=LAYOUT.aside if longest > LAYOUT.crowded else LAYOUT.right, y=1.1 * memory)
 
     def _say(self, model: Model, device: Device, shown: dict[str, Any], batch: int) -> None:
         longest, times = shown["longest"], "" if batch == 1 else f"{batch} × "

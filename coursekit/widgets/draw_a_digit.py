@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import ipywidgets
@@ -22,12 +23,24 @@ Model = Callable[[NDArray[np.float32]], Any]
 
 MOST_MODELS = 4
 CLASSES = 10
-BAR = 0.8  # of a digit's row
 SUMS_TO_ONE = 1e-3
 LONGEST_NAME, LONGEST_TITLE = 12, 62  # characters that fit above the bars, and above all
-IMAGE = 0.22  # of the figure's width
-LEFT, BOTTOM, TOP, RIGHT = 0.29, 0.2, 0.73, 0.985  # of the figure: where the bars are
-BETWEEN = 0.025
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Where the image and the models' bars stand, as shares of the figure's width and height."""
+
+    image: float = 0.22  # wide
+    left: float = 0.29  # where the bars are
+    bottom: float = 0.2
+    top: float = 0.73
+    right: float = 0.985
+    between: float = 0.025  # two models' bars
+    bar: float = 0.8  # of a digit's row
+
+
+LAYOUT = _Layout()
 
 
 def draw_a_digit(models: Mapping[str, Model], digits: Digits | Split, picture: int | None = None) -> Panel:
@@ -138,18 +151,17 @@ class DigitView(View):
         figure.set_layout_engine("none")
         self.title = figure.text(0.02, 0.955, "", va="top", fontsize=self._points(1.1), weight="bold")
         self.reading = figure.text(0.02, 0.02, self._reading())
-        high = IMAGE * figure.bbox.width / figure.bbox.height
-        ax = figure.add_axes((0.02, (TOP + BOTTOM - high) / 2, IMAGE, high))
+        high = LAYOUT.image * figure.bbox.width / figure.bbox.height
+        ax = figure.add_axes((0.02, (LAYOUT.top + LAYOUT.bottom - high) / 2, LAYOUT.image, high))
         self.image = ax.pcolormesh(np.zeros((SIDE, SIDE)), cmap="Greys", vmin=0, vmax=1)
         # A little air, or the picture, which is drawn anew each time, would cover its frame.
         ax.set(xticks=[], yticks=[], xlim=(-0.1, SIDE + 0.1), ylim=(SIDE + 0.1, -0.1))
         ax.spines[["top", "right"]].set_visible(True)
         self.caption = ax.text(0, -0.06, "", va="top", transform=ax.transAxes)
-        wide = (RIGHT - LEFT - BETWEEN * (len(self.models) - 1)) / len(self.models)
-        columns = [
-            figure.add_axes((LEFT + number * (wide + BETWEEN), BOTTOM, wide, TOP - BOTTOM))
-            for number in range(len(self.models))
-        ]
+        wide = (LAYOUT.right - LAYOUT.left - LAYOUT.between * (len(self.models) - 1)) / len(self.models)
+        lefts = (LAYOUT.left + number * (wide + LAYOUT.between) for number in range(len(self.models)))
+        tall = LAYOUT.top - LAYOUT.bottom
+        columns = [figure.add_axes((left, LAYOUT.bottom, wide, tall)) for left in lefts]
         made = [
             _column(ax, name, number == 0)
             for number, (ax, name) in enumerate(zip(columns, self.models, strict=True))
@@ -227,7 +239,7 @@ def _column(ax: Axes, name: str, first: bool) -> tuple[PolyCollection, Any]:
 
 
 def _show(bars: PolyCollection, chances: NDArray[np.float64], colour: str) -> None:
-    rows, half = np.arange(CLASSES), BAR / 2
+    rows, half = np.arange(CLASSES), LAYOUT.bar / 2
     corners = [
         [(0, row - half), (chance, row - half), (chance, row + half), (0, row + half)]
         for row, chance in zip(rows, chances, strict=True)

@@ -1,5 +1,6 @@
 """The panel that snaps weights to the levels of a number line and shows what that does to them."""
 
+from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
@@ -20,11 +21,23 @@ __all__ = ["LECTURE", "MOST_DRAWN", "NumberLineView", "number_line"]
 LECTURE = (-0.81, -0.42, -0.05, 0.12, 0.47, 0.79)
 SAMPLE, SPREAD, SEED = 200, 0.28, 3
 MOST_DRAWN = 400  # more dots than that are a smear
-LEVELS_TOP, DOTS_FROM, DOTS_TO = 0.16, 0.5, 0.95
 GOLDEN = 0.6180339887498949  # multiples of it, taken modulo 1, spread evenly: neighbours stand apart
 INNER = np.linspace(-0.5, 0.5, 6)  # bins of the errors, in units of the scale
-CUT_AT, CUT_WIDTH = 0.85, 0.2  # where the bars of the weights beyond the levels stand, as wide as the others
 LEAST_CLIP = 0.2
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Heights as shares of the upper axes; places of the histogram below in units of the scale."""
+
+    levels_top: float = 0.16
+    dots_from: float = 0.5
+    dots_to: float = 0.95
+    cut_at: float = 0.85  # where the bars of the weights beyond the levels stand
+    cut_width: float = 0.2  # as wide as the others
+
+
+LAYOUT = _Layout()
 
 
 def number_line(weights: ArrayLike | None = None, bits: int = 4) -> Panel:
@@ -77,7 +90,8 @@ class NumberLineView(View):
         self.weights = np.sort(weights)
         places = np.linspace(0, weights.size - 1, min(weights.size, MOST_DRAWN))
         self.drawn = np.rint(places).astype(int)
-        self.heights = DOTS_FROM + (DOTS_TO - DOTS_FROM) * (np.arange(self.drawn.size) * GOLDEN % 1)
+        spread = np.arange(self.drawn.size) * GOLDEN % 1
+        self.heights = LAYOUT.dots_from + (LAYOUT.dots_to - LAYOUT.dots_from) * spread
         with style.look():
             grid = self.figure.add_gridspec(2, 2, width_ratios=(2.1, 1), height_ratios=(1.15, 1))
             self._line(self.figure.add_subplot(grid[0, :]))
@@ -89,7 +103,8 @@ class NumberLineView(View):
         reach, room = max(-low, high), (high - low) / 6  # two bits put a level up to half a step outside
         ax.set_xlim(min(low - room, -1.02 * reach), max(high + room, 1.02 * reach))
         ax.set_ylim(0, 1)
-        ax.set_yticks([LEVELS_TOP / 2, (DOTS_FROM + DOTS_TO) / 2], ["levels", self._weights_label()])
+        middles = [LAYOUT.levels_top / 2, (LAYOUT.dots_from + LAYOUT.dots_to) / 2]
+        ax.set_yticks(middles, ["levels", self._weights_label()])
         ax.tick_params(axis="y", length=0)
         ax.spines["left"].set_visible(False)
         ax.set_xlabel("weight")
@@ -110,7 +125,9 @@ class NumberLineView(View):
     def _histogram(self, ax: Axes) -> None:
         ax.set_xlim(-1.05, 1.05)
         ax.set_ylim(0, 1.2 * self._highest_bar())
-        ax.set_xticks([-CUT_AT, -0.5, 0, 0.5, CUT_AT], ["cut off", "−scale/2", "0", "+scale/2", "cut off"])
+        places = (-LAYOUT.cut_at, LAYOUT.cut_at)
+        ticks = [places[0], -0.5, 0, 0.5, places[1]]
+        ax.set_xticks(ticks, ["cut off", "−scale/2", "0", "+scale/2", "cut off"])
         ax.set_xlabel("error: weight − its level")
         ax.set_ylabel("weights")
         ax.vlines(
@@ -123,9 +140,9 @@ class NumberLineView(View):
             linewidth=1,
         )
         self.bars = ax.stairs(np.zeros(INNER.size - 1), INNER, fill=True, color=style.BLUE, zorder=3)
-        places, ink = (-CUT_AT, CUT_AT), style.legible(style.VERMILLION)
+        ink = style.legible(style.VERMILLION)
         look: dict[str, Any] = {"ha": "center", "va": "bottom", "color": ink, "zorder": 5}
-        self.cut_bars = list(ax.bar(places, 0, CUT_WIDTH, color=style.VERMILLION, zorder=3))
+        self.cut_bars = list(ax.bar(places, 0, LAYOUT.cut_width, color=style.VERMILLION, zorder=3))
         self.cut_counts = [ax.text(place, 0, "", **look) for place in places]
         self.moving += [self.bars, *self.cut_bars, *self.cut_counts]
 
@@ -199,10 +216,10 @@ class NumberLineView(View):
         for ties, dots, picked in ((self.ties, self.dots, ~off), (self.cut_ties, self.cut_dots, off)):
             tops = self.heights[picked]
             dots.set_data(x[picked], tops)
-            ties.set_data(_strokes(x[picked], feet[picked]), _strokes(tops, np.full(tops.size, LEVELS_TOP)))
-        self.levels.set_data(
-            _strokes(levels, levels), _strokes(np.zeros(levels.size), np.full(levels.size, LEVELS_TOP))
-        )
+            ends = np.full(tops.size, LAYOUT.levels_top)
+            ties.set_data(_strokes(x[picked], feet[picked]), _strokes(tops, ends))
+        ends = np.full(levels.size, LAYOUT.levels_top)
+        self.levels.set_data(_strokes(levels, levels), _strokes(np.zeros(levels.size), ends))
         self.levels.set_linewidth(float(np.clip(40 / levels.size, 0.6, 3.0)))
 
     def _count(self, steps: NDArray[np.float32], cut: NDArray[np.bool_]) -> None:
