@@ -430,3 +430,9 @@ def test_a_broken_file_of_one_notebook_is_not_in_the_way_of_another(folder, samp
             show()
     with pytest.raises(ValueError, match="there is no claim '05-bite'; did you mean '05-byte'"):
         claims.show("05-bite", measured=8)
+
+
+@pytest.mark.parametrize("huge", [10**400, -(10**400)])
+def test_a_number_that_no_float_holds_is_refused_by_name(sample, huge):
+    with pytest.raises(ValueError, match=r"^claim 05-byte needs a number that a float can hold; got -?1000"):
+        claims.show("05-byte", measured=huge)

@@ -638,3 +638,11 @@ def test_what_teachers_import_reports_where_it_is_imported_from(room):
         if isinstance(found, type):
             assert (found.__module__, found.__qualname__) == (room.__name__, name)
             assert pickle.loads(pickle.dumps(found)) is found
+
+
+@pytest.mark.parametrize("huge", [10**400, -(10**400)])
+def test_a_guess_that_no_float_holds_is_refused_and_the_last_one_kept(huge):
+    exercises.predict("05-crossover", 3)
+    with pytest.raises(ValueError, match="^guess is too large"):
+        exercises.predict("05-crossover", huge)
+    assert claims.guess("05-crossover") == "3"

@@ -1,3 +1,4 @@
+import array
 import copy
 import math
 import tracemalloc
@@ -7,6 +8,7 @@ from collections import Counter, deque
 from collections.abc import Iterator
 
 import numpy as np
+import pandas
 import pytest
 import torch
 from hypothesis import given, settings
@@ -881,3 +883,34 @@ def test_numbers_of_numpy_and_torch_are_numbers(kind):
     )
     assert memory.activations("LLaMA-7B", number) == memory.activations("LLaMA-7B", 20_000)
     assert memory.mlp_activations([number, number], kind(300)) == 300 * 20_000 * 4
+
+
+class Plain:
+    """An object of the reader's own."""
+
+
+@pytest.mark.parametrize(
+    "holder",
+    [
+        pandas.DataFrame({"a": [1.0]}),
+        [pandas.Series([1.0])],
+        {"x": pandas.Index([1.0])},
+        memoryview(b"abcd"),
+        [memoryview(b"abcd")],
+        array.array("d", [1.0]),
+        Plain(),
+        [Plain()],
+        ({"deep": [Plain()]},),
+    ],
+    ids=lambda holder: type(holder).__name__,
+)
+def test_what_has_bytes_that_nobody_counts_is_refused_wherever_it_stands(holder):
+    with pytest.raises(TypeError, match="got (DataFrame|Series|Index|memoryview|array|Plain)$"):
+        memory.tensor_bytes(holder)
+
+
+def test_an_array_and_a_tensor_that_looks_at_it_are_one_storage():
+    values = np.zeros(4)
+    assert memory.tensor_bytes([values, torch.from_numpy(values)]) == values.nbytes
+    assert memory.tensor_bytes([torch.ones(3), 5, "text", None, torch.float32, torch.device("cpu")]) == 12
+    assert memory.tensor_bytes(iter([torch.ones(3)]), torch.nn.Linear(2, 2).state_dict().values()) == 12 + 24

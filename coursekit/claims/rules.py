@@ -262,17 +262,19 @@ def _numbers(measured: Any, claim: Claim) -> tuple[float, float, float]:
 
 
 def _number(claim: Claim, value: Any) -> float:
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value
     if isinstance(value, bool | np.bool_ | str | bytes):
-        raise TypeError(f"claim {claim.id} needs a number; got {value!r} ({type(value).__name__})")
+        raise TypeError(f"claim {claim.id} needs a number; got {arguments.shown(value)}")
     try:
         number = float(value)
+    except OverflowError:
+        raise ValueError(
+            f"claim {claim.id} needs a number that a float can hold; got {arguments.shown(value)}"
+        ) from None
     except (TypeError, ValueError):
         raise TypeError(f"claim {claim.id} needs a number; got {type(value).__name__}") from None
     if math.isnan(number):
         raise ValueError(f"claim {claim.id} needs a number; got NaN")
-    return number
+    return value if isinstance(value, int) else number  # an int keeps all its digits
 
 
 def load() -> dict[str, Claim]:

@@ -68,5 +68,6 @@ def _text(guess: Any, unit: str, choices: Sequence[str]) -> str:
         return arguments.choice("guess", guess, choices)
     if isinstance(guess, bool):
         return "yes" if guess else "no"
-    number = guess if isinstance(guess, int) else arguments.real("guess", guess)
+    number = arguments.real("guess", guess)
+    number = guess if isinstance(guess, int) else number  # an int keeps all its digits
     return f"{rules.plain_number(number, GUESS_DIGITS)} {unit}".rstrip()

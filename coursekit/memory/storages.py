@@ -3,8 +3,10 @@
 torch is imported inside the functions: the formulas of ``memory`` do without it.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections import deque
+from collections.abc import Iterator, Mapping, MappingView
 from dataclasses import fields, is_dataclass
+from numbers import Number
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,9 @@ BLOCKS |= {"torch.sparse_csc": "ccol row", "torch.sparse_bsc": "ccol row"}
 NESTED = ("_nested_tensor_size", "_nested_tensor_strides", "_nested_tensor_storage_offsets")
 # What every module has besides the reader's own attributes, and what it reaches by its own methods.
 REGISTERED = ("_parameters", "_buffers", "_modules")
+COLLECTIONS = (list, tuple, set, frozenset, deque, Mapping, MappingView, Iterator)
+# What may stand beside tensors in a collection; other objects, a table's say, have bytes that nobody counts.
+BESIDE = (Number, str, bytes, type(None), type, np.generic, np.dtype)
 
 
 def holds(value: Any) -> bool:
@@ -37,7 +42,7 @@ def holds(value: Any) -> bool:
         or is_module(value)
         or _is_optimizer(value)
         or (is_dataclass(value) and not isinstance(value, type))
-        or (isinstance(value, Collection | Iterator) and not isinstance(value, str | bytes | bytearray))
+        or isinstance(value, COLLECTIONS)
     )
 
 
@@ -145,15 +150,20 @@ def is_array(value: Any) -> bool:
     return hasattr(value, "untyped_storage") or (hasattr(value, "__array_interface__") and value.ndim >= 0)
 
 
-def _walk(value: Any, seen: set[int]) -> Iterator[Any]:
+def _walk(value: Any, seen: set[int], known: bool = False) -> Iterator[Any]:
     if is_array(value):
         yield value
         return
-    if id(value) in seen or not (holds(value) or _is_packed(value)):
+    if id(value) in seen:
+        return
+    if not (holds(value) or _is_packed(value)):
+        if not (known or isinstance(value, BESIDE) or type(value).__module__.startswith("torch")):
+            raise TypeError(f"bytes can be counted of tensors, arrays and models; got {type(value).__name__}")
         return
     seen.add(id(value))
+    known = known or not isinstance(value, COLLECTIONS)  # a model's own attributes may be anything
     for item in _content(value):
-        yield from _walk(item, seen)
+        yield from _walk(item, seen, known)
 
 
 def _content(value: Any) -> list[Any]:
@@ -208,7 +218,7 @@ def _storage(tensor: Any) -> tuple[Key, int]:
             tensor = tensor.base
         if hasattr(tensor.base, "untyped_storage"):  # it looks at a tensor
             return _storage(tensor.base)
-        return ("numpy", tensor.__array_interface__["data"][0]), tensor.nbytes
+        return ("cpu", tensor.__array_interface__["data"][0]), tensor.nbytes
     try:
         storage = tensor.untyped_storage()
         if tensor.device.type == "meta":  # no addresses there
@@ -217,4 +227,4 @@ def _storage(tensor: Any) -> tuple[Key, int]:
     except (NotImplementedError, RuntimeError):  # a form of its own, such as oneDNN's, or a fake tensor
         return ("opaque", id(tensor)), tensor.numel() * tensor.element_size()
     # A fake tensor has bytes and no address.
-    return (tensor.device, address or storage._cdata), storage.nbytes()
+    return (str(tensor.device), address or storage._cdata), storage.nbytes()

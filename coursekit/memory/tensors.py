@@ -112,8 +112,8 @@ def tensor_bytes(*holders: Any) -> int:
     *holders : object
         Tensors of any form (sparse, nested and quantized ones count all their parts), numpy arrays, models
         (parameters, buffers, packed INT8 weights, and tensors that are plain attributes; no gradients),
-        optimizers (their state), dataclasses, and dicts, lists and other collections of these. Other values
-        in them count nothing.
+        optimizers (their state), dataclasses, and dicts, lists and other collections of these. Numbers and
+        texts in them count nothing.
 
     Returns
     -------
@@ -123,7 +123,7 @@ def tensor_bytes(*holders: Any) -> int:
     Raises
     ------
     TypeError
-        For anything else on top.
+        For anything else, such as a table of pandas, also in a collection.
     """
     for holder in holders:
         if not holds(holder):
