@@ -354,10 +354,7 @@ def amdahl(share: float, factor: float) -> float:
         For a share outside 0 to 1, or a factor that is not above 0.
     """
     share = arguments.real("share", share, 0, 1)
-    gone = isinstance(factor, float) and factor == math.inf
-    if not gone and arguments.real("factor", factor, 0) == 0:
-        raise ValueError("factor must be above 0; got 0")
-    left = 1 - share + (0 if gone else share / factor)
+    left = 1 - share + share / arguments.positive("factor", factor, infinite=True)
     return 1 / left if left else math.inf
 
 

@@ -20,6 +20,7 @@ FloatArray = NDArray[np.float32]
 # float32 rounds the scale, the quotient, the zero point's quotient and the product, each by at most 2**-24.
 ROUNDING = 2.0**-21
 RATIOS = (0.05, 1.0)
+MOST_STEPS = 1_000_000  # each looks at all values
 _TINY = float(np.finfo(np.float32).smallest_normal)
 _LARGEST = np.finfo(np.float32).max
 
@@ -227,7 +228,7 @@ def best_scale(x: Any, bits: int, steps: int = 191) -> ScaleSearch:
     bits : int
         2 to 16.
     steps : int
-        How many ratios to try, from 0.05 to 1.0 of max|x| / (2**(bits-1) - 1); at least 2.
+        How many ratios to try, from 0.05 to 1.0 of max|x| / (2**(bits-1) - 1); 2 to 1,000,000.
 
     Returns
     -------
@@ -242,7 +243,7 @@ def best_scale(x: Any, bits: int, steps: int = 191) -> ScaleSearch:
     """
     values = arguments.array("x", x).ravel()
     levels = _levels(arguments.integer("bits", bits, 2, 16), symmetric=True, signed=True)
-    ratios = np.linspace(*RATIOS, arguments.integer("steps", steps, 2))
+    ratios = np.linspace(*RATIOS, arguments.size("steps", steps, 2, MOST_STEPS))
     scales = _storable(ratios * float(np.abs(values).max()) / levels[1])
     curve = np.array([_mean_squared_error(values, scale, levels) for scale in scales])
     # On a tie the largest scale wins: it clips least.
@@ -268,7 +269,8 @@ def _dtype(bits: int, signed: bool) -> type[np.integer]:
 def _layout(values: FloatArray, axis: int | None, group: int | None) -> tuple[int | None, int | None]:
     """Check axis and group against the shape; return the axis counted from the front."""
     if axis is not None and group is not None:
-        raise ValueError(f"give axis or group, not both; got axis={axis!r} and group={group!r}")
+        got = f"axis {arguments.shown(axis)} and group {arguments.shown(group)}"
+        raise ValueError(f"give axis or group, not both; got {got}")
     if (axis is not None or group is not None) and values.ndim == 0:
         raise ValueError("x is a single number and has no axis to split")
     if group is not None:

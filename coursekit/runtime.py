@@ -284,7 +284,7 @@ def count_of_threads(threads: Any, name: str = "threads") -> int:
     TypeError, ValueError
         Unless it is a whole number from 1 to MOST_THREADS.
     """
-    return arguments.size(name, threads, most=MOST_THREADS)
+    return arguments.size(arguments.label("name", name), threads, most=MOST_THREADS)
 
 
 def host() -> str:

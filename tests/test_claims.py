@@ -2,6 +2,7 @@ import itertools
 import json
 import math
 import re
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -436,3 +437,38 @@ def test_a_broken_file_of_one_notebook_is_not_in_the_way_of_another(folder, samp
 def test_a_number_that_no_float_holds_is_refused_by_name(sample, huge):
     with pytest.raises(ValueError, match=r"^claim 05-byte needs a number that a float can hold; got -?1000"):
         claims.show("05-byte", measured=huge)
+
+
+@pytest.mark.parametrize("odd", [None, 3, 10**400, np.ones(2), torch.ones(2, 2), b"01-half", {}, Path(".")])
+def test_what_is_not_text_is_no_claims_id(odd):
+    for call in (
+        lambda: claims.guess(odd),
+        lambda: claims.keep_guess(odd, "3 dB"),
+        lambda: claims.show(odd, measured=50),
+    ):
+        with pytest.raises(TypeError, match=r"^id must be text; got") as refused:
+            call()
+        assert "\n" not in str(refused.value)
+
+
+def test_only_text_is_kept_as_a_guess():
+    for odd in (3, np.ones(2), torch.ones(2), b"3"):
+        with pytest.raises(TypeError, match=r"^guess must be text; got"):
+            claims.keep_guess("01-half", odd)
+    assert claims.guess("01-half") is None
+
+
+@pytest.mark.parametrize("odd", ["one\ntwo " * 200, "", "x" * 5000])
+def test_a_long_wrong_id_is_refused_in_a_short_line(odd):
+    with pytest.raises(ValueError, match=r"there is no claim ") as refused:
+        claims.show(odd, measured=50)
+    assert "\n" not in str(refused.value)
+    assert len(str(refused.value)) < 400
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_measurement_that_hides_its_number_is_refused():
+    for odd in (np.ma.masked, torch.ones(1).to_sparse(), np.ones((2, 2)), torch.ones(2, 2), 1j):
+        with pytest.raises((TypeError, ValueError), match=r"claim 01-half") as refused:
+            claims.show("01-half", measured=odd)
+        assert "\n" not in str(refused.value)

@@ -397,7 +397,7 @@ def test_distilling_names_what_does_not_fit(change, error, says):
 def test_distil_names_what_does_not_fit():
     with pytest.raises(ValueError, match="equally long; got 6 and 5"):
         distillation.distil(models.mlp((4, 3)), np.ones((5, 3)), np.ones((6, 4)), [0] * 6)
-    with pytest.raises(ValueError, match="labels must hold one class per row"):
+    with pytest.raises(ValueError, match="y must hold one class per row"):
         distillation.distil(models.mlp((4, 3)), np.ones((6, 3)), np.ones((6, 4)), [0] * 5)
 
 
@@ -641,7 +641,7 @@ def test_a_student_of_ones_own_learns_from_the_teacher_alone(kind, form):
         ({"teacher_logits": torch.zeros(65, 4)}, r"student's 3 classes; got shape \(65, 4\)"),
         ({"teacher_logits": torch.zeros(64, 3)}, "equally long; got 65 and 64"),
         ({"teacher_logits": torch.full((65, 3), torch.nan)}, "teacher_logits must be finite"),
-        ({"y": [0] * 64}, "labels must hold one class per row"),
+        ({"y": [0] * 64}, "y must hold one class per row"),
         ({"x": torch.rand(65, 5)}, "x must have 6 features"),
         ({"batch_size": 1}, "needs at least 2 examples per batch"),
         ({"student": None}, "student must be an nn.Module; got NoneType"),
@@ -674,3 +674,10 @@ def test_a_schedule_stands_for_the_single_options():
         for how in ({"schedule": plan}, {"epochs": 3, "lr": 1e-2, "batch_size": 32})
     ]
     assert torch.equal(*many)
+
+
+@pytest.mark.parametrize("odd", [np.ones((4, 2)), b"3", ["a"] * 4, [0, 1, 7, 0], [0, 1], [0.5] * 4])
+def test_labels_of_distil_are_called_what_the_caller_calls_them(odd):
+    x, student = np.ones((4, 3), np.float32), models.mlp((3, 2))
+    with pytest.raises((TypeError, ValueError), match=r"^y must"):
+        distillation.distil(student, np.zeros((4, 2), np.float32), x, odd, epochs=1)

@@ -720,3 +720,26 @@ def test_reduce_range_is_a_bool(value):
     ):
         with pytest.raises(TypeError, match="reduce_range must be True or False"):
             call()
+
+
+FORMS = {
+    "masked": lambda: np.ma.array([1.0, 2.0], mask=[True, False]),
+    "the mask itself": lambda: np.ma.masked,
+    "sparse": lambda: torch.eye(2).to_sparse(),
+    "CSR": lambda: torch.eye(2).to_sparse_csr(),
+    "nested": lambda: torch.nested.nested_tensor([torch.ones(2), torch.ones(3)]),
+    "quantized": lambda: torch.quantize_per_tensor(torch.ones(2), 0.1, 0, torch.qint8),
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("form", FORMS)
+def test_arrays_that_hide_or_pack_their_numbers_are_not_quantized(form):
+    for name, call in (
+        ("x", dynamic.activation_qparams),
+        ("x", lambda x: dynamic.quantize_activation(x, 0.5, 3)),
+        ("weight", dynamic.quantize_weight),
+    ):
+        with pytest.raises(ValueError, match=rf"^{name} must be a plain array or tensor; got") as refused:
+            call(FORMS[form]())
+        assert "\n" not in str(refused.value)

@@ -914,3 +914,31 @@ def test_an_array_and_a_tensor_that_looks_at_it_are_one_storage():
     assert memory.tensor_bytes([values, torch.from_numpy(values)]) == values.nbytes
     assert memory.tensor_bytes([torch.ones(3), 5, "text", None, torch.float32, torch.device("cpu")]) == 12
     assert memory.tensor_bytes(iter([torch.ones(3)]), torch.nn.Linear(2, 2).state_dict().values()) == 12 + 24
+
+
+@pytest.mark.parametrize("odd", [0, 1, None, "False", np.ones(2), torch.tensor([]), nn.Linear, [2, 1]])
+def test_only_a_bool_says_whether_the_embedding_is_tied(odd):
+    with pytest.raises(TypeError, match=r"^tied must be True or False; got .*$"):
+        memory.build("LLaMA-7B", tied=odd)
+
+
+def test_what_cannot_be_called_keeps_nothing_for_the_backward_pass():
+    for odd in (None, 3, "text", torch.ones(2)):
+        with pytest.raises(TypeError, match=r"^function must be callable without arguments; got"):
+            memory.saved_bytes(odd)
+
+    def failing():
+        raise KeyError("mine")
+
+    with pytest.raises(KeyError, match="mine"):
+        memory.saved_bytes(failing)
+
+
+@pytest.mark.parametrize("form", [np.int32, np.uint8, np.array, torch.tensor])
+def test_a_model_keeps_pythons_numbers_whatever_their_form(form):
+    sizes = {"layers": 2, "hidden": 8, "heads": 2, "kv_heads": 2, "head_dim": 4, "vocab": 10, "mlp": 16}
+    made = Model("tiny", 100, **{name: form(size) for name, size in sizes.items()})
+    assert repr(made) == repr(Model("tiny", 100, **sizes))
+    for odd in ({"gated": 1}, {"generates": [None]}, {"name": b"3"}, {"hidden": 2**63}, {"mlp": np.ones(2)}):
+        with pytest.raises((TypeError, ValueError), match=rf"^{next(iter(odd))} must be"):
+            Model(**{"name": "tiny", "parameters": 100, **sizes, **odd})

@@ -611,3 +611,22 @@ def test_predict_names_the_width_that_fits(x):
         models.predict(models.mlp((4, 3)), x)
     with pytest.raises(ValueError, match="model cannot take x, float32 of shape|x is empty|x must"):
         models.predict(conv(), x)
+
+
+@pytest.mark.parametrize("odd", ["", "nowhere", "meta", "cuda:99", 3, (), 10**400, np.zeros(2), nn.Linear])
+def test_networks_start_on_a_device_of_this_machine(odd):
+    with pytest.raises((TypeError, ValueError), match=r"^device must be a") as refused:
+        models.start_many((4, 3), [0], odd)
+    assert "\n" not in str(refused.value)
+    assert len(str(refused.value)) < 400
+
+
+@pytest.mark.parametrize("device", [None, "cpu", torch.device("cpu")])
+def test_networks_start_where_they_are_told(device):
+    assert models.start_many((4, 3), [0], device).weights[0].device.type == "cpu"
+
+
+@pytest.mark.parametrize("size", [2**63, 10**400, 2**41])
+def test_a_batch_is_no_larger_than_a_machine_could_count(size):
+    with pytest.raises(ValueError, match=r"^batch_size "):
+        models.Schedule(batch_size=size)

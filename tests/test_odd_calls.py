@@ -9,8 +9,6 @@ import pytest
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the tool's guards are Linux's")
 
-ROOMS = ["batching", "data", "floats", "roofline", "runtime", "scoreboard", "serving", "timing"]
-
 
 @pytest.fixture
 def tool(monkeypatch):
@@ -33,9 +31,41 @@ def judged(tool, function, count=400):
 
 def test_a_few_hundred_calls_find_nothing(tool, monkeypatch):
     monkeypatch.setattr(tool, "SECONDS", 1.0)
-    tally = tool.call_many(ROOMS, 300, seed=1)
+    tally = tool.call_many(tool.rooms(), 500, seed=1)
     assert str(tally).splitlines()[:-1] == []
-    assert sum(tally.outcomes.values()) > 200
+    assert sum(tally.outcomes.values()) > 350
+
+
+def test_it_calls_every_public_function_but_those_that_it_names(tool):
+    import inspect
+
+    import coursekit
+
+    assert {*tool.rooms(), "plots", "widgets"} == set(coursekit.__all__)
+    reached = {target.name for target in tool.targets(tool.rooms())}
+    for room in tool.rooms():
+        module = getattr(coursekit, room)
+        functions = {name for name in module.__all__ if inspect.isfunction(getattr(module, name))}
+        missed = {f"{room}.{name}" for name in functions} - reached - tool.LEFT_OUT
+        assert missed == set()
+
+
+def test_it_knows_values_that_are_right_for_most_functions(tool):
+    with tool.guarded():
+        caller = tool.Caller(0)
+        lacking = {target.name for target in tool.targets(tool.rooms()) if caller.right(target) is None}
+    assert len(lacking) <= 25, lacking
+
+
+def bounded(value: float) -> float:
+    """Return a number that may be infinity."""
+    if isinstance(value, float) and value == float("inf"):
+        return 1.0
+    raise TypeError("value must be infinity")
+
+
+def test_infinity_is_right_where_the_docstring_says_so(tool):
+    assert judged(tool, bounded) == set()
 
 
 def test_the_same_seed_makes_the_same_calls(tool):

@@ -842,3 +842,175 @@ def test_a_fresh_process_runs_in_eval_mode():
     found = om.run_with_torch(model.train(), x).outputs[0]
     assert all(module.training for module in model.modules())
     assert np.abs(found - outputs(model, x)[0]).max() <= 1e-6
+
+
+# Values that are no paths, flags, limits or plain arrays
+
+
+ODD_PATHS = [None, 3, 10**5000, b"m.onnx", ["a"], np.full((8, 4), np.nan), torch.ones(8, 4)]
+
+
+def readers(folder, odd):
+    return {
+        "path": [
+            lambda: om.describe(odd),
+            lambda: om.graph(odd),
+            lambda: om.load(odd),
+            lambda: om.true_size(odd),
+            lambda: om.run_without_torch(odd, np.ones((2, 3), np.float32)),
+        ],
+        "source": [
+            lambda: om.optimized(odd, folder / "t.onnx"),
+            lambda: om.quantize_dynamic(odd, folder / "t.onnx"),
+            lambda: om.quantize_static(odd, folder / "t.onnx", [np.ones((2, 3), np.float32)]),
+        ],
+    }
+
+
+@pytest.mark.parametrize("number", range(len(ODD_PATHS)))
+def test_what_is_not_a_path_is_refused_in_one_line_by_its_own_name(number, tmp_path):
+    for name, calls in readers(tmp_path, ODD_PATHS[number]).items():
+        for call in calls:
+            with pytest.raises(
+                TypeError, match=rf"^{name} must be a path, as text or a Path; got"
+            ) as refused:
+                call()
+            assert "\n" not in str(refused.value)
+            assert len(str(refused.value)) < 300
+
+
+@pytest.mark.parametrize(
+    ("odd", "error"),
+    [
+        ("absent.onnx", FileNotFoundError),
+        ("one\ntwo " * 200, ValueError),
+        (".", ValueError),
+        ("", ValueError),
+        ("a\0b", ValueError),
+    ],
+)
+def test_files_that_are_not_there_are_refused_in_one_line_by_the_arguments_name(odd, error, tmp_path):
+    for name, calls in readers(tmp_path, odd).items():
+        for call in calls:
+            with pytest.raises(error, match=rf"^{name} must be") as refused:
+                call()
+            assert "\n" not in str(refused.value)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_flags_limits_and_inputs_of_files_are_looked_at_first(tmp_path):
+    path, x = tmp_path / "m.onnx", np.ones((2, 3), np.float32)
+    om.export(nn.Linear(3, 2), path, x)
+    for odd in (0, None, np.ones(2), np.ma.masked, torch.tensor([])):
+        with pytest.raises(TypeError, match=r"^optimize must be True or False"):
+            om.load(path, optimize=odd)
+    for odd in (0, -0.0, np.nan, np.inf, 1e308, "3"):
+        with pytest.raises((TypeError, ValueError), match=r"^timeout must be"):
+            om.run_without_torch(path, x, timeout=odd)
+    for odd in (0, 10**400, 2**40, 1.5):
+        with pytest.raises((TypeError, ValueError), match=r"^threads "):
+            om.load(path, threads=odd)
+    runner = om.load(path)
+    for odd in (torch.eye(3).to_sparse(), torch.eye(3).to_sparse_csr(), np.ma.array(x, mask=x > 0)):
+        for call in (lambda: om.predict(runner, odd), lambda: om.run_with_torch(nn.Linear(3, 2), odd)):  # noqa: B023
+            with pytest.raises(ValueError, match=r"^x must be a plain array or tensor"):
+                call()
+    for odd in (2**63, np.full((2, 3), 2**63, np.uint64)):
+        with pytest.raises((TypeError, ValueError), match=r"\bexample\b"):
+            om.export(nn.Linear(3, 2), path, odd)
+
+
+# Encoders of numbers: a fraction is a category never seen
+
+
+@pytest.mark.parametrize("categories", [(0, 1, 2, 3), (10, 20, 30), (-2, -1, 0)])
+@pytest.mark.parametrize("unknown", ["ignore", "error"])
+def test_a_one_hot_encoder_in_a_file_does_not_take_a_fraction_for_the_number_below(
+    categories, unknown, tmp_path
+):
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import OneHotEncoder
+
+    random = np.random.default_rng(0)
+    x = random.choice(categories, (300, 3)).astype(float)
+    y = (x[:, 0] > categories[1]) | (x[:, 1] == categories[0])
+    estimator = make_pipeline(OneHotEncoder(handle_unknown=unknown), LogisticRegression()).fit(x, y)
+    om.export_sklearn(estimator, tmp_path / "s.onnx", 3)
+    runner = om.load(tmp_path / "s.onnx")
+    asked = [x.astype(np.float32)]
+    if unknown == "ignore":
+        low, high = min(categories) - 2, max(categories) + 2
+        asked += [
+            random.uniform(low, high, (200, 3)).astype(np.float32),
+            random.integers(low, high, (200, 3)).astype(np.float32),
+        ]
+    for rows in asked:
+        assert np.array_equal(om.predict(runner, rows), estimator.predict(rows))
+        assert np.abs(runner(rows) - estimator.predict_proba(rows)).max() <= 1e-5
+
+
+def test_a_file_that_would_answer_otherwise_than_its_estimator_is_not_written(tmp_path, monkeypatch):
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import OneHotEncoder
+
+    from coursekit.onnx_models import from_sklearn
+
+    x = np.random.default_rng(0).choice([0, 1, 2, 3], (300, 3)).astype(float)
+    estimator = make_pipeline(OneHotEncoder(handle_unknown="ignore"), LogisticRegression()).fit(
+        x, x[:, 0] > 1
+    )
+    monkeypatch.setattr(from_sklearn, "tell_fractions", lambda model: None)
+    target = tmp_path / "s.onnx"
+    target.write_bytes(b"good")
+    with pytest.raises(
+        ValueError, match="Pipeline cannot be exported: .*otherwise than the estimator"
+    ) as refused:
+        om.export_sklearn(estimator, target, 3)
+    assert "\n" not in str(refused.value)
+    assert len(str(refused.value)) <= 300
+    assert target.read_bytes() == b"good"
+
+
+def encoders():
+    from sklearn.compose import ColumnTransformer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import KBinsDiscretizer, OneHotEncoder, OrdinalEncoder
+
+    unseen = {"handle_unknown": "use_encoded_value", "unknown_value": -1}
+    columns = ColumnTransformer(
+        [("c", OneHotEncoder(handle_unknown="ignore"), [0, 2])], remainder="passthrough"
+    )
+    for step in (
+        OrdinalEncoder(),
+        OrdinalEncoder(**unseen),
+        OneHotEncoder(drop="first"),
+        OneHotEncoder(handle_unknown="ignore", sparse_output=False),
+        KBinsDiscretizer(3),
+        columns,
+    ):
+        yield make_pipeline(step, LogisticRegression())
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("number", range(6))
+def test_encoders_answer_as_the_estimator_does_or_are_refused(number, tmp_path):
+    random = np.random.default_rng(0)
+    x = random.integers(0, 5, (300, 3)).astype(float)
+    estimator = list(encoders())[number].fit(x, x[:, 0] + x[:, 1] > 4)
+    try:
+        om.export_sklearn(estimator, tmp_path / "s.onnx", 3)
+    except ValueError as error:
+        assert str(error).startswith("Pipeline cannot be exported: ")  # noqa: PT017
+        assert not (tmp_path / "s.onnx").exists()
+        return
+    runner = om.load(tmp_path / "s.onnx")
+    for rows in (x, random.uniform(-1, 6, (300, 3)), random.integers(-3, 9, (300, 3))):
+        rows = rows.astype(np.float32)
+        try:
+            expected = estimator.predict(rows)
+        except ValueError:
+            continue  # it refuses categories that it does not know
+        assert (om.predict(runner, rows) == expected).mean() >= 0.98

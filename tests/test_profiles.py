@@ -9,6 +9,7 @@ import time
 import types
 
 import line_profiler
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -385,7 +386,7 @@ def test_a_part_that_is_everything_can_vanish():
     [
         (-0.1, 2, ValueError, "share"),
         (1.1, 2, ValueError, "share"),
-        (0.5, 0, ValueError, "factor must be above 0"),
+        (0.5, 0, ValueError, "factor must be more than 0"),
         (0.5, -1, ValueError, "factor"),
         (0.5, math.nan, ValueError, "factor"),
         (0.5, "2", TypeError, "factor"),
@@ -559,3 +560,12 @@ def test_threads_generators_and_coroutines_add_up():
 
     start()
     assert profiles.lines(profiler, sort).find("values.sort").runs == 4
+
+
+@pytest.mark.parametrize("form", [np.float64, np.float32, np.array, torch.tensor])
+def test_amdahl_answers_with_pythons_number_whatever_form_the_factor_has(form):
+    assert type(profiles.amdahl(0.25, form(2.0))) is float
+    assert profiles.amdahl(0.25, form(2.0)) == 1 / (0.75 + 0.25 / 2)
+    assert profiles.amdahl(0.25, form(math.inf)) == 1 / 0.75
+    with pytest.raises(ValueError, match="factor must be"):
+        profiles.amdahl(0.25, form(math.nan))

@@ -612,7 +612,7 @@ GOOD_MASKS = pruning.masks(GOOD, 0.5)
         (lambda: pruning.masks(ONE, "half"), TypeError, "sparsity must be a number"),
         (lambda: pruning.masks(ONE, 0.5, scope="all"), ValueError, "scope must be one of global, layer"),
         (lambda: pruning.masks(ONE, 0.5, layers=[1]), ValueError, "an entry of layers"),
-        (lambda: pruning.masks(ONE, 0.5, layers=[]), ValueError, "layers is empty"),
+        (lambda: pruning.masks(ONE, 0.5, layers=[]), ValueError, "layers must hold at least one number"),
         (lambda: pruning.masks([], 0.5), ValueError, "weights is empty"),
         (lambda: pruning.masks(torch.ones(0, 3), 0.5), ValueError, "weights is empty"),
         (lambda: pruning.masks(torch.tensor([1.0, float("nan")]), 0.5), ValueError, "1 of 2 values"),
@@ -717,3 +717,51 @@ def test_forms_that_hold_no_plain_numbers_are_named_on_one_line(kind):
 def test_masks_of_many_must_fit(problem, ensemble):
     with pytest.raises(ValueError, match=r"masks\[0\] must have the shape \(3, 12, 8\)"):
         pruning.finetune_many(ensemble, pruning.masks(ensemble.model(0), 0.5), *problem, seeds=(0, 1, 2))
+
+
+def hand_made(*accuracies):
+    cells = np.ones((1, 2), bool)
+    return [pruning.Cut(cells, np.ones(2), np.ones(2, bool), np.full(3, right)) for right in accuracies]
+
+
+@pytest.mark.parametrize("odd", [None, 3, [], [3], np.zeros((0, 3)), torch.tensor(3), "cuts", {}])
+def test_a_steady_cut_is_found_among_cuts_only(odd):
+    with pytest.raises((TypeError, ValueError), match=r"\bcuts must\b"):
+        pruning.last_steady(odd, 0.03)
+
+
+@pytest.mark.parametrize("odd", [None, "0.03", np.nan, -0.1, 3, True, np.ones(2)])
+def test_a_steady_cut_may_lose_a_share_of_accuracy(odd):
+    with pytest.raises((TypeError, ValueError), match=r"^loss must be"):
+        pruning.last_steady(hand_made(0.9, 0.5), odd)
+    assert pruning.last_steady(hand_made(0.9, 0.89, 0.5), np.float32(0.03)) == 1
+
+
+@pytest.mark.parametrize("odd", [3, torch.tensor(3), np.array(0), "0", {0: 1}, [0.5], [None]])
+def test_layers_are_named_by_a_list_of_whole_numbers(odd):
+    with pytest.raises(TypeError, match=r"\blayers must be\b"):
+        pruning.masks(torch.ones(4, 4), 0.5, layers=odd)
+
+
+@pytest.mark.parametrize("odd", [None, 3, torch.ones(2, 2), [torch.ones(2, 2)], "text", nn.Linear])
+def test_only_a_model_has_masks_applied(odd):
+    for call in (
+        lambda: pruning.apply(odd, [torch.ones(2, 2)]),
+        lambda: pruning.finetune(odd, [torch.ones(2, 2)], torch.ones(2, 2), [0, 1]),
+    ):
+        with pytest.raises(TypeError, match=r"^model must be an nn.Module; got"):
+            call()
+
+
+def test_a_broken_weight_of_a_model_is_said_to_be_the_models():
+    broken = nn.Linear(2, 2)
+    broken.weight.data[0, 0] = torch.nan
+    with pytest.raises(ValueError, match=r"^model must be finite; 1 of 4 values"):
+        pruning.apply(broken, [torch.ones(2, 2)])
+
+
+@pytest.mark.parametrize("odd", [None, True, 0.5, "0.5", [2], [np.nan], [None]])
+def test_a_sweep_goes_through_a_list_of_shares(odd):
+    networks = models.start_many((4, 6, 3), [0, 1])
+    with pytest.raises((TypeError, ValueError), match=r"shares must be"):
+        pruning.sweep(networks, np.ones((3, 4)), [0, 1, 2], odd)

@@ -643,3 +643,20 @@ def test_numpy_s_bools_are_flags():
     q = quantization.quantize([0.0, 1.0, 3.0], 4, symmetric=np.False_, signed=np.False_)
     assert q.q.tolist() == [0, 5, 15]
     assert q.symmetric is False
+
+
+@pytest.mark.parametrize("odd", [torch.ones(8, 4), np.full((8, 4), np.nan), [10**400], "text " * 200])
+def test_an_axis_and_a_group_at_once_are_refused_in_one_line(odd):
+    for split in ({"axis": odd, "group": 2}, {"axis": 0, "group": odd}):
+        with pytest.raises(
+            ValueError, match=r"^give axis or group, not both; got axis .* and group"
+        ) as refused:
+            quantize(LECTURE, **split)
+        assert "\n" not in str(refused.value)
+        assert len(str(refused.value)) < 300
+
+
+@pytest.mark.parametrize("steps", [2**63, 2**40, 1_000_001, 10**400, 1, 0, -1])
+def test_more_ratios_than_anyone_can_wait_for_are_refused(steps):
+    with pytest.raises(ValueError, match=r"\bsteps\b"):
+        quantization.best_scale(LECTURE, 4, steps=steps)

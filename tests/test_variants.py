@@ -580,7 +580,7 @@ def test_a_budget_of_ones_own_judges_as_it_says(finished, limits, fits):
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"name": ""}, "name must be a text"),
+        ({"name": ""}, "name must be one line of text"),
         ({"size_bytes": 0}, "size_bytes must be more than 0"),
         ({"seconds": -1}, "seconds must be more than 0"),
         ({"accuracy": 93}, "accuracy .* must be from 0 to 1; got 93"),
@@ -687,3 +687,95 @@ for output in shell.display_pub.outputs:
     assert "a &lt; b" in lines[0]
     assert "done &lt;b&gt;" in lines[2]
     assert "progress" not in lines[2]
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    "odd", [None, "3", b"3", np.nan, 0, -1, True, np.ones((2, 3)), np.ma.masked, torch.eye(2).to_sparse()]
+)
+def test_a_budgets_limits_are_single_numbers_above_0(odd):
+    for name in ("size_bytes", "seconds"):
+        with pytest.raises((TypeError, ValueError), match=rf"^{name} must be") as refused:
+            variants.Budget("a drawer", **{name: odd})
+        assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("form", [np.int32, np.uint8, np.array, torch.tensor])
+def test_a_budget_keeps_pythons_numbers_and_says_the_same_whatever_their_form(form):
+    made = variants.Budget("a drawer", size_bytes=form(100), seconds=form(1))
+    assert made == variants.Budget("a drawer", size_bytes=100, seconds=1)
+    assert type(made.size_bytes) is type(made.seconds) is float
+    assert variants.Budget("no end", size_bytes=np.float32(np.inf)).size_bytes == np.inf
+
+
+@pytest.mark.parametrize("odd", [None, 3, np.ones(2), torch.ones(2, 2), b"a"])
+def test_a_sitting_and_a_budget_are_named_by_text(odd):
+    row = kept_row()
+    for name in ("machine", "about", "unit"):
+        with pytest.raises(TypeError, match=rf"^{name} must be text; got"):
+            variants.Sitting(**{"rows": (row,), "machine": "here", name: odd})
+    with pytest.raises(TypeError, match=r"notes must be"):
+        variants.Sitting((row,), "here", notes=odd if odd is not None else 3)
+    with pytest.raises(TypeError, match=r"^name must be text; got"):
+        variants.Budget(odd)
+
+
+@pytest.mark.parametrize("odd", [None, 3, [], [3], torch.tensor(3), np.zeros((0, 3)), "rows"])
+def test_a_sitting_holds_rows(odd):
+    with pytest.raises((TypeError, ValueError), match=r"\brows must\b") as refused:
+        variants.Sitting(odd, "here")
+    assert "\n" not in str(refused.value)
+
+
+def kept_row():
+    right = np.array([1, 1, 0, 1])
+    from coursekit import accuracy
+
+    of, paired = accuracy.of(right, right), accuracy.mcnemar(right, right, right)
+    one = timing.Ratio(1.0, 1.0, 1.0)
+    return variants.Row("baseline", 1000, 1e-5, 9e-6, 1.1e-5, one, "same", of, paired, False)
+
+
+def test_costs_are_two_lists_of_equally_many_numbers():
+    assert variants.dominates(np.array([1, 2]), torch.tensor([1.0, 3.0]))
+    assert not variants.dominates([1, 2], [1, 2])
+    for a, b in (([1], [1, 2]), ([1, 2], [1])):
+        with pytest.raises(ValueError, match="a and b must be equally long; got"):
+            variants.dominates(a, b)
+    for odd in (None, 3, "12", [None], [np.nan], {1: 2}, torch.tensor(3)):
+        with pytest.raises((TypeError, ValueError), match=r"\ba must\b"):
+            variants.dominates(odd, [1, 2])
+        with pytest.raises((TypeError, ValueError), match=r"\bb must\b"):
+            variants.dominates([1, 2], odd)
+
+
+def test_the_front_of_no_rows_still_looks_at_the_accuracy():
+    for odd in (b"3", None, "x", 2, np.nan):
+        with pytest.raises((TypeError, ValueError), match=r"^accuracy must be"):
+            variants.front([], odd)
+    for odd in (np.array(3), torch.tensor(3), [np.nan], 3):
+        with pytest.raises((TypeError, ValueError), match=r"\brows must be\b"):
+            variants.front(odd)
+    assert variants.front([], 0.5) == ()
+
+
+@pytest.mark.parametrize("odd", [None, 3, "one\ntwo " * 200, torch.eye(2).to_sparse(), np.array(3), [None]])
+def test_steps_are_a_list_of_steps(odd):
+    with pytest.raises((TypeError, ValueError), match=r"\bsteps must be\b") as refused:
+        variants.pipeline(odd)
+    assert "\n" not in str(refused.value)
+    assert len(str(refused.value)) < 300
+
+
+@pytest.mark.parametrize("odd", [0, 3, "text", [None], np.ones(2), torch.ones(2, 2)])
+def test_progress_is_something_to_call_and_again_a_bool(odd):
+    for call in (lambda: variants.pipelines(odd), lambda: variants.build(odd)):
+        with pytest.raises(TypeError, match=r"^progress must be callable"):
+            call()
+    with pytest.raises(TypeError, match=r"^again must be True or False"):
+        variants.pipelines(again=odd)
+
+
+def test_a_model_that_does_not_take_the_data_is_told_so():
+    with pytest.raises(ValueError, match=r"^model and data must fit together: x must have 2 features"):
+        variants.build(model=nn.Linear(2, 2))

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import scipy.sparse
 import torch
+from sklearn.linear_model import LogisticRegression
 from torch import nn
 
-from coursekit import batching, memory, onnx_models, roofline
+from coursekit import accuracy, batching, memory, models, onnx_models, pruning, roofline, timing, variants
 
 Maker = Callable[[], Any]
 
@@ -45,6 +46,41 @@ def _file() -> Path:
     if not path.exists():
         onnx_models.export(_network(), path, _x())
     return path
+
+
+def _cuts() -> list[pruning.Cut]:
+    cells = np.ones((2, 3), bool)
+    return [
+        pruning.Cut(cells, np.ones(6), np.ones(6, bool), np.array([right] * 3)) for right in (0.9, 0.89, 0.5)
+    ]
+
+
+def _row() -> variants.Row:
+    right = np.array([1, 1, 0, 1])
+    return variants.Row(
+        "baseline",
+        1000,
+        1e-5,
+        9e-6,
+        1.1e-5,
+        timing.Ratio(1.0, 1.0, 1.0),
+        "same",
+        accuracy.of(right, right),
+        accuracy.mcnemar(right, right, right),
+        False,
+    )
+
+
+def _estimator() -> Any:
+    return LogisticRegression().fit(_x(), _y())
+
+
+def _ensemble() -> models.Ensemble:
+    return models.start_many((4, 6, 3), [0, 1])
+
+
+def _loss(outputs: Any, rows: Any) -> Any:
+    return outputs[-1].square().sum()
 
 
 def _served() -> batching.Served:
@@ -189,6 +225,49 @@ RIGHT: Mapping[str, Maker] = {
     "batching.fit.batches": lambda: [1, 2, 4],
     "batching.sweep.fn": lambda: sum,
     "floats.all_values.format": lambda: "fp8_e4m3",
+    "claims.guess.id": lambda: "01-sum",
+    "claims.keep_guess.guess": lambda: "3 dB",
+    "claims.keep_guess.id": lambda: "01-sum",
+    "claims.show.id": lambda: "01-half",
+    "claims.show.measured": lambda: 0.0005,
+    "alphas": lambda: [0.0, 0.5],
+    "distillation.GainGrid.gain": lambda: np.zeros((2, 2)),
+    "distillation.control.kind": lambda: "noisy labels",
+    "distillation.entropy.probabilities": lambda: np.full((8, 4), 0.25),
+    "distillation.hidden.network": _ensemble,
+    "distillation.match_hidden.teacher_hidden": lambda: np.ones((8, 5), np.float32),
+    "dynamic.DynamicLinear.linear": lambda: nn.Linear(4, 3),
+    "memory.Model.layers": lambda: 2,
+    "memory.Model.mlp": lambda: 16,
+    "models.train_many.loss": lambda: _loss,
+    "networks": _ensemble,
+    "pruning.Layout.columns": lambda: 8,
+    "pruning.Layout.rows": lambda: 4,
+    "pruning.masks_many.sparsity": lambda: 0.5,
+    "pruning.sweep.shares": lambda: [0.0, 0.5],
+    "start": _ensemble,
+    "timing.settled.medians": lambda: [1.0, 1.1, 1.0],
+    "timing.settled.tolerance": lambda: 0.1,
+    "variants.Examples.x_test": _x,
+    "variants.Examples.x_train": _x,
+    "variants.Examples.y_test": _y,
+    "variants.Examples.y_train": _y,
+    "exercises.Course.source": lambda: "coursekit.course",
+    "exercises.as_array.answer": lambda: [1.0, 2.0],
+    "exercises.as_bits.answer": lambda: "0101",
+    "exercises.as_bits.width": lambda: 4,
+    "exercises.as_integer.answer": lambda: 3.0,
+    "exercises.as_number.answer": lambda: 0.5,
+    "exercises.call.function": lambda: _three,
+    "exercises.call_either.function": lambda: _three,
+    "exercises.check.id": lambda: "01-sum",
+    "exercises.predict.id": lambda: "01-sum",
+    "exercises.predict.guess": lambda: 3,
+    "exercises.quiz.id": lambda: "01",
+    "exercises.right.message": lambda: "it is",
+    "exercises.run.function": lambda: _three,
+    "exercises.said.error": lambda: KeyError("a"),
+    "exercises.wrong.message": lambda: "it is not",
     "memory.activations.model": lambda: "LLaMA-7B",
     "memory.build.model": lambda: memory.Model("tiny", 1000, 1, 8, 2, 2, 4, 10, 16),
     "memory.fits.device": lambda: "RTX 4090",
@@ -198,8 +277,27 @@ RIGHT: Mapping[str, Maker] = {
     "memory.longest_context.model": lambda: "LLaMA-7B",
     "memory.lora_parameters.model": lambda: "LLaMA-7B",
     "memory.need.model": lambda: "LLaMA-7B",
+    "memory.saved_bytes.function": lambda: lambda: _network()(torch.tensor(_x())),
     "memory.weight_bytes.format": lambda: "int4",
     "memory.working_bytes.model": lambda: "LLaMA-7B",
+    "onnx_models.export.path": lambda: "target.onnx",
+    "onnx_models.export_sklearn.path": lambda: "target.onnx",
+    "pruning.last_steady.cuts": _cuts,
+    "pruning.last_steady.loss": lambda: 0.03,
+    "variants.Budget.name": lambda: "a drawer",
+    "variants.Sitting.about": lambda: "a network",
+    "variants.Sitting.machine": lambda: "a machine",
+    "variants.Sitting.notes": lambda: ("a doubt",),
+    "variants.Sitting.rows": lambda: (_row(),),
+    "variants.Sitting.unit": lambda: "row",
+    "variants.decisions.sitting": lambda: variants.Sitting((_row(),), "a machine"),
+    "variants.dominates.a": lambda: [1.0, 2.0],
+    "variants.dominates.b": lambda: [1.0, 3.0],
+    "variants.front.rows": lambda: [_row()],
+    "variants.pipeline.steps": lambda: [],
+    "variants.pipeline.seeds": lambda: [0],
+    "variants.build.data": lambda: (_x(), _y(), _x(), _y()),
+    "estimator": _estimator,
     "quantization.best_scale.x": lambda: _x().ravel(),
     "roofline.Point.work": lambda: roofline.linear(4, 4, 1),
     "roofline.measure_layer.batches": lambda: (1, 2),
@@ -207,6 +305,10 @@ RIGHT: Mapping[str, Maker] = {
     "roofline.rate.value": lambda: 1e9,
     "timing.measure.fn": lambda: int,
 }
+
+
+def _three() -> int:
+    return 3
 
 
 async def _application(scope: Any, receive: Any, send: Any) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from coursekit._core.arrays import NUMBERS, array, dense, finite, special, to_numpy
+from coursekit._core.arrays import NUMBERS, array, dense, finite, plain, special, to_numpy
 
 if TYPE_CHECKING:
     from torch import nn
@@ -30,11 +30,14 @@ __all__ = [
     "flag",
     "function",
     "instance",
+    "instances",
     "integer",
     "integers",
     "label",
+    "labels",
     "module",
     "path",
+    "plain",
     "positive",
     "real",
     "reals",
@@ -172,10 +175,13 @@ def integer(name: str, value: Any, low: float | None = None, high: float | None 
     return number
 
 
-def real(name: str, value: Any, low: float | None = None, high: float | None = None) -> float:
+def real(
+    name: str, value: Any, low: float | None = None, high: float | None = None, *, infinite: bool = False
+) -> float:
     """Return ``value`` as Python's float within [low, high].
 
-    Numbers of numpy and torch are taken, also arrays of one element, and fractions and decimals.
+    Numbers of numpy and torch are taken, also arrays of one element, and fractions and decimals; with
+    ``infinite`` infinity too.
 
     Raises
     ------
@@ -190,13 +196,13 @@ def real(name: str, value: Any, low: float | None = None, high: float | None = N
         raise TypeError(f"{name} must be a number; got {shown(value)}") from None
     except OverflowError:
         raise ValueError(f"{name} is too large for a float; got {_brief(value)}") from None
-    if not math.isfinite(number):
-        raise ValueError(f"{name} must be finite; got {number}")
+    if math.isnan(number) or (math.isinf(number) and not infinite):
+        raise ValueError(f"{name} must be {'a number' if infinite else 'finite'}; got {number}")
     _within(name, number, low, high)
     return number
 
 
-def positive(name: str, value: Any, unit: str = "") -> float:
+def positive(name: str, value: Any, unit: str = "", *, infinite: bool = False) -> float:
     """Return ``value`` as a float above 0; ``unit``, such as "seconds", stands in the message.
 
     Raises
@@ -206,7 +212,7 @@ def positive(name: str, value: Any, unit: str = "") -> float:
     ValueError
         If it is 0, negative or not finite.
     """
-    number = real(name, value)
+    number = real(name, value, infinite=infinite)
     if number <= 0:
         raise ValueError(f"{name} must be more than 0{unit and f' {unit}'}; got {number:g}")
     return number
@@ -292,6 +298,25 @@ def instance(name: str, value: Any, kind: type[Kind]) -> Kind:
     return value
 
 
+def instances(name: str, values: Any, kind: type[Kind], *, empty: bool = False) -> tuple[Kind, ...]:
+    """Return ``values``, a list of one or more of ``kind``; with ``empty`` it may hold none at all.
+
+    Raises
+    ------
+    TypeError
+        If it is not a list of them.
+    ValueError
+        If it is empty.
+    """
+    try:
+        found = tuple(values)
+    except (TypeError, RuntimeError):
+        raise TypeError(f"{name} must be a list of {kind.__name__}; got {shown(values)}") from None
+    if not (found or empty):
+        raise ValueError(f"{name} must hold at least one {kind.__name__}; got {_brief(values)}")
+    return tuple(instance(f"an entry of {name}", each, kind) for each in found)
+
+
 def module(name: str, value: Any) -> "nn.Module":
     """Return ``value`` if it is a torch module; torch is not imported for that.
 
@@ -347,6 +372,23 @@ def label(name: str, value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{name} must be text; got {shown(value)}")
     return value
+
+
+def labels(name: str, values: Any) -> tuple[str, ...]:
+    """Return ``values``, a list of texts, which may be empty.
+
+    Raises
+    ------
+    TypeError
+        If it is not a list of texts; a single text is not.
+    """
+    try:
+        if isinstance(values, str | bytes):
+            raise TypeError
+        found = tuple(values)
+    except (TypeError, RuntimeError):
+        raise TypeError(f"{name} must be a list of texts; got {shown(values)}") from None
+    return tuple(label(f"an entry of {name}", each) for each in found)
 
 
 def path(name: str, value: Any) -> Path:

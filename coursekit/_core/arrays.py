@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["NUMBERS", "array", "dense", "finite", "special", "to_numpy"]
+__all__ = ["NUMBERS", "array", "dense", "finite", "plain", "special", "to_numpy"]
 
 NUMBERS = "fiu"  # numpy's kinds of real numbers: not bool, complex, text, object, date or duration
 # Formats of torch that numpy has no name for.
@@ -40,11 +40,7 @@ def array(name: str, value: Any, dtype: type = np.float32, ndim: int | None = No
         (sparse, nested, quantized, or on torch's device "meta"), or has some that are NaN, infinite or too
         large for ``dtype``.
     """
-    dense(name, value)
-    try:
-        result = _widened(np.asarray(to_numpy(value)))
-    except (TypeError, ValueError, RuntimeError, OverflowError):
-        raise TypeError(f"{name} must be an array of numbers; got {type(value).__name__}") from None
+    result = plain(name, value)
     if result.dtype.kind not in NUMBERS:
         raise TypeError(f"{name} must be an array of numbers; got {type(value).__name__} of {result.dtype}")
     if result.size == 0:
@@ -52,6 +48,23 @@ def array(name: str, value: Any, dtype: type = np.float32, ndim: int | None = No
     if ndim is not None and result.ndim != ndim:
         raise ValueError(f"{name} must have {ndim} dimension(s); got shape {result.shape}")
     return _converted(name, result, dtype)
+
+
+def plain(name: str, value: Any) -> NDArray[Any]:
+    """Return ``value`` as a numpy array in its own type, whatever it holds.
+
+    Raises
+    ------
+    TypeError
+        If numpy cannot make an array of it.
+    ValueError
+        If it hides values or stores them in a form that is not plain, as in ``array``.
+    """
+    dense(name, value)
+    try:
+        return _widened(np.asarray(to_numpy(value)))
+    except (TypeError, ValueError, RuntimeError, OverflowError):
+        raise TypeError(f"{name} must be an array of numbers; got {type(value).__name__}") from None
 
 
 def finite(name: str, values: NDArray[Any]) -> NDArray[Any]:

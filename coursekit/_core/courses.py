@@ -14,7 +14,7 @@ from pathlib import Path
 from types import MappingProxyType, ModuleType
 from typing import Any
 
-from coursekit._core import texts
+from coursekit._core import arguments, texts
 
 OURS = "coursekit.course"
 PUBLIC = "coursekit.exercises"  # where teachers import these names from
@@ -187,13 +187,15 @@ def _place(source: Any) -> tuple[str, Path]:
             raise TypeError(f"source must be a package or a folder; got the module {source.__name__!r}")
         return source.__name__, Path(source.__path__[0]).resolve()
     if not isinstance(source, str | PathLike) or not isinstance(fspath(source), str):
-        raise TypeError(f"source must be a package or a folder; got {source!r} ({type(source).__name__})")
+        raise TypeError(f"source must be a package or a folder; got {arguments.shown(source)}")
     package, folder = _package(source), _folder(fspath(source))
     # A folder of plain files beside the notebook looks like a package, too, but is one that gets edited.
     if package and (folder is None or (package / "__init__.py").exists()):
         return str(source), package
     if folder is None:
-        raise ValueError(f"source must be a package or a folder; there is neither at {str(source)!r}")
+        raise ValueError(
+            f"source must be a package or a folder; there is neither at {arguments.shown(str(source))}"
+        )
     return "", folder
 
 
@@ -215,7 +217,9 @@ def _folder(text: str) -> Path | None:
     if text.startswith("~"):
         with contextlib.suppress(RuntimeError):  # there is no such user
             path = path.expanduser()
-    return next((place.resolve() for place in (path, ".." / path) if place.is_dir()), None)
+    with contextlib.suppress(OSError):  # a name that is too long for any folder
+        return next((place.resolve() for place in (path, ".." / path) if place.is_dir()), None)
+    return None
 
 
 def _notebooks(folder: Path) -> Iterator[tuple[str, Path]]:

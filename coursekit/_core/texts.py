@@ -4,12 +4,15 @@ import difflib
 import functools
 import html
 import re
+import textwrap
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 _CODE = re.compile(r"`([^`]+)`")
+LONGEST_NAME = 80  # characters that a message repeats
+MOST_NAMES = 20  # that a message lists
 _STRONG = re.compile(r"\*\*([^*]+)\*\*")
 
 
@@ -55,11 +58,12 @@ def fields(
 
 def unknown(what: str, name: str, known: Iterable[str]) -> ValueError:
     """Return the error for a ``name`` that is not ``known``, with the nearest ones."""
-    names = sorted(known)
-    near = difflib.get_close_matches(str(name), names, n=3, cutoff=0.5)
+    names, asked = sorted(known), textwrap.shorten(name, LONGEST_NAME, placeholder=" …")
+    near = difflib.get_close_matches(asked, names, n=3, cutoff=0.5)
     if near:
-        return ValueError(f"there is no {what} {name!r}; did you mean {' or '.join(map(repr, near))}?")
-    return ValueError(f"there is no {what} {name!r}; there are: {', '.join(names) or 'none yet'}")
+        return ValueError(f"there is no {what} {asked!r}; did you mean {' or '.join(map(repr, near))}?")
+    some = ", ".join([*names[:MOST_NAMES], *["…"] * (len(names) > MOST_NAMES)])
+    return ValueError(f"there is no {what} {asked!r}; there are: {some or 'none yet'}")
 
 
 def rich(text: str) -> str:

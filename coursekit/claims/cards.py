@@ -200,9 +200,12 @@ def keep_guess(id: str, guess: str | None) -> None:
         Text with its unit; None forgets an earlier one.
 
     """
-    GUESSES.remove(lambda record: record["id"] == id) if guess is None else GUESSES.append(
-        {"id": id, "guess": guess}
-    )
+    kept = {"id": arguments.label("id", id), "guess": guess}
+    if guess is None:
+        GUESSES.remove(lambda record: record["id"] == id)
+    else:
+        arguments.label("guess", guess)
+        GUESSES.append(kept)
 
 
 def guess(id: str) -> str | None:
@@ -219,7 +222,8 @@ def guess(id: str) -> str | None:
         The guess; None if nothing was guessed.
 
     """
-    return next((record["guess"] for record in GUESSES.read() if record["id"] == id), None)
+    wanted = arguments.label("id", id)
+    return next((record["guess"] for record in GUESSES.read() if record["id"] == wanted), None)
 
 
 def _card(claim: rules.Claim, reading: rules.Reading) -> Card:

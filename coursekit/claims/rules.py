@@ -232,15 +232,12 @@ def read(measured: Any, claim: Claim) -> Reading:
         verdict = getattr(measured, "verdict", measured)
         if not isinstance(verdict, str):
             raise TypeError(
-                f"claim {claim.id} needs a verdict ({claim.expected}); "
-                f"got {verdict!r} ({type(verdict).__name__})"
+                f"claim {claim.id} needs a verdict ({claim.expected}); got {arguments.shown(verdict)}"
             )
         return Reading(verdict, math.nan, math.nan)
     if claim.holds.name == "is":
         if not isinstance(measured, bool | np.bool_):
-            raise TypeError(
-                f"claim {claim.id} needs True or False; got {measured!r} ({type(measured).__name__})"
-            )
+            raise TypeError(f"claim {claim.id} needs True or False; got {arguments.shown(measured)}")
         return Reading(bool(measured), math.nan, math.nan)
     low, value, high = _numbers(measured, claim)
     if low > high:
@@ -265,13 +262,13 @@ def _number(claim: Claim, value: Any) -> float:
     if isinstance(value, bool | np.bool_ | str | bytes):
         raise TypeError(f"claim {claim.id} needs a number; got {arguments.shown(value)}")
     try:
-        number = float(value)
+        number = float(arguments.dense(f"what claim {claim.id} measured", value))
     except OverflowError:
         raise ValueError(
             f"claim {claim.id} needs a number that a float can hold; got {arguments.shown(value)}"
         ) from None
-    except (TypeError, ValueError):
-        raise TypeError(f"claim {claim.id} needs a number; got {type(value).__name__}") from None
+    except (TypeError, ValueError, RuntimeError):
+        raise TypeError(f"claim {claim.id} needs a number; got {arguments.shown(value)}") from None
     if math.isnan(number):
         raise ValueError(f"claim {claim.id} needs a number; got NaN")
     return value if isinstance(value, int) else number  # an int keeps all its digits
@@ -310,14 +307,14 @@ def find(id: Any) -> Claim:
 
     Raises
     ------
-    ValueError
+    TypeError, ValueError
         If there is no such claim, or as ``load`` for the notebook's file.
 
     """
-    notebook = id.partition("-")[0] if isinstance(id, str) else ""
+    notebook = arguments.label("id", id).partition("-")[0]
     path = courses.files(courses.CLAIMS).get(notebook)
     claims = load() if path is None else _of_notebook(notebook, path)
-    if not isinstance(id, str) or id not in claims:
+    if id not in claims:
         raise texts.unknown("claim", id, claims)
     return claims[id]
 

@@ -28,6 +28,7 @@ __all__ = [
 
 TEMPERATURE, ALPHA = 4.0, 0.5
 # T² times a divergence that shrinks with T²: beyond this a double has too few digits left.
+MOST_CLASSES = 1_000_000  # a row of numbers each
 LARGEST_TEMPERATURE = 1e4
 # Stands for the logarithm of 0: its exponential is 0, yet 0 times it is 0 and not NaN.
 NEVER = -1e30
@@ -217,7 +218,7 @@ def label_smoothing(y: Any, share: float = 0.1, classes: int = 10) -> Tensor:
     -----
     Szegedy et al., "Rethinking the Inception architecture" (2016), section 7.
     """
-    classes = arguments.integer("classes", classes, 2)
+    classes = arguments.size("classes", classes, 2, MOST_CLASSES)
     share = arguments.real("share", share, 0, 1)
     if share in (0, 1):
         raise ValueError(f"share must lie between 0 and 1, both excluded; got {share}")
@@ -277,7 +278,7 @@ def log_soften(logits: Tensor, temperature: float | Tensor) -> Tensor:
     return (from_top / bounded).log_softmax(-1).clamp(min=NEVER)
 
 
-def class_numbers(labels: Any, logits: Tensor) -> Tensor:
+def class_numbers(labels: Any, logits: Tensor, name: str = "labels") -> Tensor:
     """Return labels as int64 beside logits.
 
     Parameters
@@ -286,6 +287,8 @@ def class_numbers(labels: Any, logits: Tensor) -> Tensor:
         Class numbers, [n].
     logits : Tensor
         [n, classes].
+    name : str
+        What messages call the labels.
 
     Returns
     -------
@@ -297,9 +300,9 @@ def class_numbers(labels: Any, logits: Tensor) -> Tensor:
     TypeError, ValueError
         For what is not one class number per row.
     """
-    values = _whole_classes("labels", labels, logits.shape[1])
+    values = _whole_classes(name, labels, logits.shape[1])
     if len(values) != len(logits):
-        raise ValueError(f"labels must hold one class per row of logits, {len(logits)}; got {len(values)}")
+        raise ValueError(f"{name} must hold one class per row of logits, {len(logits)}; got {len(values)}")
     return torch.as_tensor(values, device=logits.device)
 
 

@@ -101,7 +101,7 @@ def distil(
         raise ValueError(
             f"teacher_logits must have the student's {classes} classes; got shape {tuple(teacher.shape)}"
         )
-    labels = None if y is None else class_numbers(y, teacher)
+    labels = None if y is None else class_numbers(y, teacher, "y")
 
     def of_batch(logits: Tensor, rows: Tensor) -> Tensor:
         if not torch.isfinite(logits).all():

@@ -235,6 +235,9 @@ def engine() -> str:
 
 def _numbers(name: str, value: Any) -> Tensor:
     """Return ``value`` as a finite float32 tensor on the CPU; it may be empty, as a batch may."""
+    if isinstance(value, Tensor):
+        need_cpu(name, value)
+    arguments.dense(name, value)
     try:
         tensor = torch.as_tensor(value).detach()
     except (TypeError, ValueError, RuntimeError):

@@ -92,6 +92,7 @@ def said(error: BaseException) -> str:
         One text.
 
     """
+    arguments.instance("error", error, BaseException)
     try:
         return f"{type(error).__name__}: {error}"
     except Exception:  # a student's own error may fail to print
@@ -119,16 +120,16 @@ def as_number(answer: Any, name: str = "your answer") -> float:
         With the verdict, if it is not a number.
 
     """
-    value = _single(arguments.to_numpy(answer))
+    value = _single(_plain(answer, name, "a number"))
     if isinstance(value, bool | np.bool_ | str | bytes):
         raise Stop(_unusable(name, "a number", answer))
     try:
         return operator.index(value)
-    except TypeError:
+    except (TypeError, RuntimeError):
         pass
     try:
         return float(value)
-    except (TypeError, ValueError, OverflowError):
+    except (TypeError, ValueError, OverflowError, RuntimeError):
         raise Stop(_unusable(name, "a number", answer)) from None
 
 
@@ -186,14 +187,19 @@ def as_array(
         With the verdict, if these are not such numbers, or of another shape.
 
     """
+    arguments.label("name", name)
+    arguments.instance("dtype", dtype, type)
+    if not (shape is None or isinstance(shape, tuple)):
+        raise TypeError(f"shape must be a tuple of whole numbers; got {arguments.shown(shape)}")
     try:
         array = arguments.array(name, answer, dtype)
     except (TypeError, ValueError) as error:
         raise Stop(
             wrong(f"{_start(str(error))}.", "A list, an array or a tensor of numbers is expected.")
         ) from None
-    if shape is not None and array.shape != shape:
-        raise Stop(wrong(f"{_start(name)} has shape `{array.shape}`, but `{shape}` is expected."))
+    wanted = array.shape if shape is None else shape and arguments.integers("shape", shape, 0)
+    if array.shape != wanted:
+        raise Stop(wrong(f"{_start(name)} has shape `{array.shape}`, but `{wanted}` is expected."))
     return array
 
 
@@ -223,8 +229,10 @@ def as_bits(answer: Any, width: int | None = None, name: str = "your answer", *,
         With the verdict, if these are not bits, or not so many.
 
     """
+    arguments.label("hint", hint)
+    width = None if width is None else arguments.size("width", width)
     expected = f"{width} bits" if width else "bits (text of 0 and 1)"
-    bits = _bits(arguments.to_numpy(answer), width)
+    bits = _bits(_plain(answer, name, expected), width)
     if not bits or set(bits) - {"0", "1"}:
         raise Stop(_unusable(name, expected, answer))
     if width is not None and len(bits) != width:
@@ -371,6 +379,15 @@ def _call_text(function: Any, args: tuple[Any, ...], options: dict[str, Any]) ->
     name = getattr(function, "__name__", type(function).__name__)
     shown = [*map(_brief, args), *(f"{key}={_brief(value)}" for key, value in options.items())]
     return f"{name}({', '.join(shown)})"
+
+
+def _plain(answer: Any, name: str, expected: str) -> Any:
+    """Return tensors as arrays, anything else as it is; Stop for arrays that hide or pack numbers."""
+    arguments.label("name", name)
+    try:
+        return arguments.to_numpy(arguments.dense(name, answer))
+    except (TypeError, ValueError, RuntimeError):
+        raise Stop(_unusable(name, expected, answer)) from None
 
 
 def _single(value: Any) -> Any:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from coursekit import claims
-from coursekit._core import courses, texts
+from coursekit._core import arguments, courses, texts
 from coursekit.exercises.answers import describe, said, untried
 from coursekit.exercises.verdicts import OTHER_SOLUTIONS, RIGHT, SOLUTIONS, Stop, Verdict, not_tried, wrong
 
@@ -76,7 +76,7 @@ def checkers(notebook: str) -> Mapping[str, Checker]:
 
 def _find(id: Any) -> Checker:
     if not isinstance(id, str):
-        raise TypeError(f"id must be text such as '01-encode'; got {id!r} ({type(id).__name__})")
+        raise TypeError(f"id must be text such as '01-encode'; got {arguments.shown(id)}")
     known = checkers(id.partition("-")[0])
     if id not in known:
         raise texts.unknown("exercise", id, known)

@@ -1,6 +1,5 @@
 """Guess first, measure then: the guess is kept for the claim that follows."""
 
-import reprlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -57,17 +56,18 @@ def predict(id: str, guess: Any, unit: str = "", *, choices: Sequence[str] = ())
 
     """
     if not isinstance(id, str) or not rules.ID.fullmatch(id):
-        raise ValueError(f"id must be like '05-int8-size'; got {reprlib.repr(id)}")
+        raise ValueError(f"id must be like '05-int8-size'; got {arguments.shown(id)}")
     text = "" if guess is None or guess is ... else _text(guess, unit, choices)
     claims.keep_guess(id, text or None)
     return Prediction(id, text)
 
 
 def _text(guess: Any, unit: str, choices: Sequence[str]) -> str:
-    if choices:
+    if arguments.labels("choices", choices):
         return arguments.choice("guess", guess, choices)
     if isinstance(guess, bool):
         return "yes" if guess else "no"
+    arguments.label("unit", unit)
     number = arguments.real("guess", guess)
-    number = guess if isinstance(guess, int) else number  # an int keeps all its digits
+    number = guess if isinstance(guess, int) else number
     return f"{rules.plain_number(number, GUESS_DIGITS)} {unit}".rstrip()

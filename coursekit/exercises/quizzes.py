@@ -4,7 +4,7 @@ import string
 from dataclasses import dataclass
 from typing import Any
 
-from coursekit._core import courses, display, texts
+from coursekit._core import arguments, courses, display, texts
 
 __all__ = ["Choice", "Question", "Quiz", "quiz"]
 
@@ -76,13 +76,13 @@ def quiz(id: str) -> Quiz:
 
     Raises
     ------
-    ValueError
+    TypeError, ValueError
         If the notebook has no quiz, or its ``quiz.toml`` breaks the rules: 3 to 5 questions, every choice
         explained, exactly one right, or two and more where ``several = true``.
 
     """
     known = courses.files(courses.QUIZ)
-    if not isinstance(id, str) or id not in known:
+    if arguments.label("id", id) not in known:
         raise texts.unknown("quiz", id, known)
     where = texts.place(known[id])
     tables = texts.fields(where, texts.load(known[id]), {"question": list}, {})["question"]

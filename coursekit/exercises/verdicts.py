@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from coursekit._core import display, texts
+from coursekit._core import arguments, display, texts
 
 __all__ = ["NOT_TRIED", "RIGHT", "WRONG", "Stop", "Verdict", "not_tried", "right", "wrong"]
 
@@ -97,7 +97,7 @@ def right(message: str = "") -> Verdict:
         The verdict.
 
     """
-    return Verdict(RIGHT, message)
+    return Verdict(RIGHT, arguments.label("message", message))
 
 
 def wrong(message: str, hint: str = "") -> Verdict:
@@ -116,7 +116,7 @@ def wrong(message: str, hint: str = "") -> Verdict:
         The verdict.
 
     """
-    return Verdict(WRONG, message, hint)
+    return Verdict(WRONG, arguments.label("message", message), arguments.label("hint", hint))
 
 
 def not_tried() -> Verdict:

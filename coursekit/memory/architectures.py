@@ -44,7 +44,10 @@ class Model:
 
     def __post_init__(self) -> None:
         for field in ("parameters", "layers", "hidden", "heads", "kv_heads", "head_dim", "vocab", "mlp"):
-            arguments.integer(field, getattr(self, field), 1)
+            object.__setattr__(self, field, arguments.size(field, getattr(self, field)))
+        for field in ("gated", "generates"):
+            object.__setattr__(self, field, arguments.flag(field, getattr(self, field)))
+        arguments.label("name", self.name)
         if self.heads % self.kv_heads:
             raise ValueError(f"kv_heads must divide the {self.heads} heads; got {self.kv_heads}")
 
@@ -99,7 +102,8 @@ class Device:
     memory: int
 
     def __post_init__(self) -> None:
-        arguments.integer("memory", self.memory, 1)
+        arguments.label("name", self.name)
+        object.__setattr__(self, "memory", arguments.integer("memory", self.memory, 1))
 
     def __str__(self) -> str:
         return f"{self.name} ({display.size(self.memory).replace('.00 ', ' ').replace('.0 ', ' ')})"

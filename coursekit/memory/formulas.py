@@ -245,14 +245,14 @@ def build(model: Model | str, *, tied: bool = False) -> "torch.nn.Module":
     Raises
     ------
     TypeError, ValueError
-        For an unknown model.
+        For an unknown model, and where ``tied`` is not a bool.
 
     Notes
     -----
     Under ``torch.device("meta")`` it has shapes but no numbers, so even 70B parameters cost nothing.
     """
-    transformer = imports.whole("coursekit.memory.transformer")
-    return transformer.Decoder(found_model(model), tied=tied)
+    found, tied = found_model(model), arguments.flag("tied", tied)
+    return imports.whole("coursekit.memory.transformer").Decoder(found, tied=tied)
 
 
 def need(

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from coursekit._core import display
+from coursekit._core import arguments, display
 from coursekit.memory.storages import holds, inside, parts, storages
 
 if TYPE_CHECKING:
@@ -147,12 +147,18 @@ def saved_bytes(function: Callable[[], Any], *apart_from: Any) -> int:
     int
         Bytes.
 
+    Raises
+    ------
+    TypeError
+        Unless it can be called. Whatever ``function`` raises goes through.
+
     Notes
     -----
     Counted by torch.autograd.graph.saved_tensors_hooks.
     """
     import torch
 
+    arguments.function("function", function, "without arguments")
     excluded = inside(apart_from)
     there, saved = storages(excluded), {}
     kept_alive: list[Any] = [

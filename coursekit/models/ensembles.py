@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from coursekit._core import arguments, arrays
-from coursekit.models.inputs import as_features, pair
+from coursekit.models.inputs import as_device, as_features, pair
 from coursekit.models.networks import USUAL, linears, mlp
 from coursekit.models.training import Schedule, batch_orders, training
 
@@ -251,12 +251,13 @@ def start_many(widths: Sequence[int], seeds: Sequence[int], device: Any = None) 
     Raises
     ------
     TypeError, ValueError
-        If there are no seeds, or widths that ``mlp`` refuses.
+        If there are no seeds, widths that ``mlp`` refuses, or a device that is not here.
     """
+    place = as_device("device", device)
     networks = [linears(mlp(widths, seed)) for seed in arguments.integers("seeds", seeds, 0)]
     layers = list(zip(*networks, strict=True))
     weights, biases = (
-        tuple(torch.stack([getattr(layer, name).detach() for layer in row]).to(device) for row in layers)
+        tuple(torch.stack([getattr(layer, name).detach() for layer in row]).to(place) for row in layers)
         for name in ("weight", "bias")
     )
     return Ensemble(weights, biases)
@@ -287,7 +288,8 @@ def train_many(
     loss : callable
         ``loss(outputs, rows)``: outputs holds the batch after every layer, hidden ones after their ReLU,
         [networks, batch, width]; rows are the numbers of its examples, [networks, batch]. It returns the
-        **sum** over networks of each one's mean, so that each gets the gradient it would get alone.
+        **sum** over networks of each one's mean, so that each gets the gradient it would get alone. Whatever
+        ``loss`` raises goes through.
     seeds : sequence of int
         One per network, for the order of its batches.
     epochs, lr, batch_size : int, float, int
@@ -318,7 +320,8 @@ def train_many(
     weights, biases = (
         [part.clone().requires_grad_() for part in parts] for parts in (start.weights, start.biases)
     )
-    optimizer = torch.optim.Adam([*weights, *biases, *extra], lr=plan.lr)
+    learned = arguments.instances("extra", extra, Tensor, empty=True)
+    optimizer = torch.optim.Adam([*weights, *biases, *learned], lr=plan.lr)
     _hold(weights, held)
     networks = torch.arange(len(start), device=examples.device).unsqueeze(1)
     for orders in zip(*(batch_orders(examples.shape[1], plan.epochs, seed) for seed in drawn), strict=True):
@@ -437,7 +440,10 @@ def as_masks(name: str, masks: Any, weights: Sequence[Tensor]) -> list[Tensor]:
         return []
     if isinstance(masks, str) or not isinstance(masks, Iterable) or arrays.special(masks) is not None:
         raise TypeError(f"{name} must be a list of masks, one per layer; got {type(masks).__name__}")
-    given = list(masks)
+    try:
+        given = list(masks)
+    except (TypeError, RuntimeError):  # an array without an axis
+        raise TypeError(f"{name} must be a list of masks; got {arguments.shown(masks)}") from None
     if len(given) != len(weights):
         raise ValueError(f"{name} must hold {len(weights)} masks, one per layer; got {len(given)}")
     return [

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from coursekit._core import arguments
 
 __all__ = [
+    "as_device",
     "as_features",
     "as_inputs",
     "as_labels",
@@ -23,6 +24,7 @@ __all__ = [
 ]
 
 ALONE = "more than 1 value per channel"  # what torch says where BatchNorm sees one example
+LONGEST_REASON = 150  # characters of what torch says
 SAMPLE = 2  # examples that a model is tried on
 
 
@@ -54,6 +56,43 @@ def as_module(name: str, model: Any) -> nn.Module:
     if any(part.is_meta for part in (*model.parameters(), *model.buffers())):
         raise ValueError(f"{name} must hold numbers; {type(model).__name__} is on the meta device")
     return model
+
+
+def as_device(name: str, device: Any) -> torch.device:
+    """Return a device if it is here and holds numbers.
+
+    Parameters
+    ----------
+    name : str
+        What an error calls the argument.
+    device : object
+        A torch.device or its name; None: the CPU.
+
+    Returns
+    -------
+    torch.device
+        The device.
+
+    Raises
+    ------
+    TypeError
+        For what is neither.
+    ValueError
+        For a device that torch does not know or that is not on this machine, and for "meta".
+    """
+    if not isinstance(device, str | torch.device | None):
+        raise TypeError(f"{name} must be a torch.device or its name; got {arguments.shown(device)}")
+    try:
+        found = torch.device("cpu" if device is None else device)
+        torch.empty(1, device=found)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        said = str(error).strip().partition("\n")[0][:LONGEST_REASON]
+        raise ValueError(
+            f"{name} must be a device of this machine; got {arguments.shown(device)}: {said}"
+        ) from None
+    if found.type == "meta":
+        raise ValueError(f"{name} must be a device that holds numbers; got meta")
+    return found
 
 
 def home(model: nn.Module) -> tuple[torch.device, torch.dtype]:

@@ -49,7 +49,7 @@ class Schedule:
         checked = {
             "epochs": arguments.integer("epochs", self.epochs, 1),
             "lr": arguments.real("lr", self.lr, 0, LARGEST_LR),
-            "batch_size": arguments.integer("batch_size", self.batch_size, 1),
+            "batch_size": arguments.size("batch_size", self.batch_size),
             "seed": arguments.integer("seed", self.seed, 0),
         }
         for name, value in checked.items():

@@ -155,7 +155,8 @@ def build(folder: Folder, name: str, *, force: bool = False, solve: bool = False
     force : bool
         Run and write what is up to date, too.
     solve : bool
-        Run the solutions as well, where every exercise must be right; their outputs are not stored.
+        Run the solutions as well, where every exercise must be right; their outputs are not stored. Then a
+        change of the checks, claims or quiz beside the notebook asks for a new run, too.
 
     Returns
     -------
@@ -169,6 +170,7 @@ def build(folder: Folder, name: str, *, force: bool = False, solve: bool = False
 
     """
     (student, solution), (student_path, solution_path) = folder.expected(name), folder.paths(name)
+    force = force or (solve and _is_older(student_path, folder.notebooks / name))
     old, changes = load(student_path), []
     sound = old if old and not list(health.faults(old, student_path.stat().st_size)) else None
     if force or difference(sound, student):
@@ -188,6 +190,12 @@ def build(folder: Folder, name: str, *, force: bool = False, solve: bool = False
     for path, notebook, _ in changes:
         write(path, notebook)
     return [f"{path.relative_to(folder.root)} {how}" for path, _, how in changes]
+
+
+def _is_older(built: Path, beside: Path) -> bool:
+    """Tell whether checks, claims or quiz changed since the build: the verdicts may be others by now."""
+    changed = [path.stat().st_mtime_ns for path in beside.glob("*") if path.suffix in (".py", ".toml")]
+    return built.exists() and any(time > built.stat().st_mtime_ns for time in changed)
 
 
 def keep_outputs(old: NotebookNode, fresh: NotebookNode) -> bool:

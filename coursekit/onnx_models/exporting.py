@@ -138,10 +138,11 @@ def fitting(name: str, value: Any, model: "nn.Module") -> NDArray[Any]:
         Unless it is an array of finite numbers, and for parameters that are not all of one of the types
         in FLOATS.
     """
-    floats, given = _float_type(model), np.asarray(arguments.to_numpy(value))
+    floats, given = _float_type(model), arguments.plain(name, value)
     if given.dtype == np.bool_ and given.size:
         return given
-    return arguments.array(name, value, given.dtype.type if given.dtype.kind in "iu" else floats)
+    whole = np.int64 if given.dtype.kind == "u" and given.itemsize > 1 else given.dtype.type
+    return arguments.array(name, value, whole if given.dtype.kind in "iu" else floats)
 
 
 def _exportable(model: Any) -> None:

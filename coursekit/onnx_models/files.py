@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from coursekit._core import display
+from coursekit._core import arguments, display
 from coursekit.onnx_models.contents import float_weights, graphs, quantized
 from coursekit.onnx_models.packages import need
 
@@ -21,6 +21,7 @@ __all__ = [
     "damaged",
     "describe",
     "described",
+    "existing",
     "external_files",
     "read",
     "real_inputs",
@@ -38,6 +39,7 @@ AGAIN = "Export the model again, or copy the file again"
 FLOATS = {"float": "float32", "double": "float64"}  # ONNX's names, in numpy's words
 MOST_OPERATORS = 12  # that are listed before an ellipsis
 MOST_OF_A_MESSAGE = 300  # characters
+MOST_OF_A_PATH = 150  # characters
 MOST_IN_ONE_FILE = 2_000_000_000  # bytes; a protobuf message ends at 2 GiB
 SPECIAL = {
     stat.S_IFDIR: "a folder",
@@ -95,12 +97,10 @@ def checked_path(name: str, path: Any) -> Path:
 
     Raises
     ------
-    TypeError
-        Unless it is text or a path.
+    TypeError, ValueError
+        Unless it is text or a path that a file can have.
     """
-    if not isinstance(path, str | os.PathLike):
-        raise TypeError(f"{name} must be a path; got {path!r} ({type(path).__name__})")
-    return Path(path)
+    return arguments.path(name, path)
 
 
 def target_path(name: str, path: Any) -> Path:
@@ -124,17 +124,55 @@ def target_path(name: str, path: Any) -> Path:
     target = checked_path(name, path)
     _only_a_file(name, target)
     if not target.parent.is_dir():
-        raise ValueError(f"{name} lies in the folder {target.parent}, which does not exist: make it first")
+        raise ValueError(
+            f"{name} lies in the folder {_short(target.parent)}, which does not exist: make it first"
+        )
     return target
 
 
-def read(path: Any, *, weights: bool = False) -> "onnx.ModelProto":
+def existing(name: str, path: Any) -> Path:
+    """Return what is given as the Path of a file that is there.
+
+    Parameters
+    ----------
+    name, path : str, object
+        What an error calls the argument, and the argument.
+
+    Returns
+    -------
+    Path
+        The path.
+
+    Raises
+    ------
+    FileNotFoundError
+        If nothing is there.
+    TypeError, ValueError
+        For a folder, and for what cannot be a file's name.
+    """
+    where = checked_path(name, path)
+    try:
+        mode = os.stat(where).st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        raise FileNotFoundError(
+            f"{name} must be an ONNX file; there is no file {_short(where)}: export the model first"
+        ) from None
+    except OSError as error:
+        raise ValueError(f"{name} must be a file's name; got {_short(where)} ({error.strerror})") from None
+    if stat.S_ISDIR(mode):
+        raise ValueError(f"{name} must be an ONNX file; {_short(where)} is a folder: name a file in it")
+    return where
+
+
+def read(path: Any, name: str = "path", *, weights: bool = False) -> "onnx.ModelProto":
     """Return the model in a file after looking it over.
 
     Parameters
     ----------
     path : object
         The file.
+    name : str
+        What an error calls the argument.
     weights : bool, optional
         Whether what lies in other files is loaded, too.
 
@@ -151,11 +189,7 @@ def read(path: Any, *, weights: bool = False) -> "onnx.ModelProto":
         For a folder, a damaged file, missing or unsafe external data.
     """
     onnx = need("onnx")
-    where = checked_path("path", path)
-    if where.is_dir():
-        raise ValueError(f"path must be an ONNX file; {where} is a folder: name a file in it")
-    if not where.exists():
-        raise FileNotFoundError(f"there is no file {where}; export the model first")
+    where = existing(name, path)
     model = _parsed(where)
     external_files(model, where)
     try:
@@ -220,7 +254,7 @@ def describe(path: Any) -> OnnxFile:
         As for ``read``.
     """
     model = read(path)
-    where = Path(path)
+    where = checked_path("path", path)
     external = sum(file.stat().st_size for file in external_files(model, where))
     return OnnxFile(
         where,
@@ -364,6 +398,12 @@ def replacing(target: Path) -> Iterator[Path]:
         os.replace(temporary, target)
 
 
+def _short(path: Path) -> str:
+    """Return a path as a message shows it: on one line, its end where it is long."""
+    shown = str(path) if str(path).isprintable() else repr(str(path))
+    return shown if len(shown) <= MOST_OF_A_PATH else f"…{shown[-MOST_OF_A_PATH:]}"
+
+
 def _only_a_file(name: str, target: Path) -> None:
     """Refuse what exists and is not a regular file: a replaced device or socket is gone for everybody."""
     try:
@@ -371,10 +411,12 @@ def _only_a_file(name: str, target: Path) -> None:
     except FileNotFoundError:
         return
     except (OSError, ValueError) as error:
-        raise ValueError(f"{name} must be a file's name; got {str(target)!r} ({error})") from None
+        raise ValueError(
+            f"{name} must be a file's name; got {_short(target)} ({getattr(error, 'strerror', error)})"
+        ) from None
     if not stat.S_ISREG(mode):
         what = SPECIAL.get(stat.S_IFMT(mode), "a special file")
-        raise ValueError(f"{name} must be a file's name; {target} is {what}")
+        raise ValueError(f"{name} must be a file's name; {_short(target)} is {what}")
 
 
 def _parsed(path: Path) -> "onnx.ModelProto":

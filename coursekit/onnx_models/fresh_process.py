@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from coursekit._core import arguments, display
 from coursekit.onnx_models.exporting import evaluating, fitting
-from coursekit.onnx_models.files import read, real_inputs, shortened
+from coursekit.onnx_models.files import checked_path, read, real_inputs, shortened
 from coursekit.onnx_models.outcomes import reason
 from coursekit.onnx_models.packages import need, quiet
 from coursekit.onnx_models.running import feeds, input_of
@@ -24,7 +24,7 @@ __all__ = ["WITHOUT_TORCH", "Alone", "run_with_torch", "run_without_torch"]
 if TYPE_CHECKING:
     from torch import nn
 
-TIMEOUT = 120.0  # seconds
+TIMEOUT, LONGEST = 120.0, 1e6  # seconds
 MOST_OF_A_MESSAGE = 300  # characters
 
 # What both children do around the part that differs. The peak of memory is the kernel's own count for this
@@ -174,7 +174,7 @@ def run_without_torch(path: Any, x: Any, *, timeout: float = TIMEOUT) -> Alone:
     given = feeds(inputs, x, "x")
     with tempfile.TemporaryDirectory(prefix="coursekit-") as folder:
         arrays = [given[name] for name, _, _ in inputs]
-        return _answer(WITHOUT_TORCH, Path(path), Path(folder), arrays, timeout)
+        return _answer(WITHOUT_TORCH, checked_path("path", path), Path(folder), arrays, timeout)
 
 
 def run_with_torch(model: "nn.Module", x: Any, *, timeout: float = TIMEOUT) -> Alone:
@@ -263,11 +263,15 @@ def _trace(model: "nn.Module", arrays: list[NDArray[Any]], path: Path, kind: str
 
 def _answer(code: str, path: Path, folder: Path, arrays: list[NDArray[Any]], timeout: float) -> Alone:
     np.savez(folder / "in.npz", *arrays)
-    told = _child(code, path, folder, arguments.real("timeout", timeout, 0))
+    told = _child(code, path, folder, _limit(timeout))
     with np.load(folder / "out.npz", allow_pickle=False) as file:
         outputs = tuple(file[name] for name in file.files)
     imported, loaded, ran = told["parts"]
     return Alone(outputs, imported, loaded, ran, told["memory"], told["bare"], told["version"])
+
+
+def _limit(timeout: Any) -> float:
+    return arguments.real("timeout", arguments.positive("timeout", timeout, "seconds"), high=LONGEST)
 
 
 def _child(code: str, path: Path, folder: Path, timeout: float) -> dict[str, Any]:
@@ -279,7 +283,9 @@ def _child(code: str, path: Path, folder: Path, timeout: float) -> dict[str, Any
             command, capture_output=True, text=True, timeout=timeout, check=False, stdin=subprocess.DEVNULL
         )
     except subprocess.TimeoutExpired:
-        raise TimeoutError(f"the process that runs {path.name} gave no answer within {timeout:g} s") from None
+        raise TimeoutError(
+            f"the process that runs {path.name} gave no answer within the timeout of {timeout:g} s"
+        ) from None
     if done.returncode:
         why = _said(done.stderr) or f"it ended with code {done.returncode}"
         raise RuntimeError(f"the process that runs {path.name} failed: {why}")

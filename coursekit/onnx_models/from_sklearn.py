@@ -9,6 +9,8 @@ from coursekit.onnx_models.files import OnnxFile, described, replacing, shortene
 from coursekit.onnx_models.naming import name_rows
 from coursekit.onnx_models.outcomes import need_loadable, reason
 from coursekit.onnx_models.packages import need, quiet
+from coursekit.onnx_models.probing import need_same_rows
+from coursekit.onnx_models.unseen import tell_fractions
 
 if TYPE_CHECKING:
     import onnx
@@ -43,7 +45,8 @@ def export_sklearn(estimator: Any, path: Any, features: int) -> OnnxFile:
         For what is not an estimator.
     ValueError
         Where it is not fitted, takes text or named columns or another number of features, where skl2onnx does
-        not know its kind, or where ONNX Runtime cannot load what skl2onnx makes of it.
+        not know its kind, or where ONNX Runtime cannot load what skl2onnx makes of it, or answers otherwise
+        than the estimator does on rows of fractions, whole numbers and categories.
 
     """
     need("skl2onnx")
@@ -57,10 +60,12 @@ def export_sklearn(estimator: Any, path: Any, features: int) -> OnnxFile:
     name = type(estimator).__name__
     try:
         proto = _by_skl2onnx(estimator, count)
+        tell_fractions(proto)
         name_rows(proto)
         with replacing(target) as temporary:
             write(proto, temporary)
-            need_loadable(temporary, "skl2onnx wrote a damaged file")
+            session = need_loadable(temporary, "skl2onnx wrote a damaged file")
+            need_same_rows(session, estimator, count)
             made = described(temporary, target)
     except (ImportError, OSError):
         raise

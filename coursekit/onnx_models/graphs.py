@@ -3,13 +3,12 @@
 from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from coursekit._core import display
-from coursekit.onnx_models.files import read, real_inputs
+from coursekit.onnx_models.files import checked_path, read, real_inputs
 from coursekit.onnx_models.packages import need
 
 __all__ = ["Edge", "Fusion", "Graph", "Node", "Weight", "graph"]
@@ -165,7 +164,7 @@ def graph(path: Any) -> Graph:
     nodes = tuple(_node(node, stored, seen) for node in model.graph.node)
     inputs = tuple(info.name for info in real_inputs(model))
     outputs = tuple(info.name for info in model.graph.output)
-    return Graph(Path(path).name, nodes, _edges(nodes, inputs, outputs), inputs, outputs)
+    return Graph(checked_path("path", path).name, nodes, _edges(nodes, inputs, outputs), inputs, outputs)
 
 
 def _node(node: "onnx.NodeProto", stored: dict[str, Weight], seen: set[str]) -> Node:

@@ -13,6 +13,7 @@ from coursekit.onnx_models.calibration import Batches
 from coursekit.onnx_models.contents import broken_weights, float_weights, quantized
 from coursekit.onnx_models.files import (
     OnnxFile,
+    checked_path,
     counts_text,
     describe,
     described,
@@ -97,7 +98,7 @@ def quantize_dynamic(
         chosen = operators or tuple(need("onnxruntime.quantization.registry").IntegerOpsRegistry)
         _dynamic(model, path, chosen, kind, options)
 
-    return _written(run, model, Path(source), out)
+    return _written(run, model, checked_path("source", source), out)
 
 
 def quantize_static(
@@ -163,7 +164,7 @@ def quantize_static(
         kinds = None if operators is None else list(operators)
         quantization.quantize_static(model, str(path), seen.reader(), op_types_to_quantize=kinds, **options)
 
-    return _written(run, model, Path(source), out)
+    return _written(run, model, checked_path("source", source), out)
 
 
 def _dynamic(
@@ -189,7 +190,7 @@ def _dynamic(
 
 def _source(source: Any) -> "onnx.ModelProto":
     """Return the model in the file, ready to be quantized, with a graph of its own."""
-    model = read(source, weights=True)
+    model = read(source, "source", weights=True)
     if found := quantized(model):
         raise ValueError(
             f"{source} is quantized already (it holds {found}): start from the file it came from"

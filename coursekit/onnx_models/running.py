@@ -170,8 +170,7 @@ def load(path: Any, *, threads: int = 1, optimize: bool | str = True, device: st
     ValueError
         For a damaged file, with what to do.
     """
-    level = optimize if isinstance(optimize, str) else ("all" if optimize else "none")
-    options = _options(arguments.integer("threads", threads, 1), level)
+    options = _options(runtime.count_of_threads(threads), _level(optimize))
     cuda, note = _cuda_wanted(device)
     model = read(path)
     where = checked_path("path", path)
@@ -207,7 +206,7 @@ def optimized(source: Any, target: Any, level: str = "extended") -> OnnxFile:
         For a damaged file, an unknown level, or a target that cannot be written.
     """
     options = _options(1, arguments.choice("level", level, [name for name in LEVELS if name != "none"]))
-    read(source)
+    read(source, "source")
     with replacing(target_path("target", target)) as temporary:
         options.optimized_model_filepath = str(temporary)
         _session(checked_path("source", source), options, [CPU])
@@ -281,7 +280,7 @@ def _fitting(value: Any, dtype: str, ndim: int, name: str) -> NDArray[Any]:
     # The way of most calls, in 3 µs: a small model runs in 10.
     if type(value) is np.ndarray and value.dtype == dtype and value.ndim == ndim and np.isfinite(value).all():
         return value
-    given = np.asarray(arguments.to_numpy(value))
+    given = arguments.plain(name, value)
     if given.size == 0:
         raise ValueError(f"{name} is empty: at least one input is needed")
     if dtype == "bool":
@@ -295,6 +294,13 @@ def _yes_or_no(name: str, given: NDArray[Any], ndim: int) -> NDArray[Any]:
     if given.ndim != ndim:
         raise ValueError(f"{name} must have {ndim} dimension(s); got shape {given.shape}")
     return given
+
+
+def _level(optimize: Any) -> str:
+    """Return the name of a level of optimisation: that itself, or what yes and no mean."""
+    if isinstance(optimize, str):
+        return optimize
+    return "all" if arguments.flag("optimize", optimize) else "none"
 
 
 def _options(threads: int, level: str) -> Any:

@@ -94,6 +94,7 @@ def sweep(
     if len(networks.weights) < 2:
         raise ValueError(f"networks must have a hidden layer, or no neuron can go; got {networks.widths}")
     network = arguments.integer("network", network, 0, len(networks) - 1)
+    shares = arguments.reals("shares", shares, 0, 1)
     cut = {"unstructured": _weights, "structured": _neurons}[arguments.choice("mode", mode, MODES)]
     with runtime.threads(1):
         return tuple(cut(networks, share, x, y, network) for share in shares)
@@ -114,9 +115,15 @@ def last_steady(cuts: Sequence[Cut], loss: float) -> int:
     int
         0 or more.
 
+    Raises
+    ------
+    TypeError, ValueError
+        For what is not a list of at least one Cut, or a loss outside 0 to 1.
+
     """
-    medians = np.array([cut.band[0] for cut in cuts])
-    steady = np.logical_and.accumulate(medians > medians[0] - loss)
+    given, most = arguments.instances("cuts", cuts, Cut), arguments.real("loss", loss, 0, 1)
+    medians = np.array([cut.band[0] for cut in given])
+    steady = np.logical_and.accumulate(medians > medians[0] - most)
     return max(0, int(steady.sum()) - 1)
 
 

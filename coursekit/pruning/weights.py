@@ -115,7 +115,7 @@ def copied(model: Module) -> Module:
     TypeError, ValueError
         As for ``tensors``.
     """
-    tensors(model)
+    tensors(as_module("model", model), "model")
     return copy.deepcopy(model)
 
 
@@ -245,10 +245,7 @@ def of_layers(layers: Sequence[int] | None, count: int) -> list[int]:
     """
     if layers is None:
         return list(range(count))
-    chosen = sorted({arguments.integer("an entry of layers", each, 0, count - 1) for each in layers})
-    if not chosen:
-        raise ValueError("layers is empty: at least one layer must be pruned")
-    return chosen
+    return sorted(set(arguments.integers("layers", layers, 0, count - 1)))
 
 
 def smallest(parts: Sequence[Tensor], share: float, scope: str, batched: bool = False) -> list[Tensor]:

@@ -178,20 +178,29 @@ def pipelines(
     Pipelines
         Every order.
 
+    Raises
+    ------
+    TypeError, ValueError
+        For what cannot be called, and for seeds that are not whole numbers from 0 on. Whatever ``progress``
+        raises goes through.
+
     Notes
     -----
     Results are kept in ``runtime.home()``; this machine's with the same seeds, steps and torch are not
     measured anew unless ``again``.
     """
+    again = arguments.flag("again", again)
+    if progress is not None:
+        arguments.function("progress", progress, "with the part done")
     bar, chosen, machine = Bar("Measuring every order"), _seeds(seeds), runtime.describe()
     kept = None if again else _kept(chosen, machine.fingerprint)
     if kept is None:
         with runtime.threads(
             1
         ):  # small products: sharing them between threads would cost more than it brings
-            kept = _all(chosen, progress or bar)
+            kept = _all(chosen, bar if progress is None else progress)
         LOG.append(_record(chosen, machine, kept))
-    (progress or bar)(1.0)
+    (bar if progress is None else progress)(1.0)
     if progress is None:
         bar.end(f"{len(kept)} orders, {len(chosen)} seeds each.")
     return Pipelines(kept, machine.label)
@@ -215,11 +224,13 @@ def checked(steps: Any) -> tuple[str, ...]:
     TypeError, ValueError
         For unknown ones, or one that comes twice.
     """
-    if isinstance(steps, str):
-        raise TypeError(f"steps must be a list such as ['distil', 'prune']; got the text {steps!r}")
-    if not isinstance(steps, Iterable):
-        raise TypeError(f"steps must be a list such as ['distil', 'prune']; got {type(steps).__name__}")
-    chosen = tuple(arguments.choice("a step", step, STEPS) for step in steps)
+    if isinstance(steps, str | bytes) or not isinstance(arguments.dense("steps", steps), Iterable):
+        raise TypeError(f"steps must be a list such as ['distil', 'prune']; got {arguments.shown(steps)}")
+    try:
+        given = tuple(steps)
+    except (TypeError, RuntimeError):  # an array without an axis
+        raise TypeError(f"steps must be a list of steps; got {arguments.shown(steps)}") from None
+    chosen = tuple(arguments.choice("a step of steps", step, STEPS) for step in given)
     if len(set(chosen)) < len(chosen):
         raise ValueError(f"steps must come at most once each; got {name_of(chosen)}")
     return chosen

@@ -195,7 +195,10 @@ def _baseline(model: nn.Module | None, examples: Examples, plan: models.Schedule
         models.fit(made, *examples.train(), schedule=plan)
         return made
     whole = copy.deepcopy(as_module("model", model)).cpu().eval()
-    _, classes = logits_of(whole, examples.x_test)
+    try:
+        _, classes = logits_of(whole, examples.x_test)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"model and data must fit together: {error}") from error
     if examples.classes > max(classes, 2):
         raise ValueError(f"model must have a logit for each of the {examples.classes} classes; got {classes}")
     models.predict(whole, examples.x_test)

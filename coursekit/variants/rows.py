@@ -134,8 +134,8 @@ class Sitting(display.Tabled):
 
     Raises
     ------
-    ValueError
-        For anything else than rows.
+    TypeError, ValueError
+        For anything else than rows and texts.
     """
 
     rows: tuple[Row, ...]
@@ -145,8 +145,13 @@ class Sitting(display.Tabled):
     unit: str = "picture"
 
     def __post_init__(self) -> None:
-        if not self.rows or not all(isinstance(row, Row) for row in self.rows):
-            raise ValueError(f"rows must hold at least one Row and nothing else; got {self.rows!r}")
+        given = {
+            "rows": arguments.instances("rows", self.rows, Row),
+            "notes": arguments.labels("notes", self.notes),
+            **{name: arguments.label(name, getattr(self, name)) for name in ("machine", "about", "unit")},
+        }
+        for name, value in given.items():
+            object.__setattr__(self, name, value)
 
     def __getitem__(self, name: str) -> Row:
         """Return the row of this name; ValueError for an unknown one."""
@@ -203,15 +208,15 @@ class Budget:
     portable: bool = False
 
     def __post_init__(self) -> None:
-        if not isinstance(self.name, str) or not self.name.strip():
-            raise TypeError(f"name must be a text; got {self.name!r}")
-        if not isinstance(self.portable, bool):
-            raise TypeError(f"portable must be True or False; got {self.portable!r}")
-        for name in ("size_bytes", "seconds"):
-            value = getattr(self, name)
-            if value != math.inf and arguments.real(name, value) <= 0:
-                raise ValueError(f"{name} must be more than 0; got {value}")
-        arguments.real("accuracy (a fraction)", self.accuracy, 0, 1)
+        given: dict[str, Any] = {
+            "name": arguments.text("name", self.name),
+            "size_bytes": arguments.positive("size_bytes", self.size_bytes, "bytes", infinite=True),
+            "seconds": arguments.positive("seconds", self.seconds, "seconds", infinite=True),
+            "accuracy": arguments.real("accuracy (a fraction)", self.accuracy, 0, 1),
+            "portable": arguments.flag("portable", self.portable),
+        }
+        for name, value in given.items():
+            object.__setattr__(self, name, value)
 
     def verdict(self, row: Row) -> str:
         """Say whether a variant fits into the budget.
@@ -277,9 +282,12 @@ def dominates(a: Sequence[float], b: Sequence[float]) -> bool:
     Raises
     ------
     TypeError, ValueError
-        If they are not equally long.
+        If they are not equally many numbers.
     """
-    pairs = list(zip(a, b, strict=True))
+    mine, others = (arguments.reals(name, costs) for name, costs in (("a", a), ("b", b)))
+    if len(mine) != len(others):
+        raise ValueError(f"a and b must be equally long; got {len(mine)} and {len(others)}")
+    pairs = list(zip(mine, others, strict=True))
     return all(mine <= other for mine, other in pairs) and any(mine < other for mine, other in pairs)
 
 
@@ -305,9 +313,9 @@ def front(rows: Iterable[Row], accuracy: float = 0.0) -> tuple[str, ...]:
     """
     if not isinstance(rows, Iterable) or isinstance(rows, str):
         raise TypeError(f"rows must be a Sitting or a list of its rows; got {type(rows).__name__}")
-    able = [
-        row for row in map(_row, rows) if row.accuracy.value >= arguments.real("accuracy", accuracy, 0, 1)
-    ]
+    least = arguments.real("accuracy", accuracy, 0, 1)
+    given = arguments.instances("rows", rows, Row, empty=True)
+    able = [row for row in given if row.accuracy.value >= least]
     costs = {row.name: (row.size_bytes, row.latency) for row in able}
     best = [name for name, mine in costs.items() if not any(dominates(c, mine) for c in costs.values())]
     return tuple(sorted(best, key=costs.__getitem__))

@@ -101,7 +101,8 @@ def build(
     Raises
     ------
     TypeError, ValueError
-        For a model that cannot take the data, or returns no logits for their classes.
+        For a model that cannot take the data, or returns no logits for their classes. Whatever ``progress``
+        raises goes through.
     OSError
         If the results folder cannot be written.
     TimeoutError
@@ -112,6 +113,8 @@ def build(
     The course's networks take some ten seconds where everything is missing. A damaged scoreboard is moved
     aside with a warning, and a network that cannot be read is built again.
     """
+    if progress is not None:
+        arguments.function("progress", progress, "with the part done")
     start, bar = time.perf_counter(), Bar("Building what is missing")
     report = bar if progress is None else progress
     if model is None and data is None:

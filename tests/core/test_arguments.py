@@ -431,3 +431,41 @@ def test_labels_are_texts():
     assert arguments.label("name", "") == ""
     with pytest.raises(TypeError, match="name must be text; got 3"):
         arguments.label("name", 3)
+
+
+def test_lists_of_one_class_are_taken_and_anything_else_is_refused():
+    assert arguments.instances("cuts", iter([Path("a")]), Path) == (Path("a"),)
+    assert arguments.instances("cuts", [], Path, empty=True) == ()
+    with pytest.raises(ValueError, match=r"^cuts must hold at least one Path; got \[\]$"):
+        arguments.instances("cuts", [], Path)
+    for odd in (3, None, [3], np.array(3), torch.tensor(3), np.zeros((0, 3)), [Path("a"), "b"]):
+        with pytest.raises((TypeError, ValueError), match=r"\bcuts must\b") as refused:
+            arguments.instances("cuts", odd, Path)
+        assert "\n" not in str(refused.value)
+
+
+def test_lists_of_texts_are_taken_and_a_single_text_is_refused():
+    assert arguments.labels("notes", ["a", ""]) == ("a", "")
+    for odd in ("a", b"a", 3, None, ["a", 3], torch.tensor(3), np.array(["a", "b"], object)[:0].sum):
+        with pytest.raises(TypeError, match=r"\bnotes must be"):
+            arguments.labels("notes", odd)
+
+
+@pytest.mark.parametrize("form", [float, np.float32, np.array, torch.tensor])
+def test_infinity_is_taken_where_it_says_so(form):
+    assert arguments.positive("factor", form(math.inf), infinite=True) == math.inf
+    with pytest.raises(ValueError, match="factor must be finite; got inf"):
+        arguments.positive("factor", form(math.inf))
+    with pytest.raises(ValueError, match="factor must be a number; got nan"):
+        arguments.real("factor", form(math.nan), infinite=True)
+    with pytest.raises(ValueError, match="factor must be more than 0; got -inf"):
+        arguments.positive("factor", form(-math.inf), infinite=True)
+
+
+def test_what_numpy_makes_of_a_value_is_had_as_it_is_unless_numbers_are_hidden():
+    assert arguments.plain("x", [True, False]).dtype == np.bool_
+    for odd in (torch.ones(2, 2).to_sparse(), np.ma.masked, scipy.sparse.eye_array(2)):
+        with pytest.raises(ValueError, match=r"^x must be a plain array or tensor; got"):
+            arguments.plain("x", odd)
+    with pytest.raises(TypeError, match=r"^x must be an array of numbers; got list$"):
+        arguments.plain("x", [[1], [1, 2]])

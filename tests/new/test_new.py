@@ -127,6 +127,17 @@ def test_a_solution_that_is_wrong_stops_the_build_and_nothing_is_written(folder,
     assert not list(folder.rglob("*.ipynb"))
 
 
+def test_an_edit_of_the_checks_alone_asks_for_a_new_run(folder, capsys):
+    lay_down(NAME, folder)
+    assert command.main(["--build", str(folder)]) == 0
+    assert command.main(["--build", str(folder)]) == 0
+    assert "up to date" in capsys.readouterr().out.splitlines()[-1]
+    checks = folder / NAME / "checks.py"
+    checks.write_text(checks.read_text(encoding="utf-8").replace("2**bits:", "3**bits:"), encoding="utf-8")
+    assert command.main(["--build", str(folder)]) == 1
+    assert "exercise 20-levels: ✗ wrong" in capsys.readouterr().err
+
+
 def test_the_tools_build_it_too(folder, capsys, monkeypatch):
     import build_notebooks
 
