@@ -11,6 +11,7 @@ from coursekit.exercises.verdicts import OTHER_SOLUTIONS, RIGHT, SOLUTIONS, Stop
 
 __all__ = ["Checker", "check", "checkers"]
 
+LONGEST_NAME = 80  # characters that a message repeats
 Checker = Callable[[Any], Verdict]
 
 
@@ -69,7 +70,8 @@ def checkers(notebook: str) -> Mapping[str, Checker]:
     found = {} if course is None else course.checkers(notebook)
     if not found:
         raise ValueError(
-            f"there are no exercises for notebook {notebook!r}; an id starts with its number: '05-…'"
+            f"there are no exercises for notebook {notebook[:LONGEST_NAME]!r}; "
+            "an id starts with its number: '05-…'"
         )
     return found
 
