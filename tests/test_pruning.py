@@ -351,6 +351,18 @@ def tied():
     return model
 
 
+@pytest.mark.parametrize("place", ["", "0", "2.0"])
+@pytest.mark.parametrize("kind", ["register_forward_hook", "register_forward_pre_hook"])
+def test_hooks_that_smaller_layers_would_lose_are_refused(place, kind):
+    model = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Sequential(nn.Linear(4, 2)))
+    handle = getattr(model.get_submodule(place), kind)(lambda *_: None)
+    for function in (lambda: pruning.shrink(model), lambda: pruning.structured(model, 0.5)):
+        with pytest.raises(ValueError, match=f"forward hooks; it.*{place} has one: call its handle's remove"):
+            function()
+    handle.remove()
+    assert pruning.structured(model, 0.5)
+
+
 @pytest.mark.parametrize(
     ("model", "error", "says"),
     [

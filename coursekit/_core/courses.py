@@ -128,7 +128,9 @@ def use(source: Course | Source) -> Course:
     course = source if isinstance(source, Course) else Course(source)
     others = [other for other in courses() if other.folder != course.folder]
     for other in others:
-        if taken := sorted(set(other.notebooks) & set(course.notebooks)):
+        both = other.notebooks.keys() & course.notebooks.keys()
+        # One folder may be reached alone and with its neighbours: that is the same notebook.
+        if taken := sorted(name for name in both if other.notebooks[name] != course.notebooks[name]):
             raise ValueError(
                 f"source has a notebook {taken[0]!r} ({course.notebooks[taken[0]]}), and so has {other!r}; "
                 "rename the folder"

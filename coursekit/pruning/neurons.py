@@ -193,6 +193,7 @@ def linears(model: Any) -> list[nn.Linear]:
     tensors(model, name="model's weights")
     named = [(name, part) for name, part in parts if isinstance(part, nn.Linear)]
     _check_apart(named)
+    _check_hooks(model)
     chain = [part for _, part in named]
     for layer, after in zip(chain, chain[1:], strict=False):
         if layer.out_features != after.in_features:
@@ -223,6 +224,16 @@ def _check_part(name: str, part: nn.Module) -> None:
             "model must consist of nn.Linear, activations such as nn.ReLU, Dropout, Identity and Flatten; "
             f"its part {name} is {kind.__name__}: {ADVICE}"
         )
+
+
+def _check_hooks(model: nn.Module) -> None:
+    """Refuse forward hooks: the smaller layers would not have them, and the answers would be others."""
+    for name, module in model.named_modules():
+        if module._forward_hooks or module._forward_pre_hooks:
+            where = f"its part {name}" if name else "it"
+            raise ValueError(
+                f"model must not have forward hooks; {where} has one: call its handle's remove()"
+            )
 
 
 def _check_apart(named: Sequence[tuple[str, nn.Linear]]) -> None:

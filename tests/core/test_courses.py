@@ -207,6 +207,15 @@ def test_a_name_of_another_course_is_refused_and_nothing_changes(folder, tmp_pat
     assert outcome("20-two") == "right"
 
 
+def test_one_folder_alone_and_with_its_neighbours_is_the_same_notebook(folder):
+    lay(folder / "20-my-topic")
+    lay(folder / "21-another")
+    for source in (folder / "20-my-topic", folder, folder / "20-my-topic"):
+        use(source)
+        assert outcome("20-two") == "right"
+    assert {"20", "21"} <= set(courses.notebooks())
+
+
 def test_using_it_again_finds_what_was_added_and_forgets_what_went(folder):
     lay(folder / "20-my-topic")
     use(folder)
