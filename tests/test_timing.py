@@ -509,3 +509,11 @@ def test_results_read_well(machine):
     assert shown.count("<th ") == 6
     assert "&lt;int8&gt;" in shown
     assert "<int8>" not in shown
+
+
+@pytest.mark.parametrize("seconds", [1e308, 1e7])
+def test_a_time_that_no_clock_counts_is_refused(seconds):
+    with pytest.raises(ValueError, match=r"^min_time must be at most 1,000,000 seconds; got 1e\+"):
+        timing.measure(len, min_time=seconds)
+    with pytest.raises(ValueError, match=r"^max_time must be at most 1,000,000 seconds; got 1e\+"):
+        timing.compare({"a": len, "b": len}, max_time=seconds)

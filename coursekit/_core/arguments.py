@@ -54,6 +54,7 @@ Kind = TypeVar("Kind")
 
 LARGEST_SIZE = 2**40  # of what a machine could count or store; a product of a few of them is still a float
 LARGEST_SEED = 2**32 - 1  # numpy's legacy generator takes no larger one
+LONGEST_WAIT = 1e6  # seconds: eleven days
 LONGEST_SHOWN = 80  # characters of a value that a message repeats
 
 
@@ -210,11 +211,13 @@ def positive(name: str, value: Any, unit: str = "", *, infinite: bool = False) -
     TypeError
         If it is not a real number.
     ValueError
-        If it is 0, negative or not finite.
+        If it is 0, negative or not finite, or a time to wait that no clock counts.
     """
     number = real(name, value, infinite=infinite)
     if number <= 0:
         raise ValueError(f"{name} must be more than 0{unit and f' {unit}'}; got {number:g}")
+    if unit == "seconds" and not infinite and number > LONGEST_WAIT:
+        raise ValueError(f"{name} must be at most {LONGEST_WAIT:,.0f} seconds; got {number:g}")
     return number
 
 
