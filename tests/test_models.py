@@ -630,3 +630,78 @@ def test_networks_start_where_they_are_told(device):
 def test_a_batch_is_no_larger_than_a_machine_could_count(size):
     with pytest.raises(ValueError, match=r"^batch_size "):
         models.Schedule(batch_size=size)
+
+
+# What holds probabilities, or values, by other operations than a Sigmoid at the very end.
+UNCLEAR = {
+    "clamp": lambda z: torch.sigmoid(z).clamp(1e-6, 1 - 1e-6),
+    "times": lambda z: torch.sigmoid(z) * 1.01,
+    "plus": lambda z: torch.sigmoid(z) + 0.01,
+    "cat": lambda z: torch.cat([torch.sigmoid(z), torch.sigmoid(z)], 1)[:, :1],
+    "mean": lambda z: torch.sigmoid(z).mean(1, keepdim=True),
+    "by hand": lambda z: 1 / (1 + torch.exp(-z)),
+    "by tanh": lambda z: 0.5 * (1 + torch.tanh(z / 2)),
+    "softmax column": lambda z: torch.cat([torch.zeros_like(z), z], 1).softmax(1)[:, [1]],
+    "exp of logsigmoid": lambda z: torch.nn.functional.logsigmoid(z).exp(),
+    "logsigmoid": lambda z: torch.nn.functional.logsigmoid(z),
+    "times one": lambda z: torch.sigmoid(z) * 1.0,
+    "cat of one": lambda z: torch.cat([torch.sigmoid(z)]),
+    "detached": lambda z: torch.sigmoid(z).detach(),
+    "without gradients": torch.no_grad()(lambda z: torch.sigmoid(z)),
+    "in place": lambda z: z.sigmoid_().mul_(1.0),
+    "into a view": lambda z: (z[:, 0].sigmoid_(), z)[1],
+    "numpy": lambda z: torch.from_numpy(1 / (1 + np.exp(-z.detach().numpy()))),
+    "data": lambda z: torch.sigmoid(z).data,
+    "out": lambda z: torch.sigmoid(z.detach(), out=torch.empty(len(z), 1)),
+}
+FOUR = torch.tensor([[-2.0], [-1.0], [1.0], [2.0]])
+
+
+def right_or_refused(predict):
+    try:
+        assert predict().tolist() == [0, 0, 1, 1]
+    except ValueError as error:
+        assert "no logits" in str(error)  # noqa: PT017
+        assert "take the values" in str(error)  # noqa: PT017
+        assert "\n" not in str(error)  # noqa: PT017
+
+
+@pytest.mark.parametrize("squash", UNCLEAR.values(), ids=UNCLEAR)
+def test_one_column_of_something_else_gives_no_label_that_nobody_gave(squash):
+    right_or_refused(lambda: models.predict(Squashed(squash), FOUR))
+    model = Squashed(squash)
+    with pytest.raises(ValueError, match="model must return logits; it ") as caught:
+        models.fit(model, FOUR, [0, 0, 1, 1], epochs=1)
+    assert "\n" not in str(caught.value)
+
+
+class Table(nn.Module):
+    def __init__(self, after):
+        super().__init__()
+        self.table, self.after = nn.Embedding.from_pretrained(3 * FOUR), after
+
+    def forward(self, ids):
+        return self.after(self.table(ids))
+
+
+@pytest.mark.parametrize("after", [torch.sigmoid, nn.Sigmoid(), nn.Identity()], ids=range(3))
+def test_a_frozen_embedding_into_a_sigmoid_gives_the_right_labels(after):
+    assert models.predict(Table(after), torch.arange(4)).tolist() == [0, 0, 1, 1]
+
+
+KEPT = {
+    "scaled": lambda z: z / 2.0,
+    "sum": lambda z: z + 0.5 * z.squeeze(1)[:, None],
+    "mean": lambda z: torch.cat([z, z], 1).mean(1, keepdim=True),
+    "detached": lambda z: z.detach(),
+    "batch norm": nn.BatchNorm1d(1),
+    "dropout": nn.Dropout(),
+    "without gradients": torch.no_grad()(lambda z: z * 1.0),
+}
+
+
+@pytest.mark.parametrize("after", KEPT.values(), ids=KEPT)
+def test_logits_stay_logits_through_sums_and_reshapes(after):
+    assert models.predict(Squashed(after).eval(), FOUR).tolist() == [0, 0, 1, 1]
+    assert models.predict(Squashed(after).eval(), FOUR[:1]).tolist() == [0]
+    assert models.predict(Squashed(after).eval(), FOUR[2:]).tolist() == [1, 1]

@@ -1014,3 +1014,61 @@ def test_encoders_answer_as_the_estimator_does_or_are_refused(number, tmp_path):
         except ValueError:
             continue  # it refuses categories that it does not know
         assert (om.predict(runner, rows) == expected).mean() >= 0.98
+
+
+# What holds probabilities, or values, by other operations than a Sigmoid at the very end.
+UNCLEAR = {
+    "clamp": lambda z: torch.sigmoid(z).clamp(1e-6, 1 - 1e-6),
+    "times": lambda z: torch.sigmoid(z) * 1.01,
+    "plus": lambda z: torch.sigmoid(z) + 0.01,
+    "cat": lambda z: torch.cat([torch.sigmoid(z), torch.sigmoid(z)], 1)[:, :1],
+    "mean": lambda z: torch.sigmoid(z).mean(1, keepdim=True),
+    "by hand": lambda z: 1 / (1 + torch.exp(-z)),
+    "by tanh": lambda z: 0.5 * (1 + torch.tanh(z / 2)),
+    "softmax column": lambda z: torch.cat([torch.zeros_like(z), z], 1).softmax(1)[:, [1]],
+    "exp of logsigmoid": lambda z: torch.nn.functional.logsigmoid(z).exp(),
+    "logsigmoid": lambda z: torch.nn.functional.logsigmoid(z),
+}
+
+
+class After(nn.Module):
+    def __init__(self, after):
+        super().__init__()
+        self.layer, self.after = logit(), after
+
+    def forward(self, x):
+        return self.after(self.layer(x))
+
+
+@pytest.mark.parametrize("after", UNCLEAR.values(), ids=UNCLEAR)
+def test_one_column_of_something_else_gives_no_label_that_nobody_gave(after, tmp_path):
+    om.export(After(after), tmp_path / "m.onnx", X)
+    runner = om.load(tmp_path / "m.onnx")
+    if after is UNCLEAR["cat"]:  # a Sigmoid, past what only moves it about
+        assert om.predict(runner, X).tolist() == [0, 0, 1, 1]
+        return
+    with pytest.raises(ValueError, match=r"no logits known as such; take the values from") as caught:
+        om.predict(runner, X)
+    assert "\n" not in str(caught.value)
+
+
+def test_values_of_a_regressor_written_as_one_row_are_no_labels(tmp_path):
+    model = logit(10.0, nn.Flatten(0))
+    with torch.no_grad():
+        model[0].bias.fill_(50.0)
+    om.export(model, tmp_path / "m.onnx", X)
+    with pytest.raises(ValueError, match=r"30 to 70, one number per input, may be values or scores: take"):
+        om.predict(om.load(tmp_path / "m.onnx"), X)
+
+
+def test_logits_and_sigmoids_stay_known_when_quantized_and_fused(tmp_path):
+    for after in ((), (nn.Sigmoid(),)):
+        model = nn.Sequential(nn.Linear(1, 32), nn.ReLU(), nn.Linear(32, 1), *after)
+        om.export(model, tmp_path / "m.onnx", X)
+        om.quantize_dynamic(tmp_path / "m.onnx", tmp_path / "d.onnx")
+        om.optimized(tmp_path / "m.onnx", tmp_path / "o.onnx")
+        om.optimized(tmp_path / "d.onnx", tmp_path / "p.onnx")
+        for name in ("m", "d", "o", "p"):
+            runner = om.load(tmp_path / f"{name}.onnx")
+            wanted = runner(X)[:, 0] > (0.5 if after else 0)
+            assert om.predict(runner, X).tolist() == wanted.tolist()

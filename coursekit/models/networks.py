@@ -123,12 +123,16 @@ def logits_of(model: nn.Module, x: Any) -> tuple[Tensor, int]:
         If the model cannot take ``x``, or returns no logits: probabilities, say.
     """
     inputs = as_inputs(model, x)
-    classes = as_logits(model, inputs).shape[1]
+    logits = as_logits(model, inputs)
+    classes = logits.shape[1]
     last = labels.ending(model, inputs)
     if last in ("Sigmoid", "Softmax"):
         raise ValueError(
             f"model must return logits; it ends in {last}, which is part of the loss: leave it out"
         )
+    why = "ends in Tanh" if last == "Tanh" else labels.unclear(logits[:, 0], last)
+    if classes == 1 and why:
+        raise ValueError(f"model must return logits; it {why}: return what comes out of the last Linear")
     return inputs, classes
 
 
@@ -139,7 +143,8 @@ def predict(model: nn.Module, x: Any) -> NDArray[np.int64]:
     ----------
     model : nn.Module
         Returns scores [n, classes], one logit [n, 1] (1 where it is above 0, as for ``BCEWithLogitsLoss``;
-        out of a Sigmoid, where it is above 0.5), or whole numbers [n], which are the labels.
+        out of a Sigmoid, where it is above 0.5; out of anything else it is refused), or
+        whole numbers [n], which are the labels.
     x : array_like
         Examples first [n, …], in the shape that the model takes. Token ids stay whole numbers.
 

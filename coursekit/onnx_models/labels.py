@@ -17,8 +17,66 @@ FLOATING, WHOLE = frozenset((1, 10, 11)), frozenset((6, 7, 8, 9))  # TensorProto
 SCORES = ("logits", "probabilities", "scores", OUTPUT)  # names that say so where there are several outputs
 VARIABLE = "variable"  # what skl2onnx calls the answers of regressors and transformers
 HANDED_ON = frozenset(
-    ("Reshape", "Squeeze", "Flatten", "Identity", "Cast", "QuantizeLinear", "DequantizeLinear")
+    [
+        "Reshape",
+        "Squeeze",
+        "Unsqueeze",
+        "Flatten",
+        "Identity",
+        "Cast",
+        "CastLike",
+        "QuantizeLinear",
+        "DequantizeLinear",
+        "Dropout",
+        "Transpose",
+        "Expand",
+        "DynamicQuantizeLinear",
+        "Gather",
+        "Slice",
+        "Split",
+        "Concat",
+        "GatherElements",
+        "GatherND",
+    ]
 )
+AFFINE = frozenset(
+    [
+        "Gemm",
+        "MatMul",
+        "Conv",
+        "ConvTranspose",
+        "BatchNormalization",
+        "MatMulInteger",
+        "ConvInteger",
+        "QLinearMatMul",
+        "QLinearConv",
+        "QGemm",
+        "MatMulIntegerToFloat",
+        "DynamicQuantizeMatMul",
+        "FusedMatMul",
+        "MatMulNBits",
+        "Einsum",
+    ]
+)
+FUSED = frozenset(("FusedGemm", "FusedConv"))  # an affine operator, and the activation that it names
+KEEPS = frozenset(  # logits stay logits
+    [
+        "Add",
+        "Sub",
+        "Mul",
+        "Neg",
+        "Div",
+        "Sum",
+        "Mean",
+        "ReduceSum",
+        "ReduceMean",
+        "GlobalAveragePool",
+        "QLinearAdd",
+        "QLinearMul",
+    ]
+)
+LOGITS, INPUT = "logits", "input"
+SIGMOIDS = frozenset(("Sigmoid", "QLinearSigmoid"))
 EVEN = 0.5  # the probability from which a class is the likelier one of two
 
 
@@ -26,13 +84,15 @@ EVEN = 0.5  # the probability from which a class is the likelier one of two
 class Answer:
     """The output that tells labels: its name, whether they are labels already, and where one score tips over.
 
+    ``tips_at`` is None where that is not known, and ``last`` then names the operator it comes out of.
     ``refusal`` says why there is no such output; it is empty where there is one.
     """
 
     output: str = ""
     ready: bool = False
-    tips_at: float = 0.0
+    tips_at: float | None = 0.0
     refusal: str = ""
+    last: str = ""
 
     def labels(self, values: Any, rows: int) -> NDArray[Any]:
         """Return the label of every input from what the output holds.
@@ -52,7 +112,8 @@ class Answer:
         Raises
         ------
         ValueError
-            For another shape, or for scores that are NaN.
+            For another shape, for scores that are NaN, and for one column that may hold logits or
+            anything else.
         """
         array = np.asarray(values)
         column = array.shape in ((rows,), (rows, 1))
@@ -66,8 +127,23 @@ class Answer:
         if np.isnan(array).any():
             raise ValueError(f"the output {self.output} holds NaN: there is no largest score")
         if column:
+            self._need_logits(array)
             return (array.ravel() > self.tips_at).astype(np.int64)
         return array.argmax(-1).astype(np.int64)
+
+    def _need_logits(self, array: NDArray[Any]) -> None:
+        """Refuse one number per input of which it is not known from where on it means 1."""
+        values = f"the output {self.output}, {array.min():.3g} to {array.max():.3g}"
+        if self.tips_at is None:
+            raise ValueError(
+                f"{values}, comes out of {self.last or 'no operator'}: no logits known as such; take the "
+                "values from runner(x), or export the model with its logits"
+            )
+        if array.ndim == 1 and self.tips_at == 0 and (array > 0).all():
+            raise ValueError(
+                f"{values}, one number per input, may be values or scores: take them from runner(x), or "
+                "export the model with logits [n, 1]"
+            )
 
 
 def answer_of(model: "onnx.ModelProto") -> Answer:
@@ -96,7 +172,9 @@ def answer_of(model: "onnx.ModelProto") -> Answer:
     name = scores[0].name
     if _is_a_number(model, name):
         return Answer(refusal=f"its output {name} is not a score of a class: take the values from runner(x)")
-    return Answer(name, tips_at=EVEN if _last_operator(model, name) == "Sigmoid" else 0.0)
+    last = _ending(model, name)
+    tips_at = {LOGITS: 0.0, "Tanh": 0.0}.get(last, EVEN if last in SIGMOIDS else None)
+    return Answer(name, tips_at=tips_at, last=last)
 
 
 def _scores(floats: list[Any]) -> list[Any]:
@@ -119,3 +197,35 @@ def _last_operator(model: "onnx.ModelProto", name: str) -> str:
     while name in makers and makers[name].op_type in HANDED_ON:
         name = makers[name].input[0]
     return makers[name].op_type if name in makers else ""
+
+
+def _ending(model: "onnx.ModelProto", name: str) -> str:
+    """Return LOGITS for what affine operators made, else the kind of the operator that makes a value."""
+    weights = {each.name for each in model.graph.initializer}
+    kinds = {each.name: INPUT for each in model.graph.input if each.name not in weights}
+    for node in model.graph.node:  # in the order in which they run
+        kind = _kind(node, [kinds.get(each, "") for each in node.input])
+        scales = node.op_type == "DynamicQuantizeLinear"
+        kinds |= {value: "" if scales and place else kind for place, value in enumerate(node.output)}
+    return kinds.get(name, "")
+
+
+def _kind(node: "onnx.NodeProto", given: list[str]) -> str:
+    """Return what an operator makes of what it takes: "" for a constant."""
+    op, some = node.op_type, {each for each in given if each}
+    if op in FUSED:
+        named = [each.s.decode() for each in node.attribute if each.name == "activation" and each.s]
+        return named[0] if named else LOGITS
+    if not some:
+        return ""
+    if op == "Gather" and given[0] in ("", INPUT):
+        return LOGITS if not given[0] else INPUT  # an Embedding's table, read by number
+    if op in AFFINE:
+        return LOGITS
+    if op in HANDED_ON:
+        first = some if op == "Concat" else {given[0]}
+        return first.pop() if len(first) == 1 else op
+    if op in KEEPS:
+        divided = op == "Div" and not (given[0] and not any(given[1:]))
+        return LOGITS if some <= {LOGITS, INPUT} and not divided else op
+    return op
