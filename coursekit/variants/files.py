@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from coursekit import dynamic, models, onnx_models, runtime
 from coursekit._core import display
 from coursekit.models import labels
+from coursekit.models.inputs import as_inputs
 from coursekit.onnx_models.files import replacing
 from coursekit.variants import shrinking
 from coursekit.variants.examples import Examples
@@ -61,7 +62,7 @@ class Network(display.Shown):
         Parameters
         ----------
         x : Tensor
-            The examples, [n, …].
+            The examples, [n, …]; the reader's own are handed on in the type that this network takes.
 
         Returns
         -------
@@ -69,9 +70,10 @@ class Network(display.Shown):
             The function, without arguments.
         """
         if isinstance(self.runner, nn.Module):
-            return lambda: self.runner(x)
-        session, name = self.runner.session, self.runner.inputs[0][0]
-        feed = {name: np.ascontiguousarray(x.numpy())}
+            given = x if self.examples is None else as_inputs(self.runner, x)
+            return lambda: self.runner(given)
+        session, (name, kind, _) = self.runner.session, self.runner.inputs[0]
+        feed = {name: np.ascontiguousarray(x.numpy(), kind)}
         return lambda: session.run(None, feed)
 
     def predict(self, x: Tensor) -> NDArray[np.int64]:

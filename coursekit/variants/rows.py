@@ -205,8 +205,7 @@ class Budget:
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name.strip():
             raise TypeError(f"name must be a text; got {self.name!r}")
-        if not isinstance(self.portable, bool):
-            raise TypeError(f"portable must be True or False; got {self.portable!r}")
+        object.__setattr__(self, "portable", arguments.flag("portable", self.portable))
         for name in ("size_bytes", "seconds"):
             value = getattr(self, name)
             if value != math.inf and arguments.real(name, value) <= 0:
