@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -82,6 +81,13 @@ def test_the_size_is_what_a_file_on_the_disk_weighs(finished):
     assert networks["onnx-int8"].size_bytes == sizes["baseline-int8.onnx"]
     assert networks["stacked"].size_bytes == sizes["stacked.onnx"]
     assert networks["int8-dynamic"].size_bytes == dynamic.state_dict_size(networks["int8-dynamic"].runner)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has other permissions")
+def test_the_networks_are_their_owners_only(finished):
+    kept = finished[0] / variants.folder().name
+    assert kept.stat().st_mode & 0o777 == 0o700
+    assert {path.stat().st_mode & 0o777 for path in kept.iterdir()} == {0o600}
 
 
 def test_the_variants_are_what_they_say(finished):
@@ -173,13 +179,13 @@ def test_no_change_to_a_file_gets_out_as_an_error(home, legacy, changes):
     assert network is None or network.predict(torch.from_numpy(TEST.x[:3])).shape == (3,)
 
 
-@pytest.mark.parametrize("fails", ["write_bytes", "replace"])
+@pytest.mark.parametrize("fails", ["fsync", "replace"])
 def test_a_network_that_cannot_be_kept_leaves_nothing_behind(home, monkeypatch, fails):
     def full(*_):
         raise OSError(28, "No space left on device")
 
     (variants.folder() / "pruned.pt").write_bytes(b"old")
-    monkeypatch.setattr(*((Path, fails) if fails == "write_bytes" else (os, fails)), full)
+    monkeypatch.setattr(os, fails, full)
     with pytest.raises(OSError, match="No space left"):
         files._keep("pruned.pt", models.mlp())
     assert [path.name for path in variants.folder().iterdir()] == ["pruned.pt"]
