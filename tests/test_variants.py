@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -82,6 +81,13 @@ def test_the_size_is_what_a_file_on_the_disk_weighs(finished):
     assert networks["onnx-int8"].size_bytes == sizes["baseline-int8.onnx"]
     assert networks["stacked"].size_bytes == sizes["stacked.onnx"]
     assert networks["int8-dynamic"].size_bytes == dynamic.state_dict_size(networks["int8-dynamic"].runner)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has other permissions")
+def test_the_networks_are_their_owners_only(finished):
+    kept = finished[0] / variants.folder().name
+    assert kept.stat().st_mode & 0o777 == 0o700
+    assert {path.stat().st_mode & 0o777 for path in kept.iterdir()} == {0o600}
 
 
 def test_the_variants_are_what_they_say(finished):
@@ -173,13 +179,13 @@ def test_no_change_to_a_file_gets_out_as_an_error(home, legacy, changes):
     assert network is None or network.predict(torch.from_numpy(TEST.x[:3])).shape == (3,)
 
 
-@pytest.mark.parametrize("fails", ["write_bytes", "replace"])
+@pytest.mark.parametrize("fails", ["fsync", "replace"])
 def test_a_network_that_cannot_be_kept_leaves_nothing_behind(home, monkeypatch, fails):
     def full(*_):
         raise OSError(28, "No space left on device")
 
     (variants.folder() / "pruned.pt").write_bytes(b"old")
-    monkeypatch.setattr(*((Path, fails) if fails == "write_bytes" else (os, fails)), full)
+    monkeypatch.setattr(os, fails, full)
     with pytest.raises(OSError, match="No space left"):
         files._keep("pruned.pt", models.mlp())
     assert [path.name for path in variants.folder().iterdir()] == ["pruned.pt"]
@@ -569,6 +575,7 @@ def test_the_panel_and_the_rules_take_such_a_sitting(mine):
         ({"seconds": 1e-9}, False),
         ({"accuracy": 1.0}, False),
         ({"portable": True}, False),
+        ({"portable": np.bool_(True)}, False),
         ({"size_bytes": 10**9, "seconds": 10, "accuracy": 0.0}, True),
     ],
 )
@@ -651,6 +658,80 @@ def test_the_digits_serve_a_model_without_data():
     assert networks["baseline"].examples.digest() == given.digest()
     assert set(networks.left_out) == {"distilled", "stacked"}
     assert variants.measure(networks, seconds=0.02)["baseline"].accuracy.total == len(TEST)
+
+
+def quietly(**how):
+    return variants.build(lambda fraction: None, **{"schedule": PLAN} | how)
+
+
+ONE_LOGIT = (Y > 0).long()
+
+
+@pytest.mark.parametrize(
+    ("widths", "labels", "student", "says"),
+    [
+        ((5, 4, 3), Y, nn.Sequential(nn.Linear(5, 4), nn.ReLU(), nn.Linear(4, 2)), "logits"),
+        ((5, 4, 2), ONE_LOGIT, nn.Sequential(nn.Linear(5, 4), nn.ReLU(), nn.Linear(4, 3)), "student's 3 cl"),
+        ((5, 4, 1), ONE_LOGIT, None, "logits of at least 2 classes; got 1"),
+    ],
+)
+def test_nothing_is_stacked_on_a_student_that_learned_nothing(widths, labels, student, says):
+    model = models.mlp(widths)
+    models.fit(model, ROWS[:100], labels[:100], schedule=PLAN)
+    networks = quietly(model=model, data=split(ROWS, labels), student=student)
+    assert set(networks.left_out) == {"distilled", "stacked"}
+    assert says in networks.left_out["distilled"]
+    assert networks.left_out["stacked"] == "it starts from the distilled one, which was left out"
+
+
+def test_nothing_is_stacked_on_a_student_that_gives_no_scores(monkeypatch):
+    def spoil(student, *_, **__):
+        with torch.no_grad():
+            student[-1].bias.fill_(torch.nan)
+
+    monkeypatch.setattr(own_room.distillation, "distil", spoil)
+    networks = quietly(data=SOME)
+    assert "NaN" in networks.left_out["distilled"]
+    assert networks.left_out["stacked"] == "it starts from the distilled one, which was left out"
+
+
+LEVELS = (ROWS * 20).round().clamp(-100, 100)
+PIXELS = (PICTURES * 30 + 100).clamp(0, 255).to(torch.uint8)
+
+
+def test_whole_numbers_are_what_each_network_takes_them_for():
+    model = conv()
+    models.fit(model, PIXELS[:100], Y[:100], schedule=PLAN)
+    student = nn.Sequential(nn.Flatten(), nn.EmbeddingBag(256, 4), nn.Linear(4, 3))
+    networks = quietly(model=model, data=split(PIXELS), student=student)
+    assert set(networks.left_out) <= {"pruned", "stacked", "onnx-int8"}
+    table = variants.measure(networks, seconds=0.02)
+    for name, taken in (("baseline", PIXELS.float()), ("distilled", PIXELS.long())):
+        with torch.no_grad():
+            answers = networks[name].runner(taken[100:]).argmax(1)
+        assert table[name].accuracy.correct == int((answers == Y[100:]).sum())
+    assert networks["onnx-fp32"].runner.inputs[0][1] == "float32"
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.int16])
+def test_rows_of_whole_numbers_need_no_model(kind):
+    networks = quietly(data=split(LEVELS.numpy().astype(kind)))
+    assert not networks.left_out
+    assert variants.measure(networks, seconds=0.02)["baseline"].accuracy.total == 50
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("x", [ROWS, LEVELS.long()], ids=["floats", "whole numbers"])
+def test_a_network_of_other_floats_is_given_such(dtype, x):
+    model = models.mlp((5, 8, 3))
+    models.fit(model, ROWS[:100], Y[:100], schedule=PLAN)
+    networks = quietly(model=model.to(dtype), data=split(x))
+    assert {"baseline", "distilled", "stacked"} <= set(networks)
+    assert networks["baseline"].runner[0].weight.dtype == dtype
+    table = variants.measure(networks, seconds=0.02)
+    with torch.no_grad():
+        answers = model(x[100:].to(dtype)).argmax(1)
+    assert table["baseline"].accuracy.correct == int((answers == Y[100:]).sum())
 
 
 def test_a_full_disk_is_not_a_reason_to_leave_a_row_out(monkeypatch):

@@ -29,6 +29,7 @@ __all__ = ["Matched", "distil", "distil_many", "hidden", "match_hidden"]
 
 EPOCHS, LR, BATCH = 100, 1e-2, 64
 USUAL = models.Schedule(EPOCHS, LR, BATCH)
+LEAST_CLASSES = 2  # the softmax of a single logit is 1, whatever the logit
 
 
 @dataclass(frozen=True, repr=False)
@@ -94,6 +95,11 @@ def distil(
     """
     plan = models.Schedule(epochs, lr, batch_size, seed).or_else(schedule, USUAL)
     inputs, classes = logits_of(as_module("student", student), x)
+    if classes < LEAST_CLASSES:
+        raise ValueError(
+            f"student must return the logits of at least {LEAST_CLASSES} classes; got {classes}: "
+            "distillation compares shares of classes"
+        )
     teacher = torch.as_tensor(arguments.array("teacher_logits", teacher_logits, ndim=2), device=inputs.device)
     if len(inputs) != len(teacher):
         raise ValueError(f"x and teacher_logits must be equally long; got {len(inputs)} and {len(teacher)}")

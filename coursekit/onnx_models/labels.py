@@ -139,7 +139,7 @@ class Answer:
                 f"{values}, comes out of {self.last or 'no operator'}: no logits known as such; take the "
                 "values from runner(x), or export the model with its logits"
             )
-        if array.ndim == 1 and self.tips_at == 0 and (array > 0).all():
+        if array.ndim == 1 and self.tips_at == 0:  # a regressor may answer so, too
             raise ValueError(
                 f"{values}, one number per input, may be values or scores: take them from runner(x), or "
                 "export the model with logits [n, 1]"

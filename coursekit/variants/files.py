@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from coursekit import dynamic, models, onnx_models, runtime
-from coursekit._core import display
+from coursekit._core import display, files, folders
 from coursekit.models import labels
-from coursekit.onnx_models.files import replacing
+from coursekit.models.inputs import as_inputs
 from coursekit.variants import shrinking
 from coursekit.variants.examples import Examples
 from coursekit.variants.rows import BASELINE, Variant
@@ -61,7 +61,7 @@ class Network(display.Shown):
         Parameters
         ----------
         x : Tensor
-            The examples, [n, …].
+            The examples, [n, …]; the reader's own are handed on in the type that this network takes.
 
         Returns
         -------
@@ -69,9 +69,10 @@ class Network(display.Shown):
             The function, without arguments.
         """
         if isinstance(self.runner, nn.Module):
-            return lambda: self.runner(x)
-        session, name = self.runner.session, self.runner.inputs[0][0]
-        feed = {name: np.ascontiguousarray(x.numpy())}
+            given = x if self.examples is None else as_inputs(self.runner, x)
+            return lambda: self.runner(given)
+        session, (name, kind, _) = self.runner.session, self.runner.inputs[0]
+        feed = {name: np.ascontiguousarray(x.numpy(), kind)}
         return lambda: session.run(None, feed)
 
     def predict(self, x: Tensor) -> NDArray[np.int64]:
@@ -103,14 +104,19 @@ class Network(display.Shown):
 def folder() -> Path:
     """Return where the networks are kept: a folder beside the scoreboard, made when missing.
 
+    It is this user's alone; where somebody else has taken its name, it has another one.
+
     Returns
     -------
     Path
         The folder.
+
+    Raises
+    ------
+    OSError
+        If it cannot be made.
     """
-    path = runtime.home() / f"variants-{RECIPE}"
-    path.mkdir(exist_ok=True)
-    return path
+    return folders.private(runtime.home(), f"variants-{RECIPE}")
 
 
 def load(variant: Variant) -> Network | None:
@@ -175,13 +181,13 @@ def _onnx_fp32() -> None:
 
 
 def _onnx_int8() -> None:
-    onnx_models.quantize_dynamic(folder() / "baseline.onnx", folder() / "baseline-int8.onnx")
+    _quantize("baseline.onnx", "baseline-int8.onnx")
 
 
 def _stacked() -> None:
     _keep("stacked.pt", shrinking.prune(_stage("distilled.pt")).networks.model(0))
     _export("stacked.pt", "stacked-fp32.onnx")
-    onnx_models.quantize_dynamic(folder() / "stacked-fp32.onnx", folder() / "stacked.onnx")
+    _quantize("stacked-fp32.onnx", "stacked.onnx")
 
 
 def _stage(file: str) -> shrinking.Stage:
@@ -191,15 +197,22 @@ def _stage(file: str) -> shrinking.Stage:
 
 def _export(source: str, target: str) -> None:
     example = torch.zeros(EXAMPLES, shrinking.WIDTHS[0])
-    onnx_models.export(_read(folder() / source), folder() / target, example)
+    kept = folder()
+    onnx_models.export(_read(kept / source), kept / target, example)
+    (kept / target).chmod(files.OWNER_ONLY)
+
+
+def _quantize(source: str, target: str) -> None:
+    kept = folder()
+    onnx_models.quantize_dynamic(kept / source, kept / target)
+    (kept / target).chmod(files.OWNER_ONLY)
 
 
 def _keep(file: str, model: nn.Module) -> None:
     """Write the weights in one step: whoever reads meanwhile finds the old file or the new one."""
     buffer = io.BytesIO()  # a file's name would get into the file, and make it larger
     torch.save(model.state_dict(), buffer)
-    with replacing(folder() / file) as temporary:
-        temporary.write_bytes(buffer.getvalue())
+    files.replace(folder() / file, buffer.getvalue())
 
 
 def _read(path: Path) -> nn.Sequential:

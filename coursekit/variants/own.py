@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from coursekit import distillation, dynamic, models, onnx_models, pruning
 from coursekit._core.scratch import Scratch
-from coursekit.models.inputs import as_module, run
+from coursekit.models.inputs import as_inputs, as_module, run
 from coursekit.models.networks import logits_of
 from coursekit.pruning.neurons import as_chain, linears
 from coursekit.variants.examples import Examples
@@ -116,7 +116,7 @@ class _Recipe:
         self.whole, self.examples, self.student, self.plan = whole, examples, student, plan
         self.folder = Scratch()
         self.x, self.y = examples.train()
-        self.taught: nn.Module | None = None
+        self.made: dict[str, Network] = {}
 
     def network(self, variant: Variant) -> Network:
         """Make one variant and see that it runs."""
@@ -131,6 +131,7 @@ class _Recipe:
         }
         made = Network(variant, *steps[variant.name](), self.examples)
         made.predict(self.examples.test()[0][:EXAMPLES])
+        self.made[variant.name] = made
         return made
 
     def fingerprint(self) -> str:
@@ -156,24 +157,23 @@ class _Recipe:
     def _distilled(self) -> nn.Module:
         if self.student is None:
             raise ValueError(NO_STUDENT)
-        self.taught, inputs = copy.deepcopy(self.student), logits_of(self.whole, self.x)[0]
+        taught, inputs = copy.deepcopy(self.student), logits_of(self.whole, self.x)[0]
         with torch.no_grad():
             answers = run(self.whole, inputs)
-        taught, how = self.taught, self.plan
         distillation.distil(
-            taught, answers, self.x, self.y, temperature=TEMPERATURE, alpha=ALPHA, schedule=how
+            taught, answers, self.x, self.y, temperature=TEMPERATURE, alpha=ALPHA, schedule=self.plan
         )
         return taught
 
     def _stacked(self) -> tuple[int, Any]:
-        if self.taught is None:
+        if "distilled" not in self.made:
             raise ValueError("it starts from the distilled one, which was left out")
-        self._exported(self._pruned(self.taught), "stacked")
+        self._exported(self._pruned(self.made["distilled"].runner), "stacked")
         return self._quantized("stacked")
 
     def _exported(self, model: nn.Module, name: str) -> tuple[int, Any]:
         path = self.folder.path / f"{name}.onnx"
-        onnx_models.export(model, path, self.examples.test()[0][:EXAMPLES])
+        onnx_models.export(model, path, as_inputs(model, self.examples.test()[0][:EXAMPLES]))
         return _file(path)
 
     def _quantized(self, name: str) -> tuple[int, Any]:

@@ -14,7 +14,6 @@ from coursekit import accuracy, models, runtime, scoreboard, timing
 from coursekit._core import arguments, display
 from coursekit._core.progress import Bar
 from coursekit.data import digits
-from coursekit.models.inputs import as_inputs
 from coursekit.variants import files, own
 from coursekit.variants.examples import as_examples
 from coursekit.variants.files import Network
@@ -157,8 +156,6 @@ def measure(networks: Mapping[str, Network], *, seconds: float = SECONDS) -> Sit
     _check(networks)
     examples = networks[BASELINE].examples
     x, y = digits().test.tensors("cpu") if examples is None else examples.test()
-    if examples is not None:
-        x = as_inputs(networks[BASELINE].runner, x)
     with torch.inference_mode():
         calls = {name: network.call(x[:1]) for name, network in networks.items()}
         timed = timing.compare(calls, BASELINE, max_time=seconds, threads=1)

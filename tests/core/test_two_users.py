@@ -67,10 +67,10 @@ def run(place):
     shared.mkdir()
     shared.chmod(0o1777)
 
-    def go(user, code, folder=shared, **variables):
+    def go(user, code, folder=shared, first="", **variables):
         env = {**os.environ, "HOME": "/nowhere", "XDG_DATA_HOME": "/proc/nowhere", "TMPDIR": str(shared)}
         env = {**env, "COURSEKIT_DEVICE": "cpu", "COURSEKIT_HOME": "", **variables}
-        command = [sys.executable, "-c", ENTER + code, str(user), str(SHARED_GROUP), folder, precious]
+        command = [sys.executable, "-c", first + ENTER + code, str(user), str(SHARED_GROUP), folder, precious]
         done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, done.stderr
         return done.stdout
@@ -145,3 +145,51 @@ def test_a_home_behind_another_users_link_is_refused(run):
     said = run(VICTIM, RECORD, COURSEKIT_HOME=str(run.shared / "results"))
     assert "a link that another user made" in said or "Permission denied" in said
     assert run.precious.read_text() == "years of work"
+
+
+KEEP = """
+network = models.mlp(shrinking.WIDTHS)
+try:
+    files._keep("baseline.pt", network)
+    print("kept", files.load(VARIANTS[0]) is not None, variants.folder())
+except OSError as error:
+    print("refused:", error)
+"""
+IN_THE_WAY = {
+    "nothing there": "",
+    "a link to his folder": "os.mkdir(folder / 'his'); os.chmod(folder / 'his', 0o777)\n"
+    "(folder / 'variants-1').symlink_to(folder / 'his')",
+    "a link to the victim's folder": "(folder / 'variants-1').symlink_to(folder / 'private')",
+    "a link to nothing": "(folder / 'variants-1').symlink_to(folder / 'absent')",
+    "his folder": "os.mkdir(folder / 'variants-1'); os.chmod(folder / 'variants-1', 0o777)",
+    "a file": "(folder / 'variants-1').touch()",
+    "all names": "[os.mkdir(folder / f'variants-1{n}', 0o777)"
+    " for n in ['', *(f'-{i}' for i in range(2, 30))]]",
+}
+
+
+@pytest.mark.parametrize("mode", ["group", "everybody, sticky"])
+@pytest.mark.parametrize("planted", IN_THE_WAY)
+def test_networks_are_kept_where_only_their_user_can_write(run, planted, mode):
+    home = run.shared / "home"
+    private = home / "private"
+    private.mkdir(parents=True)
+    (private / "baseline.pt").write_text("years of work")
+    private.chmod(0o700)
+    for each, group in ((home, SHARED_GROUP), (private, VICTIM), (private / "baseline.pt", VICTIM)):
+        os.chown(each, VICTIM, group)
+    home.chmod(HOMES[mode])
+    run(ATTACKER, IN_THE_WAY[planted], home)
+    first = (
+        "from coursekit import models, variants\nfrom coursekit.variants import VARIANTS, files, shrinking\n"
+    )
+    said = run(VICTIM, KEEP, home, first, COURSEKIT_HOME=str(home))
+    assert said.startswith("kept True")
+    kept = Path(said.split()[-1])
+    assert kept.parent == home
+    assert (kept.name == "variants-1") == (planted == "nothing there")
+    found = [(stat.S_IMODE(each.lstat().st_mode), each.lstat().st_uid) for each in (kept, *kept.iterdir())]
+    assert found == [(0o700, VICTIM), (0o600, VICTIM)]
+    assert run(ATTACKER, SPY, home) == ""
+    assert (private / "baseline.pt").read_text() == "years of work"
+    assert not list(home.glob("his/*"))
