@@ -75,7 +75,7 @@ def test_the_last_steady_cut_stands_before_the_first_that_loses_more(networks):
     trained, x, y = networks
     cuts = pruning.sweep(trained, x, y, SHARES)
     medians = [statistics.median(cut.accuracies) for cut in cuts]
-    for loss in (0.01, 0.1, 0.5, 2.0):
+    for loss in (0.01, 0.1, 0.5, 1.0):
         falls = [number for number, median in enumerate(medians) if median <= medians[0] - loss]
         assert pruning.last_steady(cuts, loss) == (falls[0] - 1 if falls else len(cuts) - 1)
 

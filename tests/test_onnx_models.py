@@ -1040,7 +1040,7 @@ def test_children_that_fail_or_hang_are_named(folder, monkeypatch, digits):
         om.run_without_torch(folder / "fp32.onnx", np.full((1, 64), np.nan))
     with pytest.raises(RuntimeError, match="process that runs fp32.onnx failed: .*Expected: 64"):
         om.run_without_torch(folder / "fp32.onnx", np.zeros((1, 63)))
-    with pytest.raises(TimeoutError, match="gave no answer within 0.01 s"):
+    with pytest.raises(TimeoutError, match="gave no answer within the timeout of 0.01 s"):
         om.run_without_torch(folder / "fp32.onnx", digits.test.x, timeout=0.01)
 
 

@@ -780,7 +780,7 @@ def test_what_became_special_meanwhile_is_not_replaced(tmp_path):
 
     with pytest.raises(ValueError, match="is a folder"):
         swap()
-    with pytest.raises(ValueError, match="must be a file's name"):
+    with pytest.raises(ValueError, match="^target must be the path of a file; got [^\n]*$"):
         files.target_path("target", "a\0b")
 
 
