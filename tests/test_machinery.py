@@ -183,7 +183,7 @@ def test_known():
 """
 
 
-@pytest.mark.parametrize(("allowed", "failed"), [("gpu", 2), ("", 0)])
+@pytest.mark.parametrize(("allowed", "failed"), [("gpu", 2), ("gpu,users", 2), ("", 0)])
 def test_where_only_a_gpu_is_missing_no_other_skip_passes(tmp_path, monkeypatch, allowed, failed):
     monkeypatch.setenv("COURSEKIT_SKIPS", allowed)
     (tmp_path / "test_skips.py").write_text(SKIPS, encoding="utf-8")

@@ -12,6 +12,7 @@ import filelock
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from users import needs_other_users
 
 from coursekit import runtime
 from coursekit._core import folders
@@ -301,7 +302,7 @@ def test_a_lock_that_is_never_released_does_not_keep_others_from_reading(home, l
     assert result == [{"n": 1}]
 
 
-@pytest.mark.skipif(getattr(os, "geteuid", lambda: 1)() != 0, reason="only root can become another user")
+@needs_other_users
 def test_a_real_read_only_folder_can_be_read(monkeypatch, log):
     # Not below pytest's own folder, which nobody else may go through.
     with tempfile.TemporaryDirectory() as folder:

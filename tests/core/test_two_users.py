@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from users import needs_other_users
 
 VICTIM, ATTACKER, SHARED_GROUP = 65533, 65532, 65531
 # What is imported beforehand need not be readable by the user.
@@ -43,9 +44,7 @@ for root, folders, files in os.walk(folder):
         except OSError: pass
 """
 
-pytestmark = pytest.mark.skipif(
-    getattr(os, "geteuid", lambda: 1)() != 0, reason="only root can become two other users"
-)
+pytestmark = needs_other_users
 
 
 @pytest.fixture
