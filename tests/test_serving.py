@@ -140,10 +140,10 @@ def test_a_server_that_was_started_by_hand_and_forgotten_is_stopped_at_exit(monk
     server = serving.Server(an_app())
     server.start()
     assert is_open(serving.HOST, server.port)
-    (at_exit,) = registered
+    (at_exit,) = [each for each in registered if each == server.stop]  # libraries register theirs
     at_exit()
     assert not is_open(serving.HOST, server.port)
-    assert registered == []
+    assert server.stop not in registered
 
 
 def test_a_block_that_is_dropped_half_way_stops_its_server():
