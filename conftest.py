@@ -63,6 +63,10 @@ def judged(report: Report) -> Report:
     A test that is skipped wherever it runs is no test. Continuous integration has everything but a GPU, and
     where it does not run as root, other users.
     """
+    if report.nodeid.startswith(
+        "tests/places/"
+    ):  # which `make test` leaves out; they have a rule of their own
+        return report
     allowed = [EXCUSES[name] for name in os.environ.get("COURSEKIT_SKIPS", "").split(",") if name]
     if report.skipped and not hasattr(report, "wasxfail") and allowed:
         why = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
