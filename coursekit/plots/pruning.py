@@ -26,6 +26,8 @@ __all__ = [
     "fall",
     "histogram",
     "kept_colours",
+    "kept_per_input",
+    "kept_sentence",
     "matrix",
     "pays",
     "sensitivity",
@@ -221,6 +223,67 @@ def matrix(ax: Axes, weight: ArrayLike, mask: ArrayLike | None = None, *, title:
     ax.spines[:].set_visible(False)
     describe(ax, f"{cells.shape[1]} inputs", f"{cells.shape[0]} neurons", title)
     return image
+
+
+@style.look()
+def kept_per_input(
+    ax: Axes, mask: ArrayLike, shape: tuple[int, int], *, most: float = 1.0, title: str = ""
+) -> AxesImage:
+    """Draw for every input, laid out as a picture, which share of the weights that listen to it stays.
+
+    Parameters
+    ----------
+    ax : Axes
+        Where to draw.
+    mask : array_like
+        Of a first layer, True where a weight stays, [..., out, in]; everything before the inputs is averaged.
+    shape : tuple of 2 int
+        Rows and columns of the picture.
+    most : float, optional
+        The share that gets the brightest colour, above 0 and at most 1: one for maps side by side.
+    title : str, optional
+        The title; by default a sentence that the numbers decide.
+
+    Returns
+    -------
+    AxesImage
+        The image, in per cent.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For what is no mask, or another number of inputs than the shape has cells.
+    """
+    stays = np.asarray(arguments.to_numpy(mask))
+    if stays.dtype != np.bool_ or stays.ndim < 2:
+        raise TypeError(f"mask must be bool, [..., out, in]; got {stays.dtype} of shape {stays.shape}")
+    if stays.shape[-1] != int(np.prod(shape)):
+        raise ValueError(f"shape must have {stays.shape[-1]} cells, one per input; got {tuple(shape)}")
+    top = arguments.real("most", most, 0, 1) or 1.0
+    shares = 100 * stays.reshape(-1, stays.shape[-1]).mean(axis=0)
+    image = ax.imshow(shares.reshape(shape), cmap=style.HEAT, vmin=0, vmax=100 * top)
+    ax.set_xticks([])
+    ax.set_yticks([])
+    ax.spines[:].set_visible(False)
+    describe(ax, f"an input each (brightest: {100 * top:.0f} %)", "", title or kept_sentence(shares))
+    return image
+
+
+def kept_sentence(shares: ArrayLike) -> str:
+    """Return in one sentence how unevenly the weights that stay are spread over the inputs.
+
+    Parameters
+    ----------
+    shares : array_like
+        What stays at each input, in per cent.
+
+    Returns
+    -------
+    str
+        The sentence.
+    """
+    found = np.asarray(shares, dtype=np.float64)
+    return f"{found.mean():.0f} % stay: {found.min():.0f} to {found.max():.0f} % per input"
 
 
 @style.look()
