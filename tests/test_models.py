@@ -749,3 +749,14 @@ def test_rows_are_picked_as_two_indices_would(shared):
     examples = examples.expand(4, 9, 3, 2)
     rows = torch.randint(0, 9, (4, 5))
     assert torch.equal(picker(examples)(rows), examples[torch.arange(4).unsqueeze(1), rows])
+
+
+def test_the_first_networks_of_an_ensemble_are_the_same_networks():
+    all_of_them = models.start_many((5, 4, 3), [0, 1, 2])
+    two = all_of_them.first(2)
+    assert str(two) == "2 networks 5-4-3"
+    x = torch.randn(7, 5)
+    assert torch.equal(two.logits(x), all_of_them.logits(x)[:2])
+    for count in (0, 4, 1.5):
+        with pytest.raises((TypeError, ValueError), match="count"):
+            all_of_them.first(count)

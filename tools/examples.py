@@ -292,6 +292,7 @@ PLOTS: dict[str, Callable[[Any], Any]] = {
     "pruning.sensitivity": lambda ax: made.pruning.sensitivity(ax, SHARES, _four),
     "pruning.histogram": lambda ax: made.pruning.histogram(ax, WEIGHTS, np.abs(WEIGHTS) > 0.2),
     "pruning.matrix": lambda ax: made.pruning.matrix(ax, WEIGHTS.reshape(40, 50)),
+    "pruning.after_the_cut": lambda ax: made.pruning.after_the_cut(ax, _four),
     "pruning.kept_per_input": lambda ax: made.pruning.kept_per_input(
         ax, np.abs(WEIGHTS[:1984].reshape(31, 64)) > np.linspace(0, 0.3, 64), (8, 8)
     ),

@@ -146,6 +146,29 @@ class Ensemble:
         """
         return Ensemble(tuple(weights), self.biases)
 
+    def first(self, count: int) -> "Ensemble":
+        """Return the first networks, as views into the same memory.
+
+        Parameters
+        ----------
+        count : int
+            How many, at least 1 and at most all.
+
+        Returns
+        -------
+        Ensemble
+            Some of these networks.
+
+        Raises
+        ------
+        TypeError, ValueError
+            For another number.
+        """
+        part = slice(arguments.integer("count", count, 1, len(self)))
+        return Ensemble(
+            tuple(weight[part] for weight in self.weights), tuple(bias[part] for bias in self.biases)
+        )
+
     def copy(self) -> "Ensemble":
         """Return the same networks in memory of their own, such as those that a training still changes.
 

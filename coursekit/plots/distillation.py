@@ -323,10 +323,10 @@ def turning(grid: GainGrid, alpha: float) -> str:
         [f"{t:g}" for t in grid.temperatures if grid.difference(epochs, t, alpha).verdict == verdict]
         for epochs, verdict in ((last, "a better"), (first, "b better"))
     )
-    end = f"{last} epochs: T = {', '.join(helps)} helps" if helps else f"{last} epochs: no help shown"
+    end = f"{last} epochs: gain at T = {', '.join(helps)}" if helps else f"{last} epochs: no gain shown"
     if first == last:
         return end
-    start = f"{first} epochs: T = {', '.join(harms)} harms" if harms else f"{first} epochs: no harm shown"
+    start = f"{first} epochs: harm at T = {', '.join(harms)}" if harms else f"{first} epochs: no harm shown"
     return f"{start}\n{end}"
 
 

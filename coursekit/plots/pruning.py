@@ -9,7 +9,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, ListedColormap
 from matplotlib.image import AxesImage
-from matplotlib.ticker import FuncFormatter, NullLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 from numpy.typing import ArrayLike, NDArray
 
 from coursekit._core import arguments
@@ -21,6 +21,7 @@ from coursekit.timing.crossover import Interval
 __all__ = [
     "PERCENT",
     "accuracy",
+    "after_the_cut",
     "ascending",
     "break_even",
     "fall",
@@ -226,6 +227,46 @@ def matrix(ax: Axes, weight: ArrayLike, mask: ArrayLike | None = None, *, title:
 
 
 @style.look()
+def after_the_cut(ax: Axes, accuracies: Mapping[str, ArrayLike], *, title: str = "") -> list[Artist]:
+    """Draw for up to four plans of pruning how the accuracy comes back after the last cut.
+
+    Parameters
+    ----------
+    ax : Axes
+        Where to draw.
+    accuracies : mapping of str to array_like
+        By the plan's name, from 0 to 1, [epochs, seeds], after every epoch that follows the last cut.
+    title : str, optional
+        The title; by default it names the plan that ends best.
+
+    Returns
+    -------
+    list of Artist
+        The lines, their bands over the middle 80 % of the seeds, and the legend.
+
+    Raises
+    ------
+    ValueError
+        For no or more than four plans, or numbers outside 0 to 1.
+    """
+    if not 1 <= len(accuracies) <= len(style.SERIES):
+        raise ValueError(f"accuracies must hold 1 to {len(style.SERIES)} plans; got {len(accuracies)}")
+    made: list[Artist] = []
+    ends = {}
+    for number, (name, given) in enumerate(accuracies.items()):
+        seeds = 100 * _seeds(name, given)
+        ends[name] = seeds[-1].mean()
+        band = np.quantile(seeds, BAND, axis=1)
+        x = range(1, len(seeds) + 1)
+        made += line_with_band(ax, x, seeds.mean(axis=1), *band, series=number, label=name)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.yaxis.set_major_formatter(PERCENT)
+    best = max(ends, key=lambda name: ends[name])
+    describe(ax, "epochs after the last cut", "accuracy", title or f"Best at its end: {best}")
+    return [*made, ax.legend(loc="lower right")]
+
+
+@style.look()
 def kept_per_input(
     ax: Axes, mask: ArrayLike, shape: tuple[int, int], *, most: float = 1.0, title: str = ""
 ) -> AxesImage:
@@ -265,7 +306,7 @@ def kept_per_input(
     ax.set_xticks([])
     ax.set_yticks([])
     ax.spines[:].set_visible(False)
-    describe(ax, f"an input each (brightest: {100 * top:.0f} %)", "", title or kept_sentence(shares))
+    describe(ax, f"brightest: {100 * top:.0f} %", "", title or kept_sentence(shares))
     return image
 
 
@@ -429,9 +470,9 @@ def ascending(name: str, given: ArrayLike) -> NDArray[np.float64]:
     return shares
 
 
-def _seeds(name: str, given: Any, count: int) -> NDArray[np.float64]:
+def _seeds(name: str, given: Any, count: int | None = None) -> NDArray[np.float64]:
     seeds = arguments.array(name, given, np.float64, ndim=2)
-    if len(seeds) != count:
+    if count is not None and len(seeds) != count:
         raise ValueError(f"{name} must be [{count} sparsities, seeds]; got shape {seeds.shape}")
     if seeds.min() < 0 or seeds.max() > 1:
         raise ValueError(f"{name} must lie within 0 to 1; got {seeds.min():g} to {seeds.max():g}")

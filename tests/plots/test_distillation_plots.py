@@ -124,10 +124,10 @@ def grid(*gains):
 @pytest.mark.parametrize(
     ("gains", "says"),
     [
-        ((0, -2, 0, 1), "30 epochs: T = 4 harms\n300 epochs: T = 4 helps"),
-        ((-1, -2, 1, 1), "30 epochs: T = 1, 4 harms\n300 epochs: T = 1, 4 helps"),
-        ((0, 0, 0, 0), "30 epochs: no harm shown\n300 epochs: no help shown"),
-        ((1, 1, -1, -1), "30 epochs: no harm shown\n300 epochs: no help shown"),
+        ((0, -2, 0, 1), "30 epochs: harm at T = 4\n300 epochs: gain at T = 4"),
+        ((-1, -2, 1, 1), "30 epochs: harm at T = 1, 4\n300 epochs: gain at T = 1, 4"),
+        ((0, 0, 0, 0), "30 epochs: no harm shown\n300 epochs: no gain shown"),
+        ((1, 1, -1, -1), "30 epochs: no harm shown\n300 epochs: no gain shown"),
     ],
 )
 def test_the_title_about_patience_follows_the_intervals(ax, gains, says):

@@ -34,6 +34,7 @@ DRAWINGS = {
     "histogram": lambda ax: plots.histogram(ax, WEIGHTS, MASK),
     "matrix": lambda ax: plots.matrix(ax, WEIGHTS, MASK, title="Three of four are gone"),
     "break-even": lambda ax: plots.break_even(ax, SHARES, RATIOS),
+    "plans": lambda ax: plots.after_the_cut(ax, {"once": SEEDS[::-1], "in steps": SEEDS[:0:-1] ** 0.5}),
     "kept": lambda ax: plots.kept_per_input(ax, WEIGHTS.reshape(3, 64) > 0.2, (8, 8)),
     "two formats": lambda ax: plots.break_even(ax, SHARES, {"CSR": RATIOS, "dense": [ratio(1.0)] * 6}),
 }
@@ -252,3 +253,14 @@ def test_kept_weights_stand_at_their_pixels_and_the_title_follows_them():
         plots.kept_per_input(ax, mask, (8, 8))
     with pytest.raises(TypeError, match="mask must be bool"):
         plots.kept_per_input(ax, mask.astype(float), (2, 3))
+
+
+def test_the_title_about_plans_names_the_one_that_ends_best():
+    for better, worse in (("once", "in steps"), ("in steps", "once")):
+        ax = style.axes(alt="A plot to test.")[1]
+        made = plots.after_the_cut(ax, {better: [[0.5, 0.6], [0.9, 0.9]], worse: [[0.9, 0.95], [0.8, 0.8]]})
+        assert title(ax) == f"Best at its end: {better}"
+        np.testing.assert_allclose(made[0].get_ydata(), [55, 90])
+        np.testing.assert_allclose(made[0].get_xdata(), [1, 2])
+    with pytest.raises(ValueError, match="accuracies must hold 1 to 4 plans"):
+        plots.after_the_cut(ax, {})
