@@ -55,7 +55,9 @@ def fixed(ref: str) -> str:
     Errors: AddressError for the name of a branch, which would change under a class.
     """
     if ref.casefold() in BRANCHES:
-        raise AddressError(f"--ref must be a tag or a commit, such as v0.2.0; {ref!r} is a branch, which moves")
+        raise AddressError(
+            f"--ref must be a tag or a commit, such as v0.2.0; {ref!r} is a branch, which moves"
+        )
     return ref
 
 

@@ -48,7 +48,7 @@ DRIFT = 0.10
 WIDE = 1.10
 # An interval whose ends are no further from its middle than this is narrow enough: more rounds say no more.
 NARROW = 1.01
-# Looks at what was found so far: after so many rounds and seconds, then each time there are half as many more.
+# Looks at what was found so far: after so many rounds and seconds, then at half as many again.
 # A burst of other work lasts some tens of milliseconds, and a verdict must not rest on one.
 FIRST_LOOK_ROUNDS, FIRST_LOOK_SECONDS, LOOKS_APART = 24, 0.1, 1.5
 
@@ -336,7 +336,9 @@ def _rounds(samplers: Sequence[Sampler], baseline: int, deadline: float) -> NDAr
         if i >= MIN_ROUNDS and present + (present - start) / i > deadline:
             return times[:i]
         if i >= look and present - start >= FIRST_LOOK_SECONDS:
-            if all(_decided(times[:i, baseline], times[:i, j]) for j in range(len(samplers)) if j != baseline):
+            if all(
+                _decided(times[:i, baseline], times[:i, j]) for j in range(len(samplers)) if j != baseline
+            ):
                 return times[:i]
             look = math.ceil(LOOKS_APART * i)
         for j in order:
