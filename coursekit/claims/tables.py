@@ -8,8 +8,8 @@ from typing import Any
 
 from coursekit import runtime
 from coursekit._core import arguments, display, texts
-from coursekit.claims import cards, rules
-from coursekit.claims.cards import Card
+from coursekit.claims import rules
+from coursekit.claims.cards import Card, results
 from coursekit.claims.judging import MARKS, UNDECIDED, counts
 
 __all__ = ["REPORT_HEADERS", "Cards", "Report", "report", "table"]
@@ -105,13 +105,15 @@ class Report(display.Shown):
         return display.Table(REPORT_HEADERS, self.rows, self.title, left=LEFT, notes=self.notes).html()
 
 
-def table(*shown: Card | Iterable[Card], title: str = "Claims") -> Cards:
+def table(cards: Card | Iterable[Card], *more: Card, title: str = "Claims") -> Cards:
     """Return several cards as one table that folds, for what would stand as a wall of cards.
 
     Parameters
     ----------
-    *shown : Card or iterable of Card
-        What ``claims.show`` returned: the cards one by one, or one list of them.
+    cards : Card or iterable of Card
+        What ``claims.show`` returned: the first card, or a list of all of them.
+    *more : Card
+        The other cards.
     title : str
         What stands in front of the counts of the verdicts.
 
@@ -125,8 +127,8 @@ def table(*shown: Card | Iterable[Card], title: str = "Claims") -> Cards:
     TypeError, ValueError
         For anything but cards, and for none.
     """
-    single = len(shown) == 1 and not isinstance(shown[0], Card)
-    found = arguments.instances("cards", shown[0] if single else shown, Card)
+    several = not more and not isinstance(cards, Card)
+    found = arguments.instances("cards", cards if several else (cards, *more), Card)
     return Cards(found, arguments.label("title", title))
 
 
@@ -138,7 +140,7 @@ def report() -> Report:
     Report
         The claims, each with its last result.
     """
-    known = cards.results()
+    known = results()
     rows = tuple(_row(claim, known.get(claim.id)) for claim in rules.load().values())
     return Report(rows, runtime.describe().label)
 
