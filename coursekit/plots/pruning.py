@@ -306,7 +306,8 @@ def kept_per_input(
     ax.set_xticks([])
     ax.set_yticks([])
     ax.spines[:].set_visible(False)
-    describe(ax, f"brightest: {100 * top:.0f} %", f"{shape[0]} × {shape[1]} inputs", title or kept_sentence(shares))
+    names = f"brightest: {100 * top:.0f} %", f"{shape[0]} × {shape[1]} inputs"
+    describe(ax, *names, title or kept_sentence(shares))
     return image
 
 

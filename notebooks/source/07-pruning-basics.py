@@ -388,8 +388,8 @@ for name, parts in zip((min(hidden_widths), max(hidden_widths)), lost_by, strict
 claims.show("07-wider", measured=if_learned(accuracy.paired(lost_by[0][1], lost_by[1][1])))
 
 # %% [markdown]
-# Read the left picture first. Cut and left alone, every width falls, the wide ones no less deep: having neurons to spare
-# does not help a network whose sums have just lost their parts. The right picture is where the spare neurons count. So
+# Read the left picture first. Cut and left alone, every width has collapsed at 90 %: having neurons to spare does not help
+# a network whose sums have just lost their parts. The right picture is where the spare neurons count. So
 # whether "larger networks stand more pruning" is true depends on what comes after the cut.
 #
 # **Once, or in steps?** What you did above is **one-shot** pruning: cut once, train on. **Iterative** pruning cuts in steps
