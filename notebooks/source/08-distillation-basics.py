@@ -69,7 +69,7 @@ print(f"the teacher on the test pictures: {accuracy.of(test_logits.argmax(1), y_
 # A label is hard: all of it on one digit. The teacher answers with ten numbers, the **logits**, and softmax turns
 # them into shares that add up to 1. Here are the three test pictures about which it hesitates most:
 
-# %% tags=["nbval-ignore-output"]
+# %% jupyter={"source_hidden": true} tags=["nbval-ignore-output"]
 answers = torch.softmax(test_logits, dim=1)
 n_classes = answers.shape[1]
 hesitant = answers.max(dim=1).values.argsort()[:3]
