@@ -3,23 +3,25 @@
 from coursekit.claims.cards import (
     CORRECTED,
     FAILS,
+    GUESS_FIRST,
     HOLDS,
     REPORT_HEADERS,
     Card,
     Report,
-    guess,
-    keep_guess,
     report,
     show,
     strict,
 )
+from coursekit.claims.guesses import Guess, guess, keep_guess
 
 __all__ = [
     "CORRECTED",
     "FAILS",
+    "GUESS_FIRST",
     "HOLDS",
     "REPORT_HEADERS",
     "Card",
+    "Guess",
     "Report",
     "guess",
     "keep_guess",

@@ -8,30 +8,31 @@ from typing import Any
 
 from coursekit import runtime
 from coursekit._core import arguments, display, log, texts
-from coursekit.claims import rules
+from coursekit.claims import guesses, rules
 
 __all__ = [
     "CORRECTED",
     "FAILS",
+    "GUESS_FIRST",
     "HOLDS",
     "REPORT_HEADERS",
     "Card",
     "Report",
-    "guess",
-    "keep_guess",
     "report",
     "show",
     "strict",
 ]
 
 HOLDS, FAILS, CORRECTED = "holds", "does not hold here", "corrected"
+GUESS_FIRST = "guess first"
 STRICT = ("0", "1", "claims")
 REPORT_HEADERS = ("claim", "kind", "the course says", "this machine says", "verdict")
 LEFT = 5  # every column holds words, so all are left-aligned
 TERMINAL_COLUMN = 60  # characters of a claim's text in a terminal's table
-_TONES = {HOLDS: "good", FAILS: "bad", CORRECTED: "neutral"}
-_MARKS = {HOLDS: "✓", FAILS: "✗", CORRECTED: "✎"}
+_TONES = {HOLDS: "good", FAILS: "bad", CORRECTED: "neutral", GUESS_FIRST: "quiet"}
+_MARKS = {HOLDS: "✓", FAILS: "✗", CORRECTED: "✎", GUESS_FIRST: "○"}
 _NOT_YET = "not measured yet"
+_TYPE_IT = "Type your guess in place of the dots above, then run this cell again."
 
 
 @dataclass(frozen=True, repr=False)
@@ -139,6 +140,8 @@ def show(id: str, *, measured: Any) -> Card:
     """
     claim = rules.find(id)
     reading = rules.read(measured, claim)
+    if guesses.guess_first(claim):
+        return _held_back(claim)
     card = _card(claim, reading)
     machine = runtime.describe()
     RESULTS.append(
@@ -189,43 +192,6 @@ def strict() -> str:
     return arguments.choice("COURSEKIT_STRICT", os.environ.get("COURSEKIT_STRICT") or "0", STRICT)
 
 
-def keep_guess(id: str, guess: str | None) -> None:
-    """Keep the student's guess for a claim's card.
-
-    Parameters
-    ----------
-    id : str
-        Under which the claim looks for it.
-    guess : str or None
-        Text with its unit; None forgets an earlier one.
-
-    """
-    kept = {"id": arguments.label("id", id), "guess": guess}
-    if guess is None:
-        GUESSES.remove(lambda record: record["id"] == id)
-    else:
-        arguments.label("guess", guess)
-        GUESSES.append(kept)
-
-
-def guess(id: str) -> str | None:
-    """Return the guess kept under ``id``, or None.
-
-    Parameters
-    ----------
-    id : str
-        As for ``keep_guess``.
-
-    Returns
-    -------
-    str or None
-        The guess; None if nothing was guessed.
-
-    """
-    wanted = arguments.label("id", id)
-    return next((record["guess"] for record in GUESSES.read() if record["id"] == wanted), None)
-
-
 def _card(claim: rules.Claim, reading: rules.Reading) -> Card:
     met = claim.holds.met(reading)
     return Card(
@@ -235,11 +201,16 @@ def _card(claim: rules.Claim, reading: rules.Reading) -> Card:
         says=claim.says,
         corrected=claim.corrected,
         measured=claim.show(reading),
-        guess=guess(claim.guess or claim.id) or "",
+        guess=guesses.against(claim, reading),
         verdict=(CORRECTED if claim.corrected else HOLDS) if met else FAILS,
         note=_note(claim, reading),
         why=claim.why,
     )
+
+
+def _held_back(claim: rules.Claim) -> Card:
+    texts = dict.fromkeys(("says", "corrected", "measured", "guess", "why"), "")
+    return Card(claim.id, claim.kind, claim.source, verdict=GUESS_FIRST, note=_TYPE_IT, **texts)
 
 
 def _note(claim: rules.Claim, reading: rules.Reading) -> str:
@@ -262,10 +233,6 @@ def _check_result(record: Mapping[str, Any]) -> None:
         raise ValueError(f"unknown verdict {record['verdict']!r}")
 
 
-def _check_guess(record: Mapping[str, Any]) -> None:
-    _check_text(record, ("id", "guess"))
-
-
 def _check_text(record: Mapping[str, Any], names: tuple[str, ...]) -> None:
     for name in names:
         if not isinstance(record[name], str):
@@ -273,4 +240,3 @@ def _check_text(record: Mapping[str, Any], names: tuple[str, ...]) -> None:
 
 
 RESULTS = log.Log("claims", runtime.home, check=_check_result, key=("id", "fingerprint"))
-GUESSES = log.Log("guesses", runtime.home, check=_check_guess, key=("id",))

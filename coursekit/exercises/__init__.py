@@ -15,12 +15,14 @@ from coursekit.exercises.answers import (
     untried,
 )
 from coursekit.exercises.checking import check
-from coursekit.exercises.predictions import predict
+from coursekit.exercises.predictions import Guesses, GuessFirst, guesses, predict
 from coursekit.exercises.quizzes import quiz
 from coursekit.exercises.verdicts import Stop, Verdict, not_tried, right, wrong
 
 __all__ = [
     "Course",
+    "GuessFirst",
+    "Guesses",
     "Stop",
     "Verdict",
     "as_array",
@@ -31,6 +33,7 @@ __all__ = [
     "call_either",
     "check",
     "describe",
+    "guesses",
     "is_blank",
     "not_tried",
     "predict",
