@@ -160,11 +160,12 @@ def test_what_is_no_guess_is_refused_in_one_line_that_says_what_is_allowed(text,
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=st.text(), unit=st.sampled_from(["", "×", "%", "points", "s", "GB", "bits", "times as long"]))
 def test_any_text_is_a_guess_or_refused_as_one(text, unit):
+    refused = ""
     try:
         exercises.predict("98-speed", text, unit)
     except ValueError as error:
-        assert str(error).startswith("guess ")
-        assert "\n" not in str(error)
+        refused = str(error)
+    assert refused == "" or re.fullmatch("guess .+", refused)
 
 
 @pytest.mark.parametrize("text", ["", " ", "...", "…"])

@@ -99,7 +99,7 @@ def test_it_builds_and_its_solutions_solve(folder, capsys):
     lay_down(NAME, folder)
     assert command.main(["--build", str(folder)]) == 0
     out = capsys.readouterr().out.splitlines()
-    assert out == ["20-my-topic.ipynb executed", "solutions/20-my-topic.ipynb written"]
+    assert out == ["20-my-topic.ipynb executed", "solutions/20-my-topic.ipynb executed"]
     student, solution = (nbformat.read(path, as_version=4) for path in building.Folder(folder).paths(NAME))
     assert list(health.faults(student)) == []
     assert "2**bits\n" not in student.cells[3].source
