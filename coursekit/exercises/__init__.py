@@ -15,6 +15,7 @@ from coursekit.exercises.answers import (
     untried,
 )
 from coursekit.exercises.checking import check
+from coursekit.exercises.hints import Hint, hint
 from coursekit.exercises.predictions import Guesses, GuessFirst, guesses, predict
 from coursekit.exercises.quizzes import quiz
 from coursekit.exercises.verdicts import Stop, Verdict, not_tried, right, wrong
@@ -23,6 +24,7 @@ __all__ = [
     "Course",
     "GuessFirst",
     "Guesses",
+    "Hint",
     "Stop",
     "Verdict",
     "as_array",
@@ -34,6 +36,7 @@ __all__ = [
     "check",
     "describe",
     "guesses",
+    "hint",
     "is_blank",
     "not_tried",
     "predict",
