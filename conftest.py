@@ -132,7 +132,10 @@ class DeviceNotebook(IPyNbFile):
 
     def compared(self, options: dict[str, object], cell: NotebookNode) -> dict[str, object]:
         """Return nbval's options, with the comparison off where a student's copy holds the output back."""
-        return {**options, "check": False} if health.is_answer(cell) and not self.is_solved else options
+        chosen = options.copy()  # which knows nbval's defaults, as a new dict would not
+        if health.is_answer(cell) and not self.is_solved:
+            chosen["check"] = False
+        return chosen
 
     def options(self, options: dict[str, object]) -> dict[str, object]:
         """Return nbval's options for a cell."""

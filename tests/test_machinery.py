@@ -90,8 +90,9 @@ def test_on_another_device_errors_count_and_differences_do_not(report):
 
 
 def test_in_the_solutions_answers_are_compared_and_exercises_must_be_right(tmp_path):
-    cells = ("settings", "1 []\n"), ("answer", "measured\n"), ("answer", "drifted\n")
-    notebook = v4.new_notebook(cells=[stored(CELLS[name][0], text, CELLS[name][2]) for name, text in cells])
+    cells = [stored("import os\n" + CELLS["settings"][0], "1 []\n", [])]
+    cells += [stored(CELLS["answer"][0], text, ["answer"]) for text in ("measured\n", "drifted\n")]
+    notebook = v4.new_notebook(cells=cells)
     (tmp_path / "solutions").mkdir()
     nbformat.write(notebook, tmp_path / "solutions" / "small.ipynb")
     run = pytest_in(tmp_path, "-v", "-m", "not cuda", "solutions/small.ipynb")
