@@ -1,6 +1,7 @@
 """Guesses: what people type is taken, and the card says afterwards how far off they were."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -38,7 +39,7 @@ why = "because"
 id = "98-verdict"
 kind = "hardware"
 says = "the same"
-holds = { verdict = ["same"] }
+holds = { verdict = ["faster"] }
 why = "because"
 [[claim]]
 id = "98-yes"
@@ -209,6 +210,19 @@ def test_the_card_says_how_far_off_the_guess_was(id, guess, unit, measured, says
 def test_the_card_says_whether_a_choice_was_right(guess, says):
     exercises.predict("98-verdict", guess, choices=CHOICES)
     assert told("98-verdict", "same") == says
+
+
+@pytest.mark.parametrize(
+    ("interval", "says"),
+    [((0.99, 1.02), "same"), ((1.2, 1.3), "faster"), ((0.8, 0.9), "slower"), ((0.9, 1.02), None)],
+)
+def test_an_interval_means_a_choice_where_two_are_compared_within_a_margin(interval, says):
+    claim = claims.rules.find("98-speed")
+    rule = replace(claim.holds, name="same", low=0.95, high=1.05)
+    exercises.predict("98-speed", "same", choices=CHOICES)
+    kept.against(replace(claim, holds=rule), claims.rules.Reading(1.0, *interval))
+    assert kept.kept()[-1].measured == says
+    assert kept.kept()[-1].met == (None if says is None else says == "same")
 
 
 def test_a_verdict_that_was_no_choice_is_not_held_against_the_guess(monkeypatch):

@@ -383,7 +383,7 @@ def test_the_build_writes_the_guide_and_its_check_finds_a_stale_one(tmp_path, mo
     path = tmp_path / guide.PATH
     path.parent.mkdir()
     path.write_text(TABLE, encoding="utf-8")
-    sizes = iter(["3 kB", "4 kB"])
+    sizes = iter(["1 kB", "3 kB", "2 kB", "4 kB"])  # of each pair the solutions' count
 
     def execute(student, *args, **kwargs):
         fresh = notebook(card("01-size", next(sizes)), card("01-time", "2 s"))

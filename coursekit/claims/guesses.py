@@ -27,6 +27,7 @@ __all__ = [
 
 RIGHT_ON, NEAR = 1.05, 2.0  # a guess that is off by no more than these factors
 FEW = 20  # below it, whole numbers are compared by their difference
+SAME = "same"  # the rule of a claim that two are equal within a margin, and the choice that says so
 TIMES = ("×", "x", "times")
 SCALES: Mapping[str, tuple[str, float]] = {
     "s": ("time", 1.0),
@@ -39,7 +40,7 @@ SCALES: Mapping[str, tuple[str, float]] = {
     "GB": ("size", 1e9),
     "TB": ("size", 1e12),
 }
-_PER_CENT = (*rules.PER_CENT, "point")
+_PER_CENT = ("%", "points", "point")
 
 
 @dataclass(frozen=True)
@@ -267,6 +268,8 @@ def against(claim: rules.Claim, reading: rules.Reading) -> str:
     if found is None:
         return ""
     measured = _in_unit(reading.value, claim.unit, found.unit)
+    if found.choices and claim.holds.name == SAME:
+        measured = _side(reading, claim.holds, found.choices)
     shown = claim.show(reading) if measured is not None else ""
     told = Guess(found.id, found.text, found.value, found.unit, found.choices, measured, shown)
     if told != found:
@@ -282,6 +285,16 @@ def _in_unit(value: Any, unit: str, wanted: str) -> float | bool | str | None:
         return None
     (kind, scale), (other, per) = (SCALES.get(word(each), ("", 1.0)) for each in (unit, wanted))
     return float(value) * scale / per if kind == other else None
+
+
+def _side(reading: rules.Reading, holds: rules.Rule, choices: Sequence[str]) -> str | None:
+    """Return the choice that an interval means: above, inside ("same") or below."""
+    if len(choices) != 3 or choices[1] != SAME or not isinstance(reading.value, int | float):
+        return None
+    above, inside, below = choices
+    if holds.low <= reading.low and reading.high <= holds.high:
+        return inside
+    return above if reading.low > holds.high else below if reading.high < holds.low else None
 
 
 def _difference(gap: float, kind: str) -> str:

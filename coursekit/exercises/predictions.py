@@ -118,7 +118,8 @@ def predict(id: str, guess: Any, unit: str = "", *, choices: Sequence[str] = ())
     unit : str
         What the number counts, as it is to be shown behind it.
     choices : sequence of str
-        The answers to choose from, where the guess is not a number.
+        The answers to choose from, where the guess is not a number. For a claim that two are the same within
+        a margin: three, the first for above it, "same", the last for below.
 
     Returns
     -------
