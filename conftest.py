@@ -131,9 +131,12 @@ class DeviceNotebook(IPyNbFile):
             )
 
     def compared(self, options: dict[str, object], cell: NotebookNode) -> dict[str, object]:
-        """Return nbval's options, with the comparison off where a student's copy holds the output back."""
+        """Return nbval's options, with the comparison off where no output is stored.
+
+        A student's copy holds some back; a cell that was never executed is found by other tests.
+        """
         chosen = options.copy()  # which knows nbval's defaults, as a new dict would not
-        if health.is_answer(cell) and not self.is_solved:
+        if cell.execution_count is None or (health.is_answer(cell) and not self.is_solved):
             chosen["check"] = False
         return chosen
 

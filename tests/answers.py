@@ -8,6 +8,19 @@ from coursekit.claims import rules
 from coursekit.exercises.verdicts import RIGHT
 from coursekit.new import health
 
+# Masters that do not tag their answers yet, and whose solutions were not executed. Take a name out here when
+# both copies are built with the tags.
+NOT_ADOPTED = {
+    "01-floating-point-basics",
+    "02-parameter-count-and-memory",
+    "03-profiling-basics",
+    "04-batching-benchmark",
+    "05-pytorch-dynamic-quantization",
+    "06-onnx-export-and-quantization",
+    "07-pruning-basics",
+    "08-distillation-basics",
+    "dashboard",
+}
 # Exercises whose answer is a number, a text of bits, or a pair of numbers: whatever is stored is tried.
 # (05-file-size takes whatever is within 5 %, so sizes of other networks would be taken, too.)
 SINGLE = {"01-encode", "01-decode", "01-first-missing", "04-budget"}

@@ -3,22 +3,11 @@
 import answers
 import nbformat
 import pytest
+from answers import NOT_ADOPTED
 from build_notebooks import Course, load
 from nbformat import v4
 
 COURSE = Course()
-# Masters that do not tag their answers yet. Take a name out here when its copies are built with the tags.
-NOT_ADOPTED = {
-    "01-floating-point-basics",
-    "02-parameter-count-and-memory",
-    "03-profiling-basics",
-    "04-batching-benchmark",
-    "05-pytorch-dynamic-quantization",
-    "06-onnx-export-and-quantization",
-    "07-pruning-basics",
-    "08-distillation-basics",
-    "dashboard",
-}
 
 
 @pytest.fixture(autouse=True)
