@@ -220,7 +220,7 @@ def test_an_interval_means_a_choice_where_two_are_compared_within_a_margin(inter
     claim = claims.rules.find("98-speed")
     rule = replace(claim.holds, name="same", low=0.95, high=1.05)
     exercises.predict("98-speed", "same", choices=CHOICES)
-    kept.against(replace(claim, holds=rule), claims.rules.Reading(1.0, *interval))
+    kept.against(replace(claim, holds=rule), claims.judging.Reading(1.0, *interval))
     assert kept.kept()[-1].measured == says
     assert kept.kept()[-1].met == (None if says is None else says == "same")
 

@@ -9,6 +9,7 @@ from typing import Any
 from coursekit import runtime
 from coursekit._core import arguments, log
 from coursekit.claims import rules
+from coursekit.claims.judging import Reading, Rule
 
 __all__ = [
     "GUESSES",
@@ -248,7 +249,7 @@ def guess_first(claim: rules.Claim) -> bool:
     return runtime.guess_first() and (claim.guess or claim.id) in _open()
 
 
-def against(claim: rules.Claim, reading: rules.Reading) -> str:
+def against(claim: rules.Claim, reading: Reading) -> str:
     """Return the guess for a claim with how far off it was, and keep the measurement beside it.
 
     Parameters
@@ -287,7 +288,7 @@ def _in_unit(value: Any, unit: str, wanted: str) -> float | bool | str | None:
     return float(value) * scale / per if kind == other else None
 
 
-def _side(reading: rules.Reading, holds: rules.Rule, choices: Sequence[str]) -> str | None:
+def _side(reading: Reading, holds: Rule, choices: Sequence[str]) -> str | None:
     """Return the choice that an interval means: above, inside ("same") or below."""
     if len(choices) != 3 or choices[1] != SAME or not isinstance(reading.value, int | float):
         return None
