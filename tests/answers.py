@@ -17,8 +17,6 @@ NOT_ADOPTED = {
     "04-batching-benchmark",
     "05-pytorch-dynamic-quantization",
     "06-onnx-export-and-quantization",
-    "07-pruning-basics",
-    "08-distillation-basics",
     "dashboard",
 }
 # Exercises whose answer is a number, a text of bits, or a pair of numbers: whatever is stored is tried.

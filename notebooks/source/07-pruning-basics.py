@@ -238,7 +238,7 @@ claims.table(
     claims.show("07-sixty", measured=if_learned(lost[0.6])),
     claims.show("07-ninety", measured=if_learned(lost[0.9])),
     claims.show("07-cliff", measured=None if fell is None else if_learned(100 * fell)),
-    title="Only cut, not trained on",
+    title="Cut and left alone",
 )
 
 # %% [markdown]
@@ -855,7 +855,7 @@ claims.table(
     claims.show("07-structured-speed", measured=ratio),
     claims.show("07-quarter-of-a-matrix", measured=fewer),
     claims.show("07-linear", measured=followed),
-    title="Half of the neurons",
+    title="A wide network and its smaller copy",
 )
 
 # %% [markdown]
@@ -939,7 +939,7 @@ exercises.quiz("07")
 # And your guesses, beside what this machine measured:
 
 # %% tags=["nbval-ignore-output"]
-exercises.guesses("07")
+plots.guesses.picture(exercises.guesses("07"))
 
 # %% [markdown]
 # ## What you should remember
