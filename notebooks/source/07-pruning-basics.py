@@ -146,10 +146,11 @@ exercises.check("07-prune", magnitude_prune)
 # Nine weights are a toy. Take the digits network 64-128-10 of notebook 05, and take 20 of them, trained from 20 seeds: one
 # network is one throw of the dice. All choices are made on the 287 validation pictures.
 #
-# A word on counting first. Below stand some thirty comparisons with an interval each. Of those that you read because they
+# A word on counting first. Below stand some thirty comparisons, most with an interval. Of those that you read because they
 # stand out, some stand out by luck: of twenty 95 % intervals around nothing, one in the mean leaves out 0. Five were planned
 # before anything was trained: what pruning costs at 40, 60 and 90 %, what training on wins back, and pruned against trained
-# from scratch. All others came up on the way, and were repeated with other seeds before they were written down.
+# from scratch. All others came up on the way; what is said about widths and steps was repeated with other seeds before it
+# was written down.
 
 # %% tags=["nbval-ignore-output"]
 digits = data.digits()
@@ -389,8 +390,8 @@ claims.show("07-wider", measured=if_learned(accuracy.paired(lost_by[0][1], lost_
 
 # %% [markdown]
 # Read the left picture first. Cut and left alone, every width has collapsed at 90 %: having neurons to spare does not help
-# a network whose sums have just lost their parts. The right picture is where the spare neurons count. So
-# whether "larger networks stand more pruning" is true depends on what comes after the cut.
+# a network whose sums have just lost their parts. The right picture is where the spare neurons count. So whether "larger
+# networks stand more pruning" is true depends on what comes after the cut.
 #
 # **Once, or in steps?** What you did above is **one-shot** pruning: cut once, train on. **Iterative** pruning cuts in steps
 # and trains after each. Compare plans that all end at 95 % and all take 20 epochs. Each step is a part of the way and the
@@ -529,9 +530,10 @@ print("rewound minus trained on:      ", in_points(accuracy.paired(tickets["tick
 
 # %% [markdown]
 # The ticket drops pixels that are always white, and more than its share of the darkest, which nearly every digit has: neither
-# tells one digit from another. Ten seeds agree on this map. The last two lines say what else the ticket is worth: if an interval holds 0, no
-# difference was shown; if the last one lies below 0, rewinding was the worse way to use the 20 epochs that both got. The
-# ticket is a discovery about training, not a recipe to save anything: you have to train the dense network first.
+# tells one digit from another. Other seeds give the same map. The last two lines say what else the ticket is worth: if an
+# interval holds 0, no difference was shown; if the last one lies below 0, rewinding was the worse way to use the 20 epochs
+# that both got. The ticket is a discovery about training, not a recipe to save anything: you have to train the dense network
+# first.
 #
 # ## 4. What do the zeros save?
 #
@@ -911,7 +913,7 @@ for name, network in variants.items():
     gap = accuracy.difference(models.predict(network, x_test), before, y_test)
     print(f"{name:19} minus dense: {in_points(gap)}")
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["nbval-ignore-output", "answer"]
 networks = {"dense": model, **variants}
 with torch.inference_mode():
     runs = {name: lambda network=network: network(x_test[:1]) for name, network in networks.items()}
@@ -922,7 +924,7 @@ for name, network in variants.items():
     scoreboard.record(name, size_bytes=size, latency=took, accuracy=share, notebook="07", device="cpu")
 latency
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["nbval-ignore-output", "answer"]
 scoreboard.table()
 
 # %% [markdown]

@@ -244,8 +244,9 @@ claims.show("08-alpha", measured=abs(printed_loss(*example).item() - ours[0.7]) 
 # with its own 200 pictures and its own teacher, and look at the 20 differences.
 #
 # Say beforehand what you will compare. Planned here: T = 2, alpha = 0.5, 100 epochs, four cases, the 20 differences in the
-# test. All else in this notebook, some twenty comparisons more, came after and was repeated with other seeds, draws of the
-# data and lengths before it was written down. Of twenty 95 % intervals around nothing, one in the mean leaves out 0.
+# test. All else in this notebook, some fifteen comparisons and a map, came after. What is said about patience, softness and
+# the order of the steps was repeated with other seeds before it was written down: of twenty 95 % intervals around nothing,
+# one in the mean leaves out 0.
 #
 # First case, **clean**: the 20 teachers learn from the same 200 pictures as their students. How many points do they add?
 
@@ -498,8 +499,8 @@ widgets.patience(grid)
 
 # %% [markdown]
 # Drag the epochs down to 20. The lower right corner, where the student listens to a very soft teacher and to nobody
-# else, loses most. Drag them up again: after 100 epochs the same corner gains as much as any. The top row, T = 1, hardly
-# moves: a hard answer is learned as fast as a label, and says little more. So the length of training and the temperature
+# else, loses most. Drag them up again: after 100 epochs the same corner gains as much as any. The top row, T = 1, moves
+# least: a hard answer is learned nearly as fast as a label, and says little more. So the length of training and the temperature
 # work together: the softer the teacher, the more patience it needs. How many points does each row move?
 
 # %% tags=["nbval-ignore-output"]
