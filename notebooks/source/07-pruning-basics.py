@@ -444,7 +444,8 @@ claims.table(
 # the last cut:** every line rises, and a plan that stops after six epochs has no time left. **How much the last cut takes
 # of what was left:** 95 % at once takes 19 weights of 20, the plan with 33, 67 and 100 % takes 86 % of what its second step
 # left, the plan with 60, 90 and 100 % only 66 %. After equally many epochs the small last cut is far ahead. At 90 % there is
-# enough left in any case, and the plans end together. Change `plans` and look.
+# enough left in any case, and the plans end together. Change `plans` and look. And change the network: with 12 or
+# 32 hidden neurons the same careful plan showed no gain.
 #
 # The usual plan takes 20 % of what is left in each round: after ten rounds 0.8 to the power 10 is left, about 11 %, and each
 # round has to be trained.

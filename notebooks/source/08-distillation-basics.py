@@ -276,9 +276,7 @@ def explore(taught, settings, count, lengths, judges):
 
     The result is [lengths, settings, count].
     """
-    pairs = (
-        np.arange(len(settings) * count) % count
-    )  # the number of each student's pictures, teacher and start
+    pairs = np.arange(len(settings) * count) % count  # whose pictures, teacher and start
     temperature, alpha = np.repeat(settings, count, axis=0).T
     right, progress = [], runtime.progress(f"{len(pairs)} students", max(lengths))
 
@@ -442,6 +440,8 @@ claims.table(
 )
 
 # %% [markdown]
+# Here softness alone helps for a while and harms in the end. Whoever tries a single length can come home with either story.
+#
 # ## 4. How long, how soft, how much?
 #
 # Take the informed teacher, which helped. Would you have found that? A student that has to match ten numbers learns
@@ -500,8 +500,8 @@ widgets.patience(grid)
 # %% [markdown]
 # Drag the epochs down to 20. The lower right corner, where the student listens to a very soft teacher and to nobody
 # else, loses most. Drag them up again: after 100 epochs the same corner gains as much as any. The top row, T = 1, moves
-# least: a hard answer is learned nearly as fast as a label, and says little more. So the length of training and the temperature
-# work together: the softer the teacher, the more patience it needs. How many points does each row move?
+# least: a hard answer is learned nearly as fast as a label, and says little more. So the length of training and the
+# temperature work together: the softer the teacher, the more patience it needs. How many points does each row move?
 
 # %% tags=["nbval-ignore-output"]
 moved = {
