@@ -842,8 +842,8 @@ print(f"parameters {n_wide:,} and {n_half:,}, file {len(file_of(wide)):,} and {l
 pictures = torch.rand(64, 1024)
 with torch.inference_mode():
     changed = (half(pictures) - pruning.structured(wide, 0.5)(pictures)).abs().max()
-    runs = {"wide": lambda: wide(pictures), "half": lambda: half(pictures)}
-    speed = timing.compare(runs, max_time=0.8, threads=1, device="cpu")
+    both = {"wide": lambda: wide(pictures), "half": lambda: half(pictures)}
+    speed = timing.compare(both, max_time=0.8, threads=1, device="cpu")
 print(f"largest change of an output: {changed:.1e}")
 speed
 

@@ -526,8 +526,8 @@ claims.table(
 
 # %%
 with torch.no_grad():
-    inside = torch.relu(teacher[0](x))  # [1150, 256], the teacher's hidden layer
-sizes = 20, inside.shape[1], student_widths[1]  # a projection for each student
+    teacher_hidden = torch.relu(teacher[0](x))  # [1150, 256], the teacher's hidden layer
+sizes = 20, teacher_hidden.shape[1], student_widths[1]  # a projection for each student
 projection = torch.randn(sizes, generator=torch.Generator().manual_seed(0)) / 16
 projection.requires_grad_()
 networks = torch.arange(20)[:, None]
@@ -537,7 +537,7 @@ def match_inside(outputs, batch):
     hidden, logits = outputs  # [20, batch, 16] and [20, batch, 10]
     labels = own_y[networks, batch]  # [20, batch]; cross_entropy wants the classes in the middle
     cross_entropy = functional.cross_entropy(logits.transpose(1, 2), labels, reduction="sum") / batch.shape[1]
-    wanted = inside[torch.as_tensor(rows)[networks, batch]]
+    wanted = teacher_hidden[torch.as_tensor(rows)[networks, batch]]
     gap = hidden @ projection.transpose(1, 2) - wanted
     return cross_entropy + 3 * gap.square().mean((1, 2)).sum()
 
