@@ -642,7 +642,7 @@ with_zeros = timing.compare(
 with_zeros
 
 # %% [markdown]
-# (An interval has to lie beyond 1 % to count as a difference.)
+# ("The same" asks for the whole interval: within 5 % either way.)
 
 # %% tags=["nbval-ignore-output", "answer"]
 claims.show("07-zeros-speed", measured=with_zeros.ratio("90 % zeros"))
