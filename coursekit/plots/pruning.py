@@ -263,7 +263,7 @@ def after_the_cut(ax: Axes, accuracies: Mapping[str, ArrayLike], *, title: str =
     ax.yaxis.set_major_formatter(PERCENT)
     best = max(ends, key=lambda name: ends[name])
     describe(ax, "epochs after the last cut", "accuracy", title or f"Best at its end: {best}")
-    return [*made, ax.legend(loc="lower right")]
+    return [*made, ax.legend()]
 
 
 @style.look()

@@ -150,7 +150,9 @@ widgets.temperature(test_logits, digits.test.images, digits.test.y)
 # relatives?
 
 # %% jupyter={"source_hidden": true} tags=["nbval-ignore-output"]
-picture, ax = plots.style.axes(height=3.8, alt="A map: the mean answer to each digit at T = 4.")
+picture, ax = plots.style.axes(
+    height=3.8, alt="A map: the mean softened answer to the pictures of each digit."
+)
 relatives = distillation.mean_answers(test_logits, y_test, temperature=4)
 plots.distillation.mean_answers(ax, relatives, classes=[str(digit) for digit in range(n_classes)])
 picture
