@@ -32,7 +32,7 @@ def float_outputs(model: "onnx.ModelProto") -> tuple[str, ...]:
 
 
 def _free(graph: "onnx.GraphProto", output: str) -> bool:
-    """Let ``output`` come from before its pair of QuantizeLinear and DequantizeLinear; tell whether it does."""
+    """Let ``output`` come from before its QuantizeLinear and DequantizeLinear; tell whether it does."""
     made = {name: node for node in graph.node for name in node.output}
     back = made.get(output)
     rounding = made.get(back.input[0]) if back is not None and back.op_type == "DequantizeLinear" else None
