@@ -11,7 +11,7 @@ PORT   ?= 8888
 export ORT_DISABLE_TELEMETRY = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test places new notebooks site slides lint bench links
+.PHONY: help lab test places new notebooks site slides lint doubt bench links
 
 help:  ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -59,6 +59,9 @@ lint: $(READY)  ## ruff over package, tools, tests and masters; mypy over packag
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python tools/build_notebooks.py --check
+
+doubt: $(READY)  ## run the notebooks changed, as a sceptic would, and judge what they say (SHORT=1: one change)
+	$(BIN)/python tools/doubt.py $(if $(SHORT),--short)
 
 bench: $(READY)  ## print the benchmark tables of docs/benchmarks.md
 	$(BIN)/python -m benchmarks

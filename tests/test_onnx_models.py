@@ -1157,3 +1157,18 @@ def test_a_file_describes_itself(folder):
     assert "<table>" in made._repr_html_()
     assert made.inputs == (("input", "float32", ("batch", 64)),)
     assert made.outputs == (("output", "float32", ("batch", 10)),)
+
+
+@pytest.mark.parametrize(
+    "name", ["describe", "graph", "load", "optimized", "quantize_dynamic", "quantize_static"]
+)
+def test_a_missing_file_is_what_the_docstring_says_it_is(name, tmp_path):
+    function = getattr(om, name)
+    more = {
+        "quantize_dynamic": [tmp_path / "b"],
+        "quantize_static": [tmp_path / "b", []],
+        "optimized": [tmp_path / "b"],
+    }
+    with pytest.raises(FileNotFoundError, match="there is no file"):
+        function(tmp_path / "absent.onnx", *more.get(name, []))
+    assert "FileNotFoundError" in function.__doc__

@@ -77,6 +77,8 @@ def quantize_dynamic(
 
     Raises
     ------
+    FileNotFoundError
+        If ``source`` is missing.
     TypeError, ValueError
         For a source that is damaged, quantized already, of float16, with weights that are not finite, or
         without anything to quantize.
@@ -145,7 +147,7 @@ def quantize_static(
 
     Raises
     ------
-    TypeError, ValueError
+    FileNotFoundError, TypeError, ValueError
         As ``quantize_dynamic``; and for no batch, or batches that do not fit or are not finite.
 
     """
