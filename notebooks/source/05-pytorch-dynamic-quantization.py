@@ -164,7 +164,7 @@ with plots.style.look():
     ax.axvspan(-0.25, 0.25, color=plots.style.PALE, alpha=0.6, zorder=0)
     ax.text(0.27, 0.9, "a quarter of the range", transform=ax.get_xaxis_transform())
     plots.comparison.describe(
-        ax, "weight, as a share of the layer's largest", "number of weights", "Where the weights lie"
+        ax, "weight, as a share of the layer's largest", "number of weights", "The weights of all layers"
     )
 picture
 
@@ -215,7 +215,7 @@ for bits in bit_widths:
             layer.weight.data = before + signs(layer.weight.data - before)
         changed[name].append((models.predict(copied, x_test) != fp32_answers).sum())
 
-# %% tags=["nbval-ignore-output"]
+# %% jupyter={"source_hidden": true} tags=["nbval-ignore-output"]
 picture, ax = plots.style.axes(
     height=3.2,
     alt="Changed answers against bits: errors with mixed signs, and the same errors with one sign.",
@@ -228,7 +228,7 @@ plots.comparison.lines(
     changed,
     x_label="bits per weight, a scale per layer",
     y_label=f"changed answers of {len(y_test)}",
-    title="The same errors, with mixed signs and with one",
+    title="Errors with mixed signs, and with one sign per neuron",
 )
 picture
 
@@ -394,7 +394,7 @@ for name, size in (("FP32", fp32_size), ("INT8", int8_size)):
 # The rest is the box: names, types, shapes, scales, and the structure of the zip file that PyTorch writes. A box takes
 # room even if there is nothing in it.
 
-# %% tags=["nbval-ignore-output"]
+# %% jupyter={"source_hidden": true} tags=["nbval-ignore-output"]
 picture, ax = plots.style.axes(height=2.2, alt="FP32 and INT8 files as bars of weights, biases and box.")
 colours = {"weights": plots.style.BLUE, "biases": plots.style.INK, "box": plots.style.ORANGE}
 left = np.zeros(2)
@@ -404,7 +404,7 @@ with plots.style.look():
         left += kilobytes
     ax.invert_yaxis()
     ax.legend(loc="lower right")
-    plots.comparison.describe(ax, "size of the file (kB)", "", "What is in the two files")
+    plots.comparison.describe(ax, "size of the file (kB)", "", "Contents of the two files")
 picture
 
 # %% tags=["nbval-ignore-output", "answer"]
@@ -578,7 +578,7 @@ more = 1e6 * (seconds["INT8"] - seconds["FP32"])
 print("width            ", *(f"{width:6}" for width in widths))
 print("INT8 minus FP32  ", *(f"{microseconds:6.1f}" for microseconds in more), "µs per call")
 
-# %% tags=["nbval-ignore-output", "answer"]
+# %% jupyter={"source_hidden": true} tags=["nbval-ignore-output", "answer"]
 picture, ax = plots.style.axes(
     alt="The time of a call for FP32 and INT8, a pair of bars per width: what every call takes, and what the width adds."
 )
@@ -680,7 +680,7 @@ for scheme, rows in found.items():
         rows.append(100 * network.accuracy(x_validation, y_validation))
 full = 100 * ensemble.accuracy(x_validation, y_validation).mean()
 
-# %% tags=["nbval-ignore-output", "answer"]
+# %% jupyter={"source_hidden": true} tags=["nbval-ignore-output", "answer"]
 picture, ax = plots.style.axes(
     alt="Accuracy against bits per weight, one line per scheme, with the band of all seeds."
 )
@@ -714,7 +714,7 @@ print(
     f"FP32 is shown to be better on {sum(test.verdict == 'a better' for test in tests)} of {len(tests)} networks"
 )
 
-# %% tags=["nbval-ignore-output", "answer"]
+# %% jupyter={"source_hidden": true} tags=["nbval-ignore-output", "answer"]
 picture, axes = plots.style.axes(
     2, 9, height=2.6, alt="Pictures that only one of the two models gets right, a row for each model."
 )
@@ -832,7 +832,7 @@ for bits in itertools.product(bit_widths, repeat=len(layer_weights)):
     points[bits] = np.dot(bits, layer_weights) / 8, 100 * measured[bits]
 print(f"the layers have {layer_weights} weights, the budget is {budget:,} bytes")
 
-# %% tags=["nbval-ignore-output"]
+# %% jupyter={"source_hidden": true} tags=["nbval-ignore-output"]
 picture, ax = plots.style.axes(
     alt="Accuracy against bytes for all choices of bits, and the budget as a line."
 )

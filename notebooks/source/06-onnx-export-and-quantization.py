@@ -77,13 +77,15 @@ def installed_bytes(package):
 
 packages = {"PyTorch": "torch", "scikit-learn": "sklearn", "ONNX Runtime": "onnxruntime"}
 installed = {name: installed_bytes(package) for name, package in packages.items()}
+
+# %% jupyter={"source_hidden": true} tags=["nbval-ignore-output", "answer"]
 picture, ax = plots.style.axes(height=2.0, alt="The sizes of three installed packages as bars.")
 plots.comparison.bars(
     ax,
     list(installed),
     [size / 1e6 for size in installed.values()],
     unit="installed size (MB)",
-    title="What each package takes on this disk",
+    title="Installed packages on this disk",
     highlight=["ONNX Runtime"],
 )
 picture
@@ -674,21 +676,20 @@ for name, file in {"dynamic": "int8", "static": "static"}.items():
             counts[row, bright] = differs.sum() - differs[bright]
     changed[name] = counts.mean(axis=1)
 
-# %% tags=["nbval-ignore-output"]
+# %% jupyter={"source_hidden": true} tags=["nbval-ignore-output"]
 picture, ax = plots.style.axes(
     height=3.0,
     alt="Answers that change for the other pictures, against the brightness of one: dynamic and static.",
 )
-ax.set_xscale("log")
-ax.set_xticks(brightness, brightness)
-ax.set_xticks([], minor=True)
+ax.set(xscale="log", xticks=brightness, xticklabels=brightness)
+ax.minorticks_off()
 plots.comparison.lines(
     ax,
     brightness,
     changed,
     x_label="brightness of one picture (times its own)",
     y_label=f"changed answers of {len(x_unseen) - 1}",
-    title="Answers for the other pictures of the batch",
+    title="One bright picture, and the others of its batch",
 )
 picture
 
@@ -717,7 +718,7 @@ for name in ("int8", "static", "static-open"):
 claims.table(
     claims.show("06-static-better", measured=error("static") / error("int8")),
     claims.show("06-static-open", measured=error("static-open") / error("int8")),
-    title="Is static quantization better or worse?",
+    title="Errors of the two static files",
 )
 
 # %% [markdown]
