@@ -14,7 +14,7 @@ from coursekit.distillation.losses import (
     noisy_labels,
     soften,
 )
-from coursekit.distillation.softness import entropy
+from coursekit.distillation.softness import entropy, mean_answers
 from coursekit.distillation.tasks import SETUPS, STUDENT, TEACHER, Setup
 from coursekit.distillation.training import Matched, distil, distil_many, hidden, match_hidden
 
@@ -40,6 +40,7 @@ __all__ = [
     "label_smoothing",
     "loss",
     "match_hidden",
+    "mean_answers",
     "noisy_labels",
     "soften",
 ]
