@@ -46,10 +46,8 @@ import warnings
 import numpy as np
 import onnx
 import onnxscript
-import skl2onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
-from sklearn.neural_network import MLPClassifier
 from threadpoolctl import threadpool_limits
 
 from coursekit import accuracy, claims, data, exercises, memory, models, onnx_models
@@ -370,13 +368,20 @@ claims.show("06-speed-wide", measured=wide_speed[32].ratio("ONNX Runtime"))
 # ## 4. Does it work for scikit-learn, too?
 #
 # Yes, and here it matters even more: scikit-learn has no export of its own, what it saves is a pickle. `partial_fit`
-# sees the training pictures once; ten times are enough.
+# sees the training pictures once; ten times are enough. The next cell begins with scikit-learn's own imports, so let it
+# finish.
 
 # %% tags=["nbval-ignore-output"]
+import skl2onnx
+from sklearn.neural_network import MLPClassifier
+
+epochs = 10
+told = runtime.progress("training", epochs)
 classifier = MLPClassifier((512, 512), random_state=0)
 with threadpool_limits(1):  # for matrices of this size many threads are in each other's way
-    for _ in range(10):
+    for _ in range(epochs):
         classifier.partial_fit(digits.train.x, digits.train.y, classes=np.arange(10))
+        told()
 print("right answers:", accuracy.of(classifier.predict(digits.test.x), digits.test.y))
 
 # %% [markdown]
