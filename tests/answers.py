@@ -15,8 +15,6 @@ NOT_ADOPTED = {
     "02-parameter-count-and-memory",
     "03-profiling-basics",
     "04-batching-benchmark",
-    "05-pytorch-dynamic-quantization",
-    "06-onnx-export-and-quantization",
     "07-pruning-basics",
     "08-distillation-basics",
     "dashboard",

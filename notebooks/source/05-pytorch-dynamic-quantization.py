@@ -380,7 +380,7 @@ exercises.check("05-dynamic-linear", dynamic_linear)
 # %%
 exercises.predict("05-file-ratio", ..., unit="×")
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["nbval-ignore-output", "answer"]
 int8_size = dynamic.state_dict_size(int8_model)
 n_weights = sum(layer.weight.numel() for layer in linears(model).values())
 n_biases = sum(parameter.numel() for parameter in model.parameters()) - n_weights
@@ -394,7 +394,7 @@ for name, size in (("FP32", fp32_size), ("INT8", int8_size)):
 # The rest is the box: names, types, shapes, scales, and the structure of the zip file that PyTorch writes. A box takes
 # room even if there is nothing in it.
 
-# %% jupyter={"source_hidden": true} tags=["nbval-ignore-output"]
+# %% jupyter={"source_hidden": true} tags=["nbval-ignore-output", "answer"]
 picture, ax = plots.style.axes(height=2.2, alt="FP32 and INT8 files as bars of weights, biases and box.")
 colours = {"weights": plots.style.BLUE, "biases": plots.style.INK, "box": plots.style.ORANGE}
 left = np.zeros(2)

@@ -744,7 +744,7 @@ print(f"the dynamic file with it: {np.hypot(error('int8'), at_the_exit):.4f}, st
 # pictures to calibrate on, that adds next to nothing here; with 50 it can. What static quantization saves is work. Does
 # it show in so small a network? Measure all three side by side, and put them on the scoreboard:
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["nbval-ignore-output", "answer"]
 names = {"onnx-fp32": "fp32", "onnx-int8": "int8", "onnx-int8-static": "static"}
 three_ways = timing.compare(
     {variant: asking(file, one_picture) for variant, file in names.items()}, threads=1, max_time=0.5
