@@ -724,7 +724,7 @@ plots.quantized.disagreements(
 picture
 
 # %% [markdown]
-# The table above has the mean over 20 networks and sees losses that most single networks cannot show. How many pictures
+# The table above has the mean over 20 networks: it sees losses that a single network need not show. How many pictures
 # would have to fall on one side, and none on the other, for p below 0.05? (Six coins all alike: 2 / 2⁶ = 0.03.)
 #
 # The signal-to-noise ratio tells the same story without any pictures of digits. Here it is for the hidden layer, in dB:

@@ -741,8 +741,8 @@ print(f"the dynamic file with it: {np.hypot(error('int8'), at_the_exit):.4f}, st
 
 # %% [markdown]
 # A static scale also has to fit all pictures that may come, a dynamic one only the batch that is there. With all training
-# pictures to calibrate on, that adds next to nothing here; with 50 it can. What static quantization saves is work. Does
-# it show in so small a network? Measure all three side by side, and put them on the scoreboard:
+# pictures to calibrate on, that adds little here; with few it adds more, as you will see below. What static quantization
+# saves is work. Does it show in so small a network? Measure all three side by side, and put them on the scoreboard:
 
 # %% tags=["nbval-ignore-output", "answer"]
 names = {"onnx-fp32": "fp32", "onnx-int8": "int8", "onnx-int8-static": "static"}
@@ -935,7 +935,7 @@ else:
 
 # %% [markdown]
 # How much of all this would stand a second time? One comparison was planned: INT8 against FP32 in accuracy, with a margin
-# of one point. The others (18 timed pairs, eight options, six calibrations) were looked at because they were there, and
+# of one point. The others (18 timed pairs, eight options, seven calibrations) were looked at because they were there, and
 # among so many an interval of 95 % misses the truth now and then. Measure again before you build on one of them.
 #
 # ## Quiz
