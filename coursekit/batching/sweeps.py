@@ -54,7 +54,7 @@ def sweep(
     Returns
     -------
     Curve
-        Medians and quartiles in seconds per call.
+        Medians and quartiles in seconds per call; its ``doubts`` say which batches are too noisy to trust.
 
     Raises
     ------
@@ -111,7 +111,7 @@ def sweep_served(
     Returns
     -------
     Curve
-        Medians and quartiles in seconds per batch.
+        Medians and quartiles in seconds per batch; its ``doubts`` say which ones are too noisy to trust.
 
     Raises
     ------
