@@ -244,3 +244,8 @@ def test_progress_moves_a_bar_and_ends_it(monkeypatch):
 def test_progress_refuses_what_it_cannot_count(title, total, says):
     with pytest.raises((TypeError, ValueError), match=says):
         runtime.progress(title, total)
+
+
+def test_a_session_reads_as_a_sentence_in_a_terminal_too():
+    assert repr(runtime.start(seed=4)) == str(runtime.start(seed=4))
+    assert repr(runtime.start()).startswith("Running on ")

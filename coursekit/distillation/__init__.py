@@ -1,6 +1,7 @@
 """Distillation: soft labels, the loss, students trained many at once, and when it helps, measured over seeds.
 
-A teacher helps where it knows something that the student's labels do not say; ``SETUPS`` holds the cases.
+Whether a teacher helps hangs on what it knows, on the temperature and on the length of training; ``SETUPS``
+holds cases.
 ``benchmarks/distillation.py`` measures how surely each of them helps, harms or does nothing.
 """
 

@@ -348,7 +348,7 @@ def lookalikes(shares: ArrayLike, classes: Sequence[str]) -> str:
     others = np.where(np.eye(len(classes), dtype=bool), np.nan, np.asarray(shares, dtype=np.float64))
     if not np.isfinite(others).any():
         return "The mean answer to each class"
-    right, answered = np.unravel_index(int(np.nanargmax(others)), others.shape)
+    right, answered = divmod(int(np.nanargmax(others)), len(classes))
     return f"A {classes[right]} most resembles a {classes[answered]}: {others[right, answered]:.0f} %"
 
 

@@ -263,7 +263,7 @@ def after_the_cut(ax: Axes, accuracies: Mapping[str, ArrayLike], *, title: str =
     ax.yaxis.set_major_formatter(PERCENT)
     best = max(ends, key=lambda name: ends[name])
     describe(ax, "epochs after the last cut", "accuracy", title or f"Best at its end: {best}")
-    return [*made, ax.legend(loc="lower right")]
+    return [*made, ax.legend()]
 
 
 @style.look()
@@ -306,7 +306,8 @@ def kept_per_input(
     ax.set_xticks([])
     ax.set_yticks([])
     ax.spines[:].set_visible(False)
-    describe(ax, f"brightest: {100 * top:.0f} %", "", title or kept_sentence(shares))
+    names = f"brightest: {100 * top:.0f} %", f"{shape[0]} × {shape[1]} inputs"
+    describe(ax, *names, title or kept_sentence(shares))
     return image
 
 

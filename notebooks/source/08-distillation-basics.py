@@ -69,7 +69,7 @@ print(f"the teacher on the test pictures: {accuracy.of(test_logits.argmax(1), y_
 # A label is hard: all of it on one digit. The teacher answers with ten numbers, the **logits**, and softmax turns
 # them into shares that add up to 1. Here are the three test pictures about which it hesitates most:
 
-# %% tags=["nbval-ignore-output"]
+# %% jupyter={"source_hidden": true} tags=["nbval-ignore-output"]
 answers = torch.softmax(test_logits, dim=1)
 n_classes = answers.shape[1]
 hesitant = answers.max(dim=1).values.argsort()[:3]
@@ -150,7 +150,9 @@ widgets.temperature(test_logits, digits.test.images, digits.test.y)
 # relatives?
 
 # %% jupyter={"source_hidden": true} tags=["nbval-ignore-output"]
-picture, ax = plots.style.axes(height=3.8, alt="A map: the mean answer to each digit at T = 4.")
+picture, ax = plots.style.axes(
+    height=3.8, alt="A map: the mean softened answer to the pictures of each digit."
+)
 relatives = distillation.mean_answers(test_logits, y_test, temperature=4)
 plots.distillation.mean_answers(ax, relatives, classes=[str(digit) for digit in range(n_classes)])
 picture
@@ -244,15 +246,16 @@ claims.show("08-alpha", measured=abs(printed_loss(*example).item() - ours[0.7]) 
 # with its own 200 pictures and its own teacher, and look at the 20 differences.
 #
 # Say beforehand what you will compare. Planned here: T = 2, alpha = 0.5, 100 epochs, four cases, the 20 differences in the
-# test. All else in this notebook, some twenty comparisons more, came after and was repeated with other seeds, draws of the
-# data and lengths before it was written down. Of twenty 95 % intervals around nothing, one in the mean leaves out 0.
+# test. All else in this notebook, some fifteen comparisons and a map, came after. What is said about patience, softness and
+# the order of the steps was repeated with other seeds before it was written down: of twenty 95 % intervals around nothing,
+# one in the mean leaves out 0.
 #
 # First case, **clean**: the 20 teachers learn from the same 200 pictures as their students. How many points do they add?
 
 # %%
 exercises.predict("08-clean", ..., unit="points")
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["nbval-ignore-output", "answer"]
 seeds, student_widths, teacher_widths = range(20), (64, 16, 10), (64, 256, 10)
 rows = np.stack([np.random.default_rng(seed).permutation(len(x))[:200] for seed in seeds])
 own_x, own_y = x[rows], y[rows]  # [20, 200, 64] and [20, 200]
@@ -275,9 +278,7 @@ def explore(taught, settings, count, lengths, judges):
 
     The result is [lengths, settings, count].
     """
-    pairs = (
-        np.arange(len(settings) * count) % count
-    )  # the number of each student's pictures, teacher and start
+    pairs = np.arange(len(settings) * count) % count  # whose pictures, teacher and start
     temperature, alpha = np.repeat(settings, count, axis=0).T
     right, progress = [], runtime.progress(f"{len(pairs)} students", max(lengths))
 
@@ -383,8 +384,10 @@ picture
 
 # %% tags=["nbval-ignore-output"]
 claims.table(
-    [claims.show(f"08-{name}", measured=if_it_shows(gained[name])) for name in ("informed", "noisy", "pool")],
-    title="Teachers that know more",
+    claims.show("08-informed", measured=if_it_shows(gained["informed"])),
+    claims.show("08-noisy", measured=if_it_shows(gained["noisy"])),
+    claims.show("08-pool", measured=if_it_shows(gained["pool"])),
+    title="Teachers and other knowledge",
 )
 
 # %% [markdown]
@@ -435,10 +438,12 @@ turned = difference(smoothing[2] - clean_right[2, 0], smoothing[0] - clean_right
 claims.table(
     claims.show("08-smoothing", measured=if_it_shows(difference(twins["informed"][0], smoothing[1]))),
     claims.show("08-softness", measured=if_it_shows(turned)),
-    title="Soft labels that know nothing",
+    title="Smoothed labels",
 )
 
 # %% [markdown]
+# Here softness alone helps for a while and harms in the end. Whoever tries a single length can come home with either story.
+#
 # ## 4. How long, how soft, how much?
 #
 # Take the informed teacher, which helped. Would you have found that? A student that has to match ten numbers learns
@@ -496,9 +501,9 @@ widgets.patience(grid)
 
 # %% [markdown]
 # Drag the epochs down to 20. The lower right corner, where the student listens to a very soft teacher and to nobody
-# else, loses most. Drag them up again: after 100 epochs the same corner gains as much as any. The top row, T = 1, hardly
-# moves: a hard answer is learned as fast as a label, and says little more. So the length of training and the temperature
-# work together: the softer the teacher, the more patience it needs. How many points does each row move?
+# else, loses most. Drag them up again: after 100 epochs the same corner gains as much as any. The top row, T = 1, moves
+# least: a hard answer is learned nearly as fast as a label, and says little more. So the length of training and the
+# temperature work together: the softer the teacher, the more patience it needs. How many points does each row move?
 
 # %% tags=["nbval-ignore-output"]
 moved = {
@@ -523,8 +528,8 @@ claims.table(
 
 # %%
 with torch.no_grad():
-    inside = torch.relu(teacher[0](x))  # [1150, 256], the teacher's hidden layer
-sizes = 20, inside.shape[1], student_widths[1]  # a projection for each student
+    teacher_hidden = torch.relu(teacher[0](x))  # [1150, 256], the teacher's hidden layer
+sizes = 20, teacher_hidden.shape[1], student_widths[1]  # a projection for each student
 projection = torch.randn(sizes, generator=torch.Generator().manual_seed(0)) / 16
 projection.requires_grad_()
 networks = torch.arange(20)[:, None]
@@ -534,7 +539,7 @@ def match_inside(outputs, batch):
     hidden, logits = outputs  # [20, batch, 16] and [20, batch, 10]
     labels = own_y[networks, batch]  # [20, batch]; cross_entropy wants the classes in the middle
     cross_entropy = functional.cross_entropy(logits.transpose(1, 2), labels, reduction="sum") / batch.shape[1]
-    wanted = inside[torch.as_tensor(rows)[networks, batch]]
+    wanted = teacher_hidden[torch.as_tensor(rows)[networks, batch]]
     gap = hidden @ projection.transpose(1, 2) - wanted
     return cross_entropy + 3 * gap.square().mean((1, 2)).sum()
 
@@ -722,7 +727,7 @@ steps = {"teacher": teacher, "distil": student, "prune": pruned, "quantize": dyn
 step_sizes = {name: dynamic.state_dict_size(model) for name, model in steps.items()}
 step_sizes["ONNX"] = stacked.size_bytes
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["nbval-ignore-output", "answer"]
 given = {runner.inputs[0][0]: one_picture.numpy()}
 calls = {name: lambda model=model: model(one_picture) for name, model in steps.items()}
 calls["ONNX"] = lambda: runner.session.run(None, given)  # as an app would: without our checks
@@ -857,7 +862,7 @@ exercises.quiz("08")
 # And your guesses, beside what this machine measured:
 
 # %% tags=["nbval-ignore-output"]
-exercises.guesses("08")
+plots.guesses.picture(exercises.guesses("08"))
 
 # %% [markdown]
 # ## What you should remember
