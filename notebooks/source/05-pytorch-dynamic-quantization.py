@@ -477,7 +477,7 @@ print(f"INT8 minus FP32: {accuracy.difference(int8_answers, fp32_answers, y_test
 # %% [markdown]
 # If the interval goes beyond −0.01 or +0.01, these pictures are too few to say so, even if not a single answer differs.
 # And one network is one throw of the dice. So train 20 of them from 20 seeds (`fit_many` does it in one go) and
-# quantize each. This is the one comparison of the notebook that was planned, with a margin of half a point:
+# quantize each. This is the one comparison of the notebook that was planned, with the same margin:
 
 # %% tags=["nbval-ignore-output"]
 seeds = range(20)
@@ -509,7 +509,7 @@ claims.table(
 
 # %% [markdown]
 # So a table with 0.955 and 0.958 reports one lucky picture. Where the first row holds, the honest reading is: the same
-# accuracy on these pictures, to within half a point.
+# accuracy on these pictures, to within a point.
 #
 # **Latency.** Integers are simpler than floats, so INT8 should be faster. `timing.compare` runs both models in turns, in
 # a shuffled order, so that a busy moment of your machine hits both. Your guess: how many times as fast is INT8?
@@ -947,7 +947,7 @@ else:
 # data and saves the work in each call. **Quantization-aware training** lets the network get used to the rounding while it
 # learns, and pays off where few bits are left.
 #
-# How much of all this would stand a second time? One comparison was planned: INT8 against FP32, 20 seeds, half a point.
+# How much of all this would stand a second time? One comparison was planned: INT8 against FP32, 20 seeds, one point.
 # The others (22 timed pairs, 21 roundings, 49 choices of bits, 21 paired tests) were looked at because they were there,
 # and among so many an interval of 95 % misses the truth now and then. Measure again before you build on one of them.
 #
