@@ -148,6 +148,9 @@ def test_a_tag_or_commit_goes_wherever_the_address_does_and_stays(built, capsys)
     assert build_notebooks.check(built, [toy.NAME]) == []
     assert links.main(["ada/engine", "--ref", "a tag"], built) == 1
     assert "tag or commit" in capsys.readouterr().err
+    assert links.main(["ada/engine", "--ref", "main"], built) == 1
+    assert "'main' is a branch, which moves" in capsys.readouterr().err
+    assert "ada/engine" not in everything(built)
 
 
 def test_pictures_of_the_readme_get_their_whole_address_once():

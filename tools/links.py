@@ -15,6 +15,8 @@ from generated import AddressError, Repository
 
 from coursekit.new import masters
 
+BRANCHES = ("main", "master", "head", "trunk", "develop")
+
 
 def origin(root: Path, ref: str) -> Repository:
     """Return the repository that git's ``origin`` names, at ``ref``.
@@ -47,6 +49,18 @@ def write_address(course: Course, repo: Repository) -> list[str]:
     return done + [line for name in course.masters() for line in _rewrite(course, name)]
 
 
+def fixed(ref: str) -> str:
+    """Return a tag or a commit as it is.
+
+    Errors: AddressError for the name of a branch, which would change under a class.
+    """
+    if ref.casefold() in BRANCHES:
+        raise AddressError(
+            f"--ref must be a tag or a commit, such as v0.2.0; {ref!r} is a branch, which moves"
+        )
+    return ref
+
+
 def main(arguments: list[str] | None = None, course: Course | None = None) -> int:
     """Rewrite the links as the command line asks; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -57,7 +71,7 @@ def main(arguments: list[str] | None = None, course: Course | None = None) -> in
     given = parser.parse_args(arguments)
     course = course or Course()
     try:
-        ref = given.ref or generated.repository(course.root).ref
+        ref = fixed(given.ref) if given.ref else generated.repository(course.root).ref
         repo = (
             generated.parse_address(given.repository, ref) if given.repository else origin(course.root, ref)
         )

@@ -66,10 +66,12 @@ def _refuse_taken(name: str, place: Path) -> None:
     for target in (place / SOURCE / f"{name}.py", place / name, place / f"{name}.ipynb"):
         if os.path.lexists(target):
             raise FileExistsError(f"{target} exists already; nothing was written")
+    # On macOS and Windows 20A-topic and 20a-topic are one file.
     number = courses.notebook_name(name)
-    known = courses.notebooks()
-    there = [known[number].notebooks[number]] if number in known else []
-    there += [path for path in (*place.glob("*"), *place.glob(f"{SOURCE}/*.py")) if _number(path) == number]
+    known = courses.notebooks().items()
+    there = [course.notebooks[taken] for taken, course in known if taken.casefold() == number.casefold()]
+    beside = (*place.glob("*"), *place.glob(f"{SOURCE}/*.py"))
+    there += [path for path in beside if _number(path).casefold() == number.casefold()]
     if there:
         raise ValueError(
             f"name must begin with a number that is free; {number!r} is the notebook {there[0].stem}"

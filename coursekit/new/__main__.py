@@ -2,6 +2,7 @@
 
 import argparse
 import importlib.util
+import shlex
 import sys
 from pathlib import Path
 
@@ -11,9 +12,9 @@ __all__ = ["main"]
 
 NEEDED = ("ipykernel", "jupytext", "nbclient", "nbformat")
 NEXT = """
-Try it:  python -m pytest {folder}/{name}
+Try it:  python -m pytest {test}
 Build it:  python -m coursekit.new --build {folder}
-Then open {folder}/{name}.ipynb. What to change is said in the files themselves.
+Then open {notebook}. What to change is said in the files themselves.
 """
 
 
@@ -40,7 +41,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _new(name: str, folder: str) -> int:
     print("\n".join(f"{path} written" for path in lay_down(name, folder)))
-    print(NEXT.format(folder=folder, name=name))
+    paths = {"folder": folder, "test": f"{folder}/{name}", "notebook": f"{folder}/{name}.ipynb"}
+    print(NEXT.format(**{key: shlex.quote(path) for key, path in paths.items()}))
     return 0
 
 

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from coursekit.timing.medians import sign_test_rank
 
-__all__ = ["MIN_VALUES", "log_ratios", "median_interval", "orders", "relative_iqr"]
+__all__ = ["MIN_VALUES", "certain_interval", "log_ratios", "median_interval", "orders", "relative_iqr"]
 
 SEED = 20260511
 CONFIDENCE = 0.95
+CERTAIN = 0.999
 RESAMPLES = 500
 # Six is the smallest number of values from which a 95 % interval for a median exists: 2 * 0.5**6 = 3 %.
 MIN_VALUES = 6
@@ -120,6 +121,26 @@ def median_interval(values: NDArray[np.float64]) -> tuple[float, float]:
     outer = max(0, sign_test_rank(n, tail) - 1)
     ordered = np.sort(values)
     return float(ordered[min(low, outer)]), float(ordered[max(high, n - 1 - outer)])
+
+
+def certain_interval(values: NDArray[np.float64]) -> tuple[float, float]:
+    """Return the ends of the sign test's 99.9 % interval for the median.
+
+    Parameters
+    ----------
+    values : ndarray of float64
+        [n].
+
+    Returns
+    -------
+    tuple of 2 float
+        The lower and the upper end; infinite where so few values have none.
+    """
+    rank = sign_test_rank(len(values), (1 - CERTAIN) / 2)
+    if not rank:
+        return -math.inf, math.inf
+    ordered = np.sort(values)
+    return float(ordered[rank - 1]), float(ordered[-rank])
 
 
 def _blocks(values: NDArray[np.int16]) -> NDArray[np.int16]:

@@ -1,6 +1,7 @@
 """A notebook of one's own: laid down whole or not at all, and working at once."""
 
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -213,6 +214,21 @@ def test_a_number_that_is_taken_is_refused(folder, name):
     with pytest.raises(ValueError, match="name must begin with a number that is free"):
         lay_down(name, folder)
     assert everything(folder) == before
+
+
+def test_names_that_differ_only_by_case_are_the_same(folder):
+    lay_down("20a-topic", folder)
+    with pytest.raises(ValueError, match="'20A' is the notebook 20a-topic"):
+        lay_down("20A-other", folder)
+
+
+def test_printed_commands_can_be_pasted(folder, capsys):
+    place = folder / "my course"
+    assert command.main([NAME, "--folder", str(place)]) == 0
+    printed = capsys.readouterr().out
+    build = next(line for line in printed.splitlines() if line.startswith("Build it:"))
+    assert shlex.split(build)[-2:] == ["--build", str(place)]
+    assert f"'{place}/{NAME}.ipynb'" in printed
 
 
 @pytest.mark.parametrize("fails", range(6))
