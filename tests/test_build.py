@@ -161,7 +161,7 @@ def test_every_cell_has_a_slide_type_and_explicit_ones_stay(course):
 
 def test_tags_stay_and_unknown_metadata_is_refused(course):
     assert course.expected(toy.NAME)[0].cells[4].metadata.tags == ["shown"]
-    edit(course, 'tags=["shown"]', 'collapsed=true')
+    edit(course, 'tags=["shown"]', "collapsed=true")
     with pytest.raises(BuildError, match=r"01-toy\.py, cell 4: unknown metadata collapsed"):
         course.expected(toy.NAME)
 

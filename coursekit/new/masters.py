@@ -250,8 +250,8 @@ def _tidy(cell: NotebookNode, where: str) -> None:
     folded = cell.metadata.get("jupyter", {})
     if unknown or folded not in ({}, FOLDED):
         raise BuildError(
-            f"{where}: unknown metadata {', '.join(sorted(unknown or {'jupyter'}))}; only tags, slideshow and "
-            f"jupyter={FOLDED} are kept"
+            f"{where}: unknown metadata {', '.join(sorted(unknown or {'jupyter'}))}; "
+            f"only tags, slideshow and jupyter={FOLDED} are kept"
         )
     tags = cell.metadata.get("tags", [])
     slide = cell.metadata.get("slideshow", {}).get("slide_type") or slide_type(cell)

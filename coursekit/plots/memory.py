@@ -118,7 +118,9 @@ def _row_of_heads(ax: Axes, top: float, heads: int, shared: int) -> list[Artist]
     """Draw the heads that ask, below them those that are asked, and who asks whom."""
     size = heads // shared
     asked = [size * number + (size - 1) / 2 for number in range(shared)]
-    links = [ax.plot([n, asked[n // size]], [top, top - DROP], color=style.GREY, zorder=1)[0] for n in range(heads)]
+    links = [
+        ax.plot([n, asked[n // size]], [top, top - DROP], color=style.GREY, zorder=1)[0] for n in range(heads)
+    ]
     look: dict[str, Any] = {"linestyle": "none", "marker": "s", "markersize": 13, "zorder": 3}
     (queries,) = ax.plot(range(heads), [top] * heads, color=style.BLUE, **look)
     (pairs,) = ax.plot(asked, [top - DROP] * shared, color=style.ORANGE, **look)
@@ -236,7 +238,9 @@ def round_size(nbytes: float) -> str:
 
 def _miss_title(predicted: NDArray[np.float64], measured: Mapping[str, ArrayLike]) -> str:
     off = {name: np.abs(np.asarray(sizes) / predicted - 1).max() for name, sizes in measured.items()}
-    return "Off the prediction by at most: " + ", ".join(f"{name} {share:.1%}" for name, share in off.items())
+    return "Off the prediction by at most: " + ", ".join(
+        f"{name} {100 * share:.1f} %" for name, share in off.items()
+    )
 
 
 def _growth_title(xs: NDArray[np.float64], sizes: ArrayLike) -> str:

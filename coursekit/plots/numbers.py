@@ -169,7 +169,8 @@ def sum_on_grid(
 
     Notes
     -----
-    The terms are stored, then added without rounding (the open mark), then rounded to the format (the full one).
+    The terms are stored, then added without rounding (the open mark), then rounded to the format (the full
+    one).
     """
     made: list[Artist] = []
     rows, off = [], []
@@ -229,10 +230,13 @@ def clip_by_group(
     ValueError
         For more than four series, or where lengths differ.
     """
+    if not best:
+        raise ValueError("best must hold 1 to 4 series; got none")
     groups = {name: [np.asarray(each, np.float64) for each in found] for name, found in best.items()}
     means = {name: [float(each.mean()) for each in found] for name, found in groups.items()}
     bands = {
-        name: tuple(np.array([np.quantile(each, MIDDLE) for each in found]).T) for name, found in groups.items()
+        name: tuple(np.array([np.quantile(each, MIDDLE) for each in found]).T)
+        for name, found in groups.items()
     }
     ax.set_xscale("log")
     ax.set_ylim(0, 1.04)
@@ -261,7 +265,9 @@ def _clip_title(sizes: ArrayLike, means: Mapping[str, Sequence[float]]) -> str:
     return f"{name}: best clip {found[0]:.2f} for {few:,} weights, {found[-1]:.2f} for {many:,}"
 
 
-def _steps_of_sum(kind: floats.Format, terms: Sequence[str], total: str) -> tuple[Fraction, Fraction, Fraction]:
+def _steps_of_sum(
+    kind: floats.Format, terms: Sequence[str], total: str
+) -> tuple[Fraction, Fraction, Fraction]:
     """Return how many steps the written total, the exact sum of stored terms and its rounding lie off."""
     stored = Fraction(floats.fields(total, kind).value)
     step = Fraction(floats.spacing(total, kind))
@@ -271,13 +277,18 @@ def _steps_of_sum(kind: floats.Format, terms: Sequence[str], total: str) -> tupl
 
 
 def _grid_row(ax: Axes, row: float, steps: Sequence[Fraction]) -> list[Artist]:
-    """Draw a format's numbers as ticks, and the written total, the exact sum and the stored sum above them."""
+    """Draw a format's numbers as ticks, with the written total, the exact sum and the stored sum."""
     written, exact, rounded = map(float, steps)
     places = np.arange(-STEPS_SHOWN, STEPS_SHOWN + 1)
     ticks = ax.vlines(places, row - 0.16, row + 0.16, color=style.BLUE, linewidth=2)
     look: dict[str, Any] = {"linestyle": "none", "zorder": 4, "markersize": 9}
     (asked,) = ax.plot(written, row + 0.3, "v", color=style.GREEN, label="the total as written", **look)
-    open_mark = {**look, "markerfacecolor": "white", "markeredgecolor": style.VERMILLION, "markeredgewidth": 2}
+    open_mark = {
+        **look,
+        "markerfacecolor": "white",
+        "markeredgecolor": style.VERMILLION,
+        "markeredgewidth": 2,
+    }
     (between,) = ax.plot(exact, row, "D", label="the sum before rounding", **open_mark)
     (stored,) = ax.plot(rounded, row, "o", color=style.VERMILLION, label="the sum as stored", **look)
     return [ticks, asked, between, stored]

@@ -85,7 +85,8 @@ for name in ("fp64", "fp32"):
 
 # %% jupyter={"source_hidden": true} tags=["answer"]
 picture, ax = plots.style.axes(
-    height=2.4, alt="The numbers around 0.3 in two formats as ticks, with 0.1 + 0.2 before and after its rounding."
+    height=2.4,
+    alt="The numbers around 0.3 in two formats as ticks, with 0.1 + 0.2 before and after its rounding.",
 )
 plots.numbers.sum_on_grid(ax, ("0.1", "0.2"), "0.3", formats=("fp64", "fp32"))
 picture
@@ -327,7 +328,10 @@ for name in ("fp32", "fp16", "bf16"):
 # card says how far rounding moves one. Whether a network minds, notebook 05 measures.
 
 # %%
-lost = {name: (floats.fields(1e-8, name).value == 0, floats.fields(1 - 0.001, name).value == 1) for name in ("fp16", "bf16")}
+lost = {
+    name: (floats.fields(1e-8, name).value == 0, floats.fields(1 - 0.001, name).value == 1)
+    for name in ("fp16", "bf16")
+}
 print("lost: (the gradient, the update)", lost)
 claims.table(
     claims.show("01-tiny-gradient", measured=lost == {"fp16": (True, False), "bf16": (False, True)}),
@@ -469,7 +473,8 @@ best["4 bits, trained"] = by_group_size(trained, 4)
 
 # %% jupyter={"source_hidden": true}
 picture, ax = plots.style.axes(
-    height=3.6, alt="The best clip against the number of weights that share a scale, a line for each number of bits."
+    height=3.6,
+    alt="The best clip against the number of weights that share a scale, a line for each number of bits.",
 )
 plots.numbers.clip_by_group(ax, sizes, best, searched=(0.83, 1))
 picture
@@ -480,7 +485,9 @@ picture
 # %%
 whole = [float(best[name][-1][0]) for name in ("4 bits", "4 bits, trained")]
 inside = [100 * np.mean(best[name][1] >= 0.83) for name in ("4 bits", "4 bits, trained")]
-print(f"4 bits, one scale for all: best at {whole[0]:.2f} (bell curve) and {whole[1]:.2f} (trained) of the largest")
+print(
+    f"4 bits, one scale for all: best at {whole[0]:.2f} (bell curve) and {whole[1]:.2f} (trained) of the largest"
+)
 print(f"4 bits, groups of 128: {inside[0]:.0f} % and {inside[1]:.0f} % of the best scales lie in the band")
 claims.table(
     claims.show("01-best-scale", measured=max(whole)),

@@ -377,7 +377,9 @@ for kv_heads in (small.heads, small.kv_heads, 1):
         kept[kv_heads] = memory.tensor_bytes(other(torch.zeros(1, 1, dtype=torch.long))[1])
 
 # %% jupyter={"source_hidden": true}
-picture, ax = plots.style.axes(height=4.4, alt="Which heads share keys and values, and what a token keeps, in rows.")
+picture, ax = plots.style.axes(
+    height=4.4, alt="Which heads share keys and values, and what a token keeps, in rows."
+)
 plots.memory.shared_heads(ax, small.heads, kept)
 picture
 
