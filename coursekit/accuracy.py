@@ -49,20 +49,6 @@ class Accuracy(display.Text):
 
 
 @dataclass(frozen=True, repr=False)
-class PairedTest(display.Text):
-    """McNemar's test: ``only_a`` answers only model a got right, ``only_b`` only model b."""
-
-    only_a: int
-    only_b: int
-    p_value: float
-    verdict: Verdict
-
-    def __str__(self) -> str:
-        counts = f"only a right {self.only_a}, only b right {self.only_b}"
-        return f"{self.verdict} ({counts}, p = {self.p_value:.3g}, exact McNemar test)"
-
-
-@dataclass(frozen=True, repr=False)
 class Difference(display.Text):
     """Accuracy of model a minus that of model b on the same examples, with the ends of its interval."""
 
@@ -74,6 +60,25 @@ class Difference(display.Text):
     def __str__(self) -> str:
         ends = f"{self.confidence * 100:g} % interval {self.low:+.4f} to {self.high:+.4f}"
         return f"{self.value:+.4f} ({ends}, paired)"
+
+
+@dataclass(frozen=True, repr=False)
+class PairedTest(display.Text):
+    """McNemar's test: ``only_a`` answers only model a got right, ``only_b`` only model b.
+
+    The verdict "same" says that no difference was shown; how large one may be is the interval of
+    ``difference``.
+    """
+
+    only_a: int
+    only_b: int
+    p_value: float
+    verdict: Verdict
+    difference: Difference | None = None
+
+    def __str__(self) -> str:
+        counts = f"only a right {self.only_a}, only b right {self.only_b}"
+        return f"{self.verdict} ({counts}, p = {self.p_value:.3g}, exact McNemar test)"
 
 
 def interval(correct: int, total: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
@@ -152,7 +157,8 @@ def mcnemar(predictions_a: Any, predictions_b: Any, labels: Any) -> PairedTest:
     Returns
     -------
     PairedTest
-        With the two-sided exact binomial p-value; below ALPHA the better model is named.
+        With the two-sided exact binomial p-value; below ALPHA the better model is named. Its ``difference``
+        is that of the function ``difference``.
 
     Raises
     ------
@@ -163,10 +169,10 @@ def mcnemar(predictions_a: Any, predictions_b: Any, labels: Any) -> PairedTest:
     -----
     McNemar, Psychometrika 12 (1947).
     """
-    _, only_a, only_b, _ = _table(predictions_a, predictions_b, labels)
+    table = _, only_a, only_b, _ = _table(predictions_a, predictions_b, labels)
     p = _sign_test(only_a, only_b)
     better: Verdict = "a better" if only_a > only_b else "b better"
-    return PairedTest(only_a, only_b, p, better if p < ALPHA else "same")
+    return PairedTest(only_a, only_b, p, better if p < ALPHA else "same", _difference(*table, CONFIDENCE))
 
 
 def difference(
@@ -196,7 +202,10 @@ def difference(
     The interval joins the two Wilson intervals, narrowed by how often the models agree: Newcombe, Statistics
     in Medicine 17 (1998) 2635, method 10.
     """
-    both, only_a, only_b, neither = _table(predictions_a, predictions_b, labels)
+    return _difference(*_table(predictions_a, predictions_b, labels), confidence)
+
+
+def _difference(both: int, only_a: int, only_b: int, neither: int, confidence: float) -> Difference:
     n = both + only_a + only_b + neither
     a, b = (both + only_a) / n, (both + only_b) / n
     a_low, a_high = interval(both + only_a, n, confidence)

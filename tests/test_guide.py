@@ -232,8 +232,8 @@ def cards():
         for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
             for output in cell.get("outputs", []):
                 text = "".join(output.get("data", {}).get("text/plain", ""))
-                if text.startswith("Claim "):
-                    found[text.split()[1]] = dict(re.findall(r"^([\w ]+): +(.*)$", text, re.MULTILINE))
+                for card in re.split(r"^(?=Claim )", text, flags=re.MULTILINE)[1:]:  # also those of a table
+                    found[card.split()[1]] = dict(re.findall(r"^([\w ]+): +(.*)$", card, re.MULTILINE))
     return found
 
 
@@ -334,6 +334,20 @@ def test_the_verdict_is_written_where_there_is_a_column_for_it():
         "✗ does not hold here · ✓ holds",
         "kept",
     ]
+
+
+def test_cards_that_stand_in_a_table_are_found():
+    table = "\n\n".join(
+        ["Claims: 1 holds, 1 more than that", card("01-size", "1 kB"), card("01-time", "5 s")]
+    )
+    wide = card("01-wide", "3×", "↑ more than that. By a factor of 3.0 above 1×.").replace(
+        "\nThis", "\nAccepted: 1×\nThis"
+    )
+    assert guide.figures([notebook(table, wide)]) == {
+        "01-size": figure("1 kB"),
+        "01-time": figure("5 s"),
+        "01-wide": figure("3×", "↑ more than that"),
+    }
 
 
 def test_the_last_card_of_a_claim_counts():

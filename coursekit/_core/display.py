@@ -111,14 +111,18 @@ def facts_text(facts: Iterable[Sequence[str]]) -> str:
 
 
 def table_html(
-    headers: Sequence[str], rows: Iterable[Sequence[object]], caption: str = "", *, left: int = 1
+    headers: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    caption: str = "",
+    *,
+    left: int = 1,
+    escaped: bool = False,
 ) -> str:
-    """Return an HTML table, aligned as ``table_text`` does; every cell is escaped."""
+    """Return an HTML table, aligned as ``table_text`` does; cells are escaped, or HTML already."""
+    cell = str if escaped else lambda text: html.escape(str(text))
     head = "".join(f'<th style="{_align(i, left)}">{html.escape(str(h))}</th>' for i, h in enumerate(headers))
     body = "".join(
-        "<tr>"
-        + "".join(f'<td style="{_align(i, left)}">{html.escape(str(c))}</td>' for i, c in enumerate(row))
-        + "</tr>"
+        "<tr>" + "".join(f'<td style="{_align(i, left)}">{cell(c)}</td>' for i, c in enumerate(row)) + "</tr>"
         for row in rows
     )
     title = f'<caption style="text-align:left">{html.escape(caption)}</caption>' if caption else ""

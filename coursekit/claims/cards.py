@@ -1,42 +1,29 @@
-"""The card of a claim, and the report over all of them."""
+"""The card of a claim, several cards as one table, and the results that are kept."""
 
+import math
 import os
-import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from coursekit import runtime
 from coursekit._core import arguments, display, log, texts
-from coursekit.claims import rules
+from coursekit.claims import readings, rules
+from coursekit.claims.judging import CORRECTED, FAILS, HOLDS, LESS, MARKS, MORE, UNDECIDED, Reading
 
-__all__ = [
-    "CORRECTED",
-    "FAILS",
-    "HOLDS",
-    "REPORT_HEADERS",
-    "Card",
-    "Report",
-    "guess",
-    "keep_guess",
-    "report",
-    "show",
-    "strict",
-]
+__all__ = ["Card", "guess", "keep_guess", "results", "show", "strict"]
 
-HOLDS, FAILS, CORRECTED = "holds", "does not hold here", "corrected"
 STRICT = ("0", "1", "claims")
-REPORT_HEADERS = ("claim", "kind", "the course says", "this machine says", "verdict")
-LEFT = 5  # every column holds words, so all are left-aligned
-TERMINAL_COLUMN = 60  # characters of a claim's text in a terminal's table
-_TONES = {HOLDS: "good", FAILS: "bad", CORRECTED: "neutral"}
-_MARKS = {HOLDS: "✓", FAILS: "✗", CORRECTED: "✎"}
-_NOT_YET = "not measured yet"
+_TONES = {HOLDS: "good", FAILS: "bad", MORE: "bad", LESS: "bad", CORRECTED: "neutral", UNDECIDED: "quiet"}
 
 
 @dataclass(frozen=True, repr=False)
 class Card(display.Shown):
-    """A claim and what was measured for it; ``measured`` and ``guess`` are text with their units."""
+    """A claim and what was measured for it; ``measured``, ``guess`` and ``accepted`` are text with units.
+
+    ``accepted`` says for which measurements the claim holds (no text where it is true or false), ``tests``
+    which part of the sentence is tested, ``about_guess`` what there is to say about the guess.
+    """
 
     __module__ = "coursekit.claims"
 
@@ -50,6 +37,14 @@ class Card(display.Shown):
     verdict: str
     note: str
     why: str
+    accepted: str = ""
+    tests: str = ""
+    about_guess: str = ""
+
+    @property
+    def marked(self) -> str:
+        """The verdict with its mark, and what there is to say about it."""
+        return " ".join(filter(None, (f"{MARKS[self.verdict]} {self.verdict}.", self.note)))
 
     def lines(self) -> list[tuple[str, str]]:
         """Return (label, text) pairs in the order they are read; the verdict comes last but one.
@@ -62,9 +57,11 @@ class Card(display.Shown):
         lines = [
             (f"The {self.source} says", self.says),
             ("It should say", self.corrected),
-            ("You guessed", self.guess),
+            ("Tested here", self.tests),
+            ("Accepted", self.accepted),
+            ("You guessed", " ".join(filter(None, (self.guess, self.about_guess)))),
             ("This machine says", self.measured),
-            ("Verdict", " ".join(filter(None, (f"{_MARKS[self.verdict]} {self.verdict}.", self.note)))),
+            ("Verdict", self.marked),
             ("Why", self.why),
         ]
         return [(label, text) for label, text in lines if text]
@@ -78,41 +75,6 @@ class Card(display.Shown):
         return display.card_html(f"Claim {self.id} ({self.kind})", lines, _TONES[self.verdict])
 
 
-@dataclass(frozen=True, repr=False)
-class Report(display.Shown):
-    """Claims with their last results here, in rows as REPORT_HEADERS says; ``hidden`` ones are left out."""
-
-    __module__ = "coursekit.claims"
-
-    rows: tuple[tuple[str, str, str, str, str], ...]
-    machine: str
-    hidden: int = 0
-
-    @property
-    def measured(self) -> "Report":
-        """The same report without the claims that were not measured yet; the title still counts them."""
-        rows = tuple(row for row in self.rows if not row[-1].startswith(_NOT_YET))
-        return Report(rows, self.machine, self.hidden + len(self.rows) - len(rows))
-
-    @property
-    def title(self) -> str:
-        """How many claims were measured on this machine, and how many of them did not hold."""
-        verdicts = [row[-1] for row in self.rows if not row[-1].startswith(_NOT_YET)]
-        failed = sum(FAILS in verdict for verdict in verdicts)
-        counts = f"{len(verdicts)} of {len(self.rows) + self.hidden} measured, {failed} of them did not hold"
-        return f"Claims on {self.machine}: {counts}"
-
-    def __str__(self) -> str:
-        rows = [
-            (*row[:2], textwrap.shorten(row[2], TERMINAL_COLUMN, placeholder=" …"), *row[3:])
-            for row in self.rows
-        ]
-        return f"{self.title}\n{display.table_text(REPORT_HEADERS, rows, left=LEFT)}"
-
-    def _repr_html_(self) -> str:
-        return display.table_html(REPORT_HEADERS, self.rows, self.title, left=LEFT)
-
-
 def show(id: str, *, measured: Any) -> Card:
     """Judge a claim by what was measured, keep the result, and return the card.
 
@@ -122,23 +84,25 @@ def show(id: str, *, measured: Any) -> Card:
         The claim, such as "05-int8-size".
     measured : number, bool, str or result
         A number in the claim's unit, a bool, a verdict, or a result of ``timing`` or ``accuracy`` with its
-        interval.
+        interval, which decides as a whole. None, an infinity or NaN: nothing was found.
 
     Returns
     -------
     Card
-        What was said beside what was measured. A hardware claim that fails is a finding.
+        What was said beside what was measured. A hardware claim that fails is a finding, and so is any claim
+        that stays undecided.
 
     Raises
     ------
     TypeError, ValueError
-        If there is no such claim, or it cannot be judged by such a measurement.
+        If there is no such claim, or it cannot be judged by such a measurement: an arithmetic claim needs a
+        finite number, "same" an interval.
     AssertionError
         Under COURSEKIT_STRICT=1 or =claims, if an arithmetic or statistical claim fails: a mistake somewhere.
 
     """
     claim = rules.find(id)
-    reading = rules.read(measured, claim)
+    reading = readings.read(measured, claim)
     card = _card(claim, reading)
     machine = runtime.describe()
     RESULTS.append(
@@ -149,27 +113,29 @@ def show(id: str, *, measured: Any) -> Card:
             "time": log.now(),
             "measured": card.measured,
             "verdict": card.verdict,
+            "accepted": claim.expected,
+            "value": _value(reading),
         }
     )
-    if card.verdict == FAILS and claim.must_hold and strict() in ("1", "claims"):
+    if _is_mistake(claim, card.verdict) and strict() in ("1", "claims"):
         raise AssertionError(
-            f"the {claim.kind} claim {id} does not hold: expected {claim.expected}, "
+            f"the {claim.kind} claim {id} does not hold ({card.verdict}): expected {claim.expected}, "
             f"measured {card.measured}. It says: {claim.corrected or claim.says}"
         )
     return card
 
 
-def report() -> Report:
-    """Return all claims of the course with their last results on this machine.
+def results() -> dict[str, Mapping[str, Any]]:
+    """Return the last result of each claim on this machine.
 
     Returns
     -------
-    Report
-        The claims, each with its last result.
+    dict of str to dict
+        Ids, each with what was kept: ``measured`` (text), ``value`` (a finite number, a bool, a verdict, or
+        None), ``verdict``, ``accepted``, ``time``. Results of older versions lack ``value`` and ``accepted``.
     """
-    machine = runtime.describe()
-    results = {r["id"]: r for r in RESULTS.read() if r["fingerprint"] == machine.fingerprint}
-    return Report(tuple(_row(claim, results.get(claim.id)) for claim in rules.load().values()), machine.label)
+    here = runtime.describe().fingerprint
+    return {record["id"]: record for record in RESULTS.read() if record["fingerprint"] == here}
 
 
 def strict() -> str:
@@ -226,8 +192,9 @@ def guess(id: str) -> str | None:
     return next((record["guess"] for record in GUESSES.read() if record["id"] == wanted), None)
 
 
-def _card(claim: rules.Claim, reading: rules.Reading) -> Card:
-    met = claim.holds.met(reading)
+def _card(claim: rules.Claim, reading: Reading) -> Card:
+    verdict = claim.holds.verdict(reading)
+    verdict = CORRECTED if claim.corrected and verdict == HOLDS else verdict
     return Card(
         id=claim.id,
         kind=claim.kind,
@@ -236,29 +203,48 @@ def _card(claim: rules.Claim, reading: rules.Reading) -> Card:
         corrected=claim.corrected,
         measured=claim.show(reading),
         guess=guess(claim.guess or claim.id) or "",
-        verdict=(CORRECTED if claim.corrected else HOLDS) if met else FAILS,
-        note=_note(claim, reading),
+        verdict=verdict,
+        note=_note(claim, reading, verdict),
         why=claim.why,
+        accepted="" if claim.holds.name == "is" else claim.expected,
+        tests=claim.tests,
     )
 
 
-def _note(claim: rules.Claim, reading: rules.Reading) -> str:
-    if claim.holds.crossed(reading):
-        return f"The interval reaches across the limit ({claim.expected}), so another run may say otherwise."
-    return "" if claim.holds.met(reading) else f"Expected: {claim.expected}."
+def _note(claim: rules.Claim, reading: Reading, verdict: str) -> str:
+    rule, value = claim.holds, reading.value
+    if verdict == UNDECIDED:
+        if value is None:
+            return f"{reading.reason}."
+        if isinstance(value, str):
+            return "No difference was shown, and one may be too small to see."
+        return "The interval reaches across the limit, so another run may say otherwise."
+    if verdict in (MORE, LESS):
+        return _how_far(claim, rule.times_off(float(value or 0)), verdict)
+    return f"Expected: {claim.expected}." if verdict == FAILS and rule.name == "is" else ""
 
 
-def _row(claim: rules.Claim, result: Mapping[str, Any] | None) -> tuple[str, str, str, str, str]:
-    says = texts.plain(claim.says)
-    if result is None:
-        return claim.id, claim.kind, says, "–", f"{_NOT_YET}: run notebook {claim.notebook}"
-    verdict = result["verdict"]
-    return claim.id, claim.kind, says, result["measured"], f"{_MARKS[verdict]} {verdict}"
+def _how_far(claim: rules.Claim, factor: float, verdict: str) -> str:
+    if math.isinf(factor):
+        return "It is not above 0."
+    end = claim.number(claim.holds.said[1 if verdict == MORE else 0])
+    return f"By a factor of {display.significant(factor, 2)} {'above' if verdict == MORE else 'below'} {end}."
+
+
+def _value(reading: Reading) -> float | bool | str | None:
+    return float(reading.value) if isinstance(reading.value, float) else reading.value
+
+
+def _is_mistake(claim: rules.Claim, verdict: str) -> bool:
+    """Tell whether a verdict is a mistake of the course; what stays open is none, unless it is arithmetic."""
+    if verdict == UNDECIDED:
+        return claim.kind == "arithmetic"
+    return claim.must_hold and verdict not in (HOLDS, CORRECTED)
 
 
 def _check_result(record: Mapping[str, Any]) -> None:
     _check_text(record, ("id", "fingerprint", "machine", "time", "measured"))
-    if record["verdict"] not in _MARKS:
+    if record["verdict"] not in MARKS:
         raise ValueError(f"unknown verdict {record['verdict']!r}")
 
 

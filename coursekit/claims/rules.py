@@ -2,86 +2,28 @@
 
 import math
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from coursekit._core import arguments, courses, display, texts
+from coursekit.claims import holding
+from coursekit.claims.judging import Reading, Rule
 
-__all__ = ["ID", "Claim", "Reading", "Rule", "find", "load", "plain_number", "read"]
+__all__ = ["ID", "Claim", "find", "load", "plain_number"]
 
 KINDS = ("arithmetic", "statistical", "hardware")
 ID = re.compile(r"[A-Za-z0-9]+(-[a-z0-9]+)+")
 DIGITS = {"arithmetic": 6, "statistical": 3, "hardware": 3}
+LIMIT_DIGITS = 3  # that a limit has at least, however few the measurement gets
 MORE_DIGITS = 3  # that a narrow interval may ask for
 EXACT = 1e15  # floats below it hold every whole number
-PER_CENT = ("%", "points")
-_RULES = ("equals", "at_least", "at_most", "between", "is", "verdict")
+NOTHING = "nothing found"
+_BOUNDS = {"at_least": "at least", "at_most": "at most", "more_than": "more than", "less_than": "less than"}
 _REQUIRED = {"id": str, "kind": str, "says": str, "why": str, "holds": dict}
 SOURCES = ("lecture", "notebook")
-_OPTIONAL = {"notebook": str, "source": str, "unit": str, "corrected": str, "guess": str, "digits": int}
-
-
-@dataclass(frozen=True)
-class Reading:
-    """A measurement as a claim sees it: a number with its interval (or equal bounds), a truth, a verdict."""
-
-    value: float | bool | str
-    low: float
-    high: float
-
-    @property
-    def has_interval(self) -> bool:
-        """Whether the measurement came with an interval of its own."""
-        return not isinstance(self.value, str) and (self.low, self.high) != (self.value, self.value)
-
-
-@dataclass(frozen=True)
-class Rule:
-    """What must be measured: a number within [low, high], or one of ``words`` (verdicts; "true", "false")."""
-
-    name: str
-    low: float = -math.inf
-    high: float = math.inf
-    words: tuple[str, ...] = ()
-
-    def met(self, reading: Reading) -> bool:
-        """Tell whether the measured value fits the rule.
-
-        Parameters
-        ----------
-        reading : Reading
-            What was measured.
-
-        Returns
-        -------
-        bool
-            True or False.
-        """
-        if self.words or isinstance(reading.value, str):
-            return str(reading.value) in self.words
-        return self.low <= reading.value <= self.high
-
-    def crossed(self, reading: Reading) -> bool:
-        """Tell whether the measurement's interval lies partly inside the rule and partly outside.
-
-        Parameters
-        ----------
-        reading : Reading
-            What was measured.
-
-        Returns
-        -------
-        bool
-            True or False.
-        """
-        if self.words or not reading.has_interval:
-            return False
-        inside = self.low <= reading.low and reading.high <= self.high
-        return not inside and reading.low <= self.high and self.low <= reading.high
+_TEXTS = ("notebook", "source", "unit", "corrected", "tests", "guess")
+_OPTIONAL = {**dict.fromkeys(_TEXTS, str), "digits": int}
 
 
 @dataclass(frozen=True)
@@ -96,6 +38,7 @@ class Claim:
     source: str = "lecture"
     unit: str = ""
     corrected: str = ""
+    tests: str = ""
     guess: str = ""
     digits: int = 3
 
@@ -115,15 +58,34 @@ class Claim:
         rule = self.holds
         if rule.words:
             return " or ".join(_word(word) for word in rule.words)
-        if rule.low == rule.high:
-            return f"exactly {self.number(rule.low)}"
-        if math.inf in (rule.high, -rule.low):
-            return (
-                f"at least {self.number(rule.low)}"
-                if rule.high == math.inf
-                else f"at most {self.number(rule.high)}"
-            )
-        return f"from {self.number(rule.low)} to {self.number(rule.high)}"
+        if rule.figure:
+            return f"{self._as_written(rule.figure)}, to the last digit given"
+        if rule.name == "equals":
+            middle = self.number(rule.said[0])
+            return f"{middle}, give or take {rule.within:g}" if rule.within else f"exactly {middle}"
+        more = max(0, LIMIT_DIGITS - self.digits)
+        if rule.name in _BOUNDS:
+            end = rule.high if rule.low == -math.inf else rule.low
+            return f"{_BOUNDS[rule.name]} {self.number(end, more)}"
+        return f"from {self._bare(rule.low, more)} to {self.number(rule.high, more)}{self._because()}"
+
+    def _because(self) -> str:
+        rule = self.holds
+        if rule.name == "same":
+            return ", with the whole interval"
+        if rule.name != "about" or rule.factor == 1:
+            return ""
+        said = " to ".join(dict.fromkeys(self._bare(end) for end in rule.said))
+        return f" ({said}, give or take a factor of {plain_number(rule.factor, 3)})"
+
+    def _as_written(self, figure: str) -> str:
+        if self.unit in ("s", "B") or "e" in figure.lower():
+            return self.number(float(figure))
+        return f"{figure}{self._gap}{self.unit}".rstrip()
+
+    @property
+    def _gap(self) -> str:
+        return "" if self.unit in ("×", "°") else " "
 
     def show(self, reading: Reading) -> str:
         """Return the measurement as text, with unit and interval.
@@ -138,24 +100,31 @@ class Claim:
         str
             The text.
         """
+        if reading.value is None:
+            return NOTHING
         if isinstance(reading.value, bool | str):
             return _word(str(reading.value))
         if not reading.has_interval:
-            return self._distinct(reading.value, self.holds.met(reading))
+            return self._distinct(reading.value)
         ends = (reading.low, reading.value, reading.high)
-        shown = [self.number(end) for end in ends]
         # "3.2× [3.2× to 3.2×]" would hide the interval: more digits, until its ends look different.
-        for more in range(1, MORE_DIGITS + 1):
+        for more in range(MORE_DIGITS + 1):
+            shown = [self._bare(end, more) for end in ends]
             if len(set(shown)) == len(set(ends)):
                 break
-            shown = [self.number(end, more) for end in ends]
-        return f"{shown[1]} [{shown[0]} to {shown[2]}]"
+        return f"{self.number(reading.value, more)} [{shown[0]} to {shown[2]}]"
 
-    def _distinct(self, value: float, met: bool) -> str:
+    def _distinct(self, value: float) -> str:
         # A miss by little must not look like a hit: "8 (8.000001)" where exactly 8 was expected.
-        text = self.number(value)
-        looks_met = not met and text in map(self.number, (self.holds.low, self.holds.high))
-        return f"{text} ({value!r})" if looks_met else text
+        text, rule = self.number(value), self.holds
+        ends = [end for end in (rule.low, rule.high, *rule.said) if math.isfinite(end)]
+        near = not rule.accepts(value) and value not in ends and text in map(self.number, ends)
+        return f"{text} ({value!r})" if near else text
+
+    def _bare(self, value: float, more: int = 0) -> str:
+        """Return one number, with its unit only where that is a sign or changes with the size."""
+        short = self.unit in ("s", "B", "×", "°")
+        return self.number(value, more) if short else plain_number(value, self.digits + more)
 
     def number(self, value: float, more: int = 0) -> str:
         """Return one number with the claim's unit.
@@ -174,8 +143,7 @@ class Claim:
         """
         if self.unit in ("s", "B") and math.isfinite(value):
             return (display.seconds if self.unit == "s" else display.size)(value, 3 + more)
-        gap = "" if self.unit in ("×", "°") else " "
-        return f"{plain_number(value, self.digits + more)}{gap}{self.unit}".rstrip()
+        return f"{plain_number(value, self.digits + more)}{self._gap}{self.unit}".rstrip()
 
 
 def plain_number(value: float, digits: int) -> str:
@@ -204,74 +172,6 @@ def plain_number(value: float, digits: int) -> str:
 
 def _word(word: str) -> str:
     return {"True": "yes", "False": "no"}.get(word, word)
-
-
-def read(measured: Any, claim: Claim) -> Reading:
-    """Return ``measured`` as the claim's rule sees it.
-
-    Parameters
-    ----------
-    measured : object
-        A number, a bool, a verdict (text), or a result with ``value``, ``low`` and ``high``, with ``median``
-        and ``samples``, or with ``verdict``.
-    claim : Claim
-        What it is measured for.
-
-    Returns
-    -------
-    Reading
-        Value, low and high: all equal for a plain number, low and high NaN for words.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If the rule cannot judge it.
-
-    """
-    if claim.holds.name == "verdict":
-        verdict = getattr(measured, "verdict", measured)
-        if not isinstance(verdict, str):
-            raise TypeError(
-                f"claim {claim.id} needs a verdict ({claim.expected}); got {arguments.shown(verdict)}"
-            )
-        return Reading(verdict, math.nan, math.nan)
-    if claim.holds.name == "is":
-        if not isinstance(measured, bool | np.bool_):
-            raise TypeError(f"claim {claim.id} needs True or False; got {arguments.shown(measured)}")
-        return Reading(bool(measured), math.nan, math.nan)
-    low, value, high = _numbers(measured, claim)
-    if low > high:
-        raise ValueError(f"claim {claim.id} needs an interval with low <= high; got {low} to {high}")
-    return Reading(value, low, high)
-
-
-def _numbers(measured: Any, claim: Claim) -> tuple[float, float, float]:
-    """Return (low, value, high); accuracies and their differences become per cent where the unit says so."""
-    if hasattr(measured, "median") and hasattr(measured, "samples"):
-        low, high = np.percentile(np.asarray(measured.samples, dtype=np.float64), (25, 75))
-        return float(low), _number(claim, measured.median), float(high)
-    if hasattr(measured, "low") and hasattr(measured, "high") and hasattr(measured, "value"):
-        factor = 100 if claim.unit in PER_CENT and hasattr(measured, "confidence") else 1
-        low, value, high = (factor * _number(claim, getattr(measured, n)) for n in ("low", "value", "high"))
-        return low, value, high
-    value = _number(claim, measured)
-    return value, value, value
-
-
-def _number(claim: Claim, value: Any) -> float:
-    if isinstance(value, bool | np.bool_ | str | bytes):
-        raise TypeError(f"claim {claim.id} needs a number; got {arguments.shown(value)}")
-    try:
-        number = float(arguments.dense(f"what claim {claim.id} measured", value))
-    except OverflowError:
-        raise ValueError(
-            f"claim {claim.id} needs a number that a float can hold; got {arguments.shown(value)}"
-        ) from None
-    except (TypeError, ValueError, RuntimeError):
-        raise TypeError(f"claim {claim.id} needs a number; got {arguments.shown(value)}") from None
-    if math.isnan(number):
-        raise ValueError(f"claim {claim.id} needs a number; got NaN")
-    return value if isinstance(value, int) else number  # an int keeps all its digits
 
 
 def load() -> dict[str, Claim]:
@@ -346,46 +246,6 @@ def _claim(where: str, table: Any) -> Claim:
     arguments.choice(f"{where}: source", table.get("source", "lecture"), SOURCES)
     table.setdefault("digits", DIGITS[table["kind"]])
     arguments.integer(f"{where}: digits", table["digits"], 1, 17)
-    return Claim(**{**table, "holds": _rule(where, table["holds"])})
-
-
-def _rule(where: str, table: Mapping[str, Any]) -> Rule:
-    names = [name for name in _RULES if name in table]
-    unknown = set(table) - set(_RULES) - {"within"}
-    if len(names) != 1 or unknown or ("within" in table and names != ["equals"]):
-        raise ValueError(
-            f"{where}: holds must have one of {', '.join(_RULES)} (and within, beside equals); got {table}"
-        )
-    name, value = names[0], table[names[0]]
-    if name == "is":
-        return Rule(name, words=(str(_typed(where, name, value, bool)),))
-    if name == "verdict":
-        words = value if isinstance(value, list) else [value]
-        if not words:
-            raise ValueError(f"{where}: verdict must name at least one verdict")
-        return Rule(name, words=tuple(_typed(where, name, word, str) for word in words))
-    return Rule(name, *_bounds(where, name, value, table.get("within", 0)))
-
-
-def _bounds(where: str, name: str, value: Any, within: Any) -> tuple[float, float]:
-    values = value if name == "between" else [value]
-    if not isinstance(values, list) or len(values) != (2 if name == "between" else 1):
-        raise ValueError(f"{where}: between must be [low, high]; got {value!r}")
-    for number in (*values, within):
-        if isinstance(number, bool) or not isinstance(number, int | float) or math.isnan(number):
-            raise ValueError(f"{where}: {name} must be a number; got {number!r}")
-    low, high = {
-        "equals": (values[0] - within, values[0] + within),
-        "at_least": (values[0], math.inf),
-        "at_most": (-math.inf, values[0]),
-        "between": (values[0], values[-1]),
-    }[name]
-    if low > high:
-        raise ValueError(f"{where}: {name} leaves nothing that could hold: from {low} to {high}")
-    return low, high
-
-
-def _typed(where: str, name: str, value: Any, kind: type) -> Any:
-    if type(value) is not kind or value == "":
-        raise ValueError(f"{where}: {name} must be a {kind.__name__}; got {value!r}")
-    return value
+    return Claim(
+        **{**table, "holds": holding.rule(where, table["holds"], table["kind"], table.get("unit", ""))}
+    )
