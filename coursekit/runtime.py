@@ -33,6 +33,7 @@ __all__ = [
     "count_of_threads",
     "describe",
     "device",
+    "guess_first",
     "home",
     "host",
     "kind_of",
@@ -128,13 +129,14 @@ class Session(display.Shown):
     host: str
     presenting: bool
     machine: str
+    guess_first: bool = False
 
     def __str__(self) -> str:
-        mode = ", presenting" if self.presenting else ""
+        mode = ", presenting" * self.presenting + ", guesses first" * self.guess_first
         return f"Running on {self.device.upper()} ({self.machine}; {self.host}{mode}), seed {self.seed}."
 
 
-def start(present: bool | None = None, seed: int = 0) -> Session:
+def start(present: bool | None = None, seed: int = 0, *, guess_first: bool | None = None) -> Session:
     """Set the seeds, choose the device and the size of type; return what was set.
 
     Parameters
@@ -143,6 +145,9 @@ def start(present: bool | None = None, seed: int = 0) -> Session:
         Whether type is enlarged; None leaves it as it is.
     seed : int, optional
         From 0 on.
+    guess_first : bool, optional
+        Whether the notebook stops at every prediction until a guess is typed, as for a class; None leaves it
+        as it is.
 
     Returns
     -------
@@ -157,12 +162,17 @@ def start(present: bool | None = None, seed: int = 0) -> Session:
         If COURSEKIT_DEVICE asks for a device that is not there.
     """
     large = None if present is None else arguments.flag("present", present)
+    first = None if guess_first is None else arguments.flag("guess_first", guess_first)
     number = arguments.integer("seed", seed, 0, arguments.LARGEST_SEED)
     if large is not None:
         os.environ["COURSEKIT_PRESENT"] = str(int(large))
+    if first is not None:
+        os.environ["COURSEKIT_GUESS_FIRST"] = str(int(first))
     chosen = device()
     set_seed(number)
-    return Session(str(chosen), number, host(), presenting(), describe().label)
+    return Session(
+        str(chosen), number, host(), presenting(), describe().label, _is_on("COURSEKIT_GUESS_FIRST")
+    )
 
 
 def set_seed(seed: int = 0) -> None:
@@ -348,7 +358,18 @@ def presenting() -> bool:
     bool
         True or False.
     """
-    return os.environ.get("COURSEKIT_PRESENT", "0") not in ("", "0")
+    return _is_on("COURSEKIT_PRESENT")
+
+
+def guess_first() -> bool:
+    """Tell whether a guess comes before its measurement (COURSEKIT_GUESS_FIRST=1 or ``start``).
+
+    Returns
+    -------
+    bool
+        True or False.
+    """
+    return _is_on("COURSEKIT_GUESS_FIRST")
 
 
 def home() -> Path:
@@ -399,6 +420,10 @@ def describe() -> Machine:
         python=platform.python_version(),
         versions=tuple((name, version) for name in PACKAGES if (version := _version(name))),
     )
+
+
+def _is_on(variable: str) -> bool:
+    return os.environ.get(variable, "0") not in ("", "0")
 
 
 @functools.cache

@@ -211,30 +211,74 @@ def test_masters_survive_ruff():
 
 def test_only_what_changed_is_built_and_only_changed_code_runs(course, runs):
     assert len(build_notebooks.build(course, toy.NAME)) == 2
-    assert runs == [(toy.NAME, course.notebooks, "claims")]
+    assert runs == [
+        (toy.NAME, course.notebooks, "claims"),
+        (f"solutions/{toy.NAME}", course.notebooks / "solutions", "1"),
+    ]
     before = files(course)
     assert build_notebooks.build(course, toy.NAME) == []
     assert files(course) == before
 
     edit(course, "# ## 1. Double it", "# ## 1. Twice as much")
     assert len(build_notebooks.build(course, toy.NAME)) == 2
-    assert len(runs) == 1
+    assert len(runs) == 2
+    assert [read(course, solved).cells[4].outputs[0].text for solved in (False, True)] == [
+        "run 1\n",
+        "run 2\n",
+    ]
     assert "Twice" in sources(read(course))
-    assert read(course).cells[4].outputs[0].text == "run 1\n"
 
     edit(course, "    return 2 * x", "    return x + x")
-    assert build_notebooks.build(course, toy.NAME) == ["notebooks/solutions/01-toy.ipynb written"]
+    assert build_notebooks.build(course, toy.NAME) == ["notebooks/solutions/01-toy.ipynb executed"]
     assert "x + x" in sources(read(course, solutions=True))
 
     edit(course, "seen on", "now seen on")
     build_notebooks.build(course, toy.NAME)
-    assert [len(runs), read(course).cells[4].outputs[0].text] == [2, "run 2\n"]
+    assert [len(runs), read(course).cells[4].outputs[0].text] == [5, "run 4\n"]
+
+
+def test_an_answer_is_stored_in_the_solutions_and_not_in_the_students_copy(course, runs):
+    edit(course, 'tags=["shown"]', 'tags=["answer"]')
+    build_notebooks.build(course, toy.NAME)
+    student, solved = (read(course, solutions) for solutions in (False, True))
+    assert student.cells[4].outputs == []
+    assert student.cells[4].execution_count == 1
+    assert student.cells[3].outputs
+    assert solved.cells[4].outputs
+    assert build_notebooks.check(course, [toy.NAME]) == []
+    assert build_notebooks.build(course, toy.NAME) == []
+
+
+def test_a_tag_taken_away_runs_the_students_copy_again_and_one_that_comes_does_not(course, runs):
+    build_notebooks.build(course, toy.NAME)
+    edit(course, 'tags=["shown"]', 'tags=["answer"]')
+    same = ["notebooks/01-toy.ipynb written, its code is the same"]
+    same.append("notebooks/solutions/01-toy.ipynb written, its code is the same")
+    assert build_notebooks.build(course, toy.NAME) == same
+    assert read(course).cells[4].outputs == []
+    edit(course, 'tags=["answer"]', 'tags=["shown"]')
+    assert build_notebooks.build(course, toy.NAME) == ["notebooks/01-toy.ipynb executed", same[1]]
+    assert read(course).cells[4].outputs
+
+
+def test_an_answer_that_was_stored_by_hand_is_found_and_taken_out_again(course, runs):
+    edit(course, 'tags=["shown"]', 'tags=["answer"]')
+    build_notebooks.build(course, toy.NAME)
+    leaking = read(course)
+    leaking.cells[4].outputs = read(course, solutions=True).cells[4].outputs
+    course.paths(toy.NAME)[0].write_text(nbformat.writes(leaking), encoding="utf-8")
+    assert build_notebooks.check(course, [toy.NAME]) == [
+        "notebooks/01-toy.ipynb: cell 4: stores an output although it is tagged 'answer'"
+    ]
+    assert len(build_notebooks.build(course, toy.NAME)) == 1
+    assert build_notebooks.check(course, [toy.NAME]) == []
+    assert len(runs) == 2
 
 
 def test_all_runs_what_is_up_to_date(course, runs):
     assert build_notebooks.main([], course) == 0
     assert build_notebooks.main(["--all"], course) == 0
-    assert len(runs) == 2
+    assert len(runs) == 4
 
 
 @pytest.mark.parametrize("damage", ["error", "stderr", "unrun", "state", "text"])
@@ -296,7 +340,7 @@ def test_one_bad_master_does_not_keep_the_others_from_being_built(course, runs, 
     toy.with_address(course, "ada/engine")
     assert build_notebooks.main([], course) == 1
     assert "00-bad.py:2" in capsys.readouterr().err
-    assert [name for name, *_ in runs] == [toy.NAME]
+    assert [name for name, *_ in runs] == [toy.NAME, f"solutions/{toy.NAME}"]
 
 
 def test_names_select_and_unknown_ones_are_refused(course, runs, capsys):
@@ -377,7 +421,7 @@ def test_check_finds_what_is_wrong_says_how_to_mend_it_and_changes_nothing(
     assert out.startswith("notebooks/01-toy.ipynb: ")
     assert "make notebooks" in out
     assert files(course) == before
-    assert len(runs) == 1
+    assert len(runs) == 2
 
 
 def test_check_passes_what_was_just_built(course, runs, capsys):
@@ -386,17 +430,17 @@ def test_check_passes_what_was_just_built(course, runs, capsys):
     assert capsys.readouterr().out == "1 notebook is what its master says\n"
 
 
-def test_check_finds_missing_orphaned_and_leaking_files(course, runs):
+def test_check_finds_missing_orphaned_and_empty_files(course, runs):
     build_notebooks.build(course, toy.NAME)
     student, solution = course.paths(toy.NAME)
     (course.notebooks / "09-lost.ipynb").write_text("{}", encoding="utf-8")
-    leaking = read(course, solutions=True)
-    leaking.cells[1].execution_count = 1
-    solution.write_text(nbformat.writes(leaking), encoding="utf-8")
+    empty = read(course, solutions=True)
+    empty.cells[1].execution_count = None
+    solution.write_text(nbformat.writes(empty), encoding="utf-8")
     student.unlink()
     assert build_notebooks.check(course, [toy.NAME]) == [
         "notebooks/01-toy.ipynb: is missing or cannot be read",
-        "notebooks/solutions/01-toy.ipynb: cell 1: solutions are stored without outputs",
+        "notebooks/solutions/01-toy.ipynb: cell 1: was not executed: its outputs are missing",
         "notebooks/09-lost.ipynb: has no master; delete it",
     ]
 

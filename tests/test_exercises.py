@@ -483,7 +483,7 @@ def test_a_choice_must_be_one_of_the_choices():
 @pytest.mark.parametrize(
     ("id", "guess", "error"),
     [
-        ("99-x", "many", TypeError),
+        ("99-x", "many", ValueError),
         ("99-x", float("nan"), ValueError),
         ("99-x", [1], TypeError),
         ("x", 1, ValueError),
@@ -534,8 +534,9 @@ def sample(folder):
 
 def test_a_quiz_hides_each_reason_behind_its_choice(sample):
     read = Reader(sample._repr_html_())
-    assert read.summaries == ["<script>alert(1)</script>", "The second one"] * 3
-    assert read.hidden == ["✗ No: < is escaped.", "✓ Yes & no."] * 3
+    choices = {"<script>alert(1)</script>": "✗ No: < is escaped.", "The second one": "✓ Yes & no."}
+    assert sorted(read.summaries) == sorted([*choices] * 3)
+    assert read.hidden == [choices[text] for text in read.summaries]
     assert read.tags == {"div", "strong", "ol", "li", "details", "summary", "code"}
     assert "<div>Which is <code>a &lt; b</code>?</div>" in sample._repr_html_()
 
@@ -547,10 +548,39 @@ def test_a_quiz_is_the_same_every_time_and_short_where_nbval_compares(sample):
 
 def test_a_quiz_can_be_read_in_a_terminal(sample):
     lines = str(sample).splitlines()
-    assert lines[2:5] == ["1. Which is `a < b`?", "   a) <script>alert(1)</script>", "   b) The second one"]
+    choices = {"<script>alert(1)</script>": "✗ No: `<` is escaped.", "The second one": "✓ Yes & no."}
+    order = [choice.text.replace("**", "") for choice in sample.questions[0].choices]
+    assert lines[2:5] == ["1. Which is `a < b`?", f"   a) {order[0]}", f"   b) {order[1]}"]
+    answers = [choices[text] for text in order]
     assert lines[-6:] == [
-        f"{n}{answer}" for n in (1, 2, 3) for answer in ("a) ✗ No: `<` is escaped.", "b) ✓ Yes & no.")
+        f"{n}{letter}) {why}" for n in (1, 2, 3) for letter, why in zip("ab", answers, strict=True)
     ]
+
+
+def test_the_order_of_choices_is_drawn_once_per_question_and_no_place_is_favoured(folder):
+    table = "[[question]]\ntext = 'Which, {n}?'\n" + "".join(
+        f"[[question.choice]]\ntext = '{text}'\nright = {str(text == 'yes').lower()}\nwhy = 'so'\n"
+        for text in ("no", "yes", "never")
+    )
+    places = []
+    for n in range(100):
+        put(folder, "42", (table.replace("{n}", str(n)) + QUESTION * 2))
+        first, again = (exercises.quiz("42").questions[0].choices for _ in range(2))
+        assert first == again
+        places += [place for place, choice in enumerate(first) if choice.right]
+    assert all(20 < places.count(place) < 47 for place in range(3))
+
+
+def test_the_shipped_quizzes_favour_no_place():
+    questions = [q for name in courses.files(courses.QUIZ) for q in exercises.quiz(name).questions]
+    single = [[choice.right for choice in q.choices].index(True) for q in questions if not q.several]
+    assert max(map(single.count, range(4))) <= len(single) // 2
+
+
+def test_the_drawn_order_is_the_same_on_every_machine(folder):
+    put(folder, "42", QUESTION * 3)
+    drawn = [choice.text for choice in exercises.quiz("42").questions[0].choices]
+    assert drawn == ["<script>alert(1)</script>", "The **second** one"]
 
 
 def test_several_right_choices_are_announced(folder):
@@ -577,6 +607,10 @@ def test_several_right_choices_are_announced(folder):
         (QUESTION.replace('why = "Yes & no."', 'why = ""') * 3, "why must be a str and not empty"),
         (QUESTION.replace("right = true", 'right = "true"') * 3, "right must be a bool"),
         (QUESTION.replace("right", "correct") * 3, "unknown key 'correct'"),
+        (
+            QUESTION.replace("<script>alert(1)</script>", "The **second** one") * 3,
+            r"question 1 must have different choices; got 'The \*\*second",
+        ),
         ('[[question]]\ntext = "?"\nchoice = []\n' * 3, "question 1: choice|must have two or more choices"),
         ("question = [1, 2, 3]", "question 1 must be a table"),
         ("[[question", "42/quiz.toml: "),

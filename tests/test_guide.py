@@ -225,10 +225,18 @@ def measured(text=GUIDE):
     return [dict(zip(table[0], row, strict=True)) for table in found for row in table[1:]]
 
 
+def stored():
+    """Return the students' copies, then the solutions, whose cards count where both have one."""
+    return [
+        *sorted((ROOT / "notebooks").glob("*.ipynb")),
+        *sorted((ROOT / "notebooks/solutions").glob("*.ipynb")),
+    ]
+
+
 def cards():
     """Return claim id to the lines of its stored card, read without the code that the build uses."""
     found = {}
-    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
+    for path in stored():
         for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
             for output in cell.get("outputs", []):
                 text = "".join(output.get("data", {}).get("text/plain", ""))
@@ -276,7 +284,7 @@ def test_every_claim_in_a_row_of_figures_has_a_stored_card():
 
 
 def test_the_reader_finds_every_stored_card():
-    notebooks = [nbformat.read(path, as_version=4) for path in sorted((ROOT / "notebooks").glob("*.ipynb"))]
+    notebooks = [nbformat.read(path, as_version=4) for path in stored()]
     found = guide.figures(notebooks)
     assert {id: card.says for id, card in found.items()} == {
         id: card["This machine says"] for id, card in cards().items()
@@ -389,7 +397,7 @@ def test_the_build_writes_the_guide_and_its_check_finds_a_stale_one(tmp_path, mo
     path = tmp_path / guide.PATH
     path.parent.mkdir()
     path.write_text(TABLE, encoding="utf-8")
-    sizes = iter(["3 kB", "4 kB"])
+    sizes = iter(["1 kB", "3 kB", "2 kB", "4 kB"])  # of each pair the solutions' count
 
     def execute(student, *args, **kwargs):
         fresh = notebook(card("01-size", next(sizes)), card("01-time", "2 s"))

@@ -12,9 +12,11 @@ import build_notebooks
 import nbformat
 import pytest
 import toy
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
 from nbformat import v4
 
-from coursekit.new.execution import execute
+from coursekit.new.execution import environment, execute
 from coursekit.new.masters import BuildError
 
 CALLBACK = (
@@ -31,6 +33,7 @@ CELLS = {
     ),
     "leak": ("print('COURSEKIT_PRESENT' in os.environ)", "False\n", []),
     "drifted": ("print('new')", "old\n", []),
+    "answer": ("print('measured')", "", ["answer"]),
     "ignored": ("print('new')", "old\n", ["nbval-ignore-output"]),
     "raises": ("...\nanswer + 1", "", ["exercise", "nbval-ignore-output"]),
     "callback": (CALLBACK, "", ["nbval-ignore-output"]),
@@ -84,6 +87,29 @@ def test_nbval_is_red_on_the_cpu_for_what_is_broken_and_for_nothing_else(report)
 
 def test_on_another_device_errors_count_and_differences_do_not(report):
     assert red(report, "cuda") == RED_ON_CUDA
+
+
+def test_in_the_solutions_answers_are_compared_and_exercises_must_be_right(tmp_path):
+    cells = [stored("import os\n" + CELLS["settings"][0], "1 []\n", [])]
+    cells += [stored(CELLS["answer"][0], text, ["answer"]) for text in ("measured\n", "drifted\n")]
+    notebook = v4.new_notebook(cells=cells)
+    (tmp_path / "solutions").mkdir()
+    nbformat.write(notebook, tmp_path / "solutions" / "small.ipynb")
+    run = pytest_in(tmp_path, "-v", "-m", "not cuda", "solutions/small.ipynb")
+    results = re.findall(r"::Cell (\d)\[cpu\] (PASSED|FAILED)", run.stdout)
+    assert results[:3] == [("0", "PASSED"), ("1", "PASSED"), ("2", "FAILED")], run.stdout
+
+
+def test_guess_first_stops_a_run_at_the_prediction_with_one_line(tmp_path):
+    cells = 'from coursekit import exercises\nexercises.predict("05-cliff", ..., "bits")', "1 + 1"
+    notebook = v4.new_notebook(cells=[v4.new_code_cell(source) for source in cells])
+    env = environment(str(tmp_path), COURSEKIT_GUESS_FIRST="1")
+    with pytest.raises(CellExecutionError):
+        NotebookClient(notebook, kernel_name="python3").execute(env=env)
+    (output,) = notebook.cells[0].outputs
+    line = "○ 05-cliff: type your guess in place of the dots, then run on from here."
+    assert (output.ename, output.traceback) == ("GuessFirst", [line])
+    assert notebook.cells[1].execution_count is None
 
 
 def test_every_failure_names_its_reason(report):

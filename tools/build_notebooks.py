@@ -1,4 +1,4 @@
-"""Build the notebooks from their masters: students' copies executed on the CPU, solutions without outputs.
+"""Build the notebooks from their masters: students' copies and solutions, both executed on the CPU.
 
 Only what differs from its master is written, and only notebooks whose code changed run again, so that outputs
 do not churn in git. With --check nothing is run or written. How it is done stands in ``coursekit.new``, where
@@ -74,11 +74,14 @@ def update_readme(course: Course) -> list[str]:
 
 
 def instructor_guide(course: Course) -> tuple[str, dict[str, guide.Figure]]:
-    """Return the instructor's guide as it is, if there is one, and the figures of the stored notebooks."""
+    """Return the instructor's guide as it is, if there is one, and the figures of the stored notebooks.
+
+    The solutions' copies hold all outputs, so theirs count where both have one.
+    """
     path = course.root / guide.PATH
     if not path.exists():
         return "", {}
-    built = [load(course.paths(name)[0]) for name in course.masters()]
+    built = [load(path) for name in course.masters() for path in course.paths(name)]
     return path.read_text(encoding="utf-8"), guide.figures(filter(None, built))
 
 
@@ -123,7 +126,7 @@ def main(arguments: list[str] | None = None, course: Folder | None = None) -> in
 
 
 def _build_all(folder: Folder, names: list[str], force: bool) -> int:
-    if build_all(folder, names, force=force, solve=not isinstance(folder, Course)):
+    if build_all(folder, names, force=force):
         return 1
     if isinstance(folder, Course):
         for line in update_readme(folder) + update_guide(folder):

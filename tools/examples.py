@@ -9,8 +9,10 @@ from matplotlib.axes import Axes
 from coursekit import (
     accuracy,
     batching,
+    claims,
     data,
     distillation,
+    exercises,
     floats,
     models,
     profiles,
@@ -112,6 +114,19 @@ def _answers() -> tuple[Any, ...]:
 def _models() -> tuple[Any, ...]:
     weight = np.random.default_rng(0).normal(size=(64, 10))
     return {f"model {sign}": lambda x, sign=sign: sign * (x @ weight) for sign in (1, -1, 2)}, data.digits()
+
+
+def _guesses() -> exercises.Guesses:
+    """Return four made-up guesses: one near, one far off, one chosen, one without a measurement."""
+    return exercises.Guesses(
+        "05",
+        (
+            claims.Guess("05-near", "4×", 4.0, "×", (), 3.0, "3×"),
+            claims.Guess("05-far", "100×", 100.0, "×", (), 3.0, "3×"),
+            claims.Guess("05-chosen", "faster", "faster", "", ("faster", "same"), "same", "same"),
+            claims.Guess("05-open", "5 bits", 5.0, "bits"),
+        ),
+    )
 
 
 def _grid() -> CrossoverGrid:
@@ -260,6 +275,7 @@ PLOTS: dict[str, Callable[[Any], Any]] = {
         y_label="y",
     ),
     "crossover.speedups": lambda ax: made.crossover.speedups(ax, _grid()),
+    "guesses.draw": lambda ax: made.guesses.draw(ax, _guesses()),
     "distillation.soft_labels": lambda ax: made.distillation.soft_labels(
         ax, {name: np.eye(10)[7] * 0.9 + 0.01 for name in NAMES}
     ),

@@ -19,6 +19,7 @@ from coursekit._core import arguments, texts
 OURS = "coursekit.course"
 PUBLIC = "coursekit.exercises"  # where teachers import these names from
 CHECKS, CLAIMS, QUIZ = FILES = ("checks.py", "claims.toml", "quiz.toml")
+HINTS = "hints.toml"  # beside the checks; no notebook has hints alone
 SHORT = re.compile(r"nb(\d+|[A-Z])")  # a number or a letter cannot begin a package's name
 FOLDER = re.compile(r"(?P<name>[A-Za-z0-9]+)(-[^.]*)?")
 

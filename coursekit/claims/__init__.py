@@ -1,12 +1,14 @@
 """What the lecture says beside what was measured here, a moment ago."""
 
-from coursekit.claims.cards import Card, guess, keep_guess, results, show, strict
-from coursekit.claims.judging import CORRECTED, FAILS, HOLDS, LESS, MORE, UNDECIDED
+from coursekit.claims.cards import Card, results, show, strict
+from coursekit.claims.guesses import Guess, guess, keep_guess
+from coursekit.claims.judging import CORRECTED, FAILS, GUESS_FIRST, HOLDS, LESS, MORE, UNDECIDED
 from coursekit.claims.tables import REPORT_HEADERS, Cards, Report, report, table
 
 __all__ = [
     "CORRECTED",
     "FAILS",
+    "GUESS_FIRST",
     "HOLDS",
     "LESS",
     "MORE",
@@ -14,6 +16,7 @@ __all__ = [
     "UNDECIDED",
     "Card",
     "Cards",
+    "Guess",
     "Report",
     "guess",
     "keep_guess",

@@ -8,13 +8,25 @@ from typing import Any
 
 from coursekit import runtime
 from coursekit._core import arguments, display, log, texts
-from coursekit.claims import readings, rules
-from coursekit.claims.judging import CORRECTED, FAILS, HOLDS, LESS, MARKS, MORE, UNDECIDED, Reading
+from coursekit.claims import guesses, readings, rules
+from coursekit.claims.judging import (
+    CORRECTED,
+    FAILS,
+    GUESS_FIRST,
+    HOLDS,
+    LESS,
+    MARKS,
+    MORE,
+    UNDECIDED,
+    Reading,
+)
 
-__all__ = ["Card", "guess", "keep_guess", "results", "show", "strict"]
+__all__ = ["Card", "results", "show", "strict"]
 
 STRICT = ("0", "1", "claims")
 _TONES = {HOLDS: "good", FAILS: "bad", MORE: "bad", LESS: "bad", CORRECTED: "neutral", UNDECIDED: "quiet"}
+_TONES[GUESS_FIRST] = "quiet"
+_TYPE_IT = "Type your guess in place of the dots above, then run this cell again."
 
 
 @dataclass(frozen=True, repr=False)
@@ -103,6 +115,8 @@ def show(id: str, *, measured: Any) -> Card:
     """
     claim = rules.find(id)
     reading = readings.read(measured, claim)
+    if guesses.guess_first(claim):
+        return _held_back(claim)
     card = _card(claim, reading)
     machine = runtime.describe()
     RESULTS.append(
@@ -155,43 +169,6 @@ def strict() -> str:
     return arguments.choice("COURSEKIT_STRICT", os.environ.get("COURSEKIT_STRICT") or "0", STRICT)
 
 
-def keep_guess(id: str, guess: str | None) -> None:
-    """Keep the student's guess for a claim's card.
-
-    Parameters
-    ----------
-    id : str
-        Under which the claim looks for it.
-    guess : str or None
-        Text with its unit; None forgets an earlier one.
-
-    """
-    kept = {"id": arguments.label("id", id), "guess": guess}
-    if guess is None:
-        GUESSES.remove(lambda record: record["id"] == id)
-    else:
-        arguments.label("guess", guess)
-        GUESSES.append(kept)
-
-
-def guess(id: str) -> str | None:
-    """Return the guess kept under ``id``, or None.
-
-    Parameters
-    ----------
-    id : str
-        As for ``keep_guess``.
-
-    Returns
-    -------
-    str or None
-        The guess; None if nothing was guessed.
-
-    """
-    wanted = arguments.label("id", id)
-    return next((record["guess"] for record in GUESSES.read() if record["id"] == wanted), None)
-
-
 def _card(claim: rules.Claim, reading: Reading) -> Card:
     verdict = claim.holds.verdict(reading)
     verdict = CORRECTED if claim.corrected and verdict == HOLDS else verdict
@@ -202,13 +179,18 @@ def _card(claim: rules.Claim, reading: Reading) -> Card:
         says=claim.says,
         corrected=claim.corrected,
         measured=claim.show(reading),
-        guess=guess(claim.guess or claim.id) or "",
+        guess=guesses.against(claim, reading),
         verdict=verdict,
         note=_note(claim, reading, verdict),
         why=claim.why,
         accepted="" if claim.holds.name == "is" else claim.expected,
         tests=claim.tests,
     )
+
+
+def _held_back(claim: rules.Claim) -> Card:
+    texts = dict.fromkeys(("says", "corrected", "measured", "guess", "why"), "")
+    return Card(claim.id, claim.kind, claim.source, verdict=GUESS_FIRST, note=_TYPE_IT, **texts)
 
 
 def _note(claim: rules.Claim, reading: Reading, verdict: str) -> str:
@@ -248,10 +230,6 @@ def _check_result(record: Mapping[str, Any]) -> None:
         raise ValueError(f"unknown verdict {record['verdict']!r}")
 
 
-def _check_guess(record: Mapping[str, Any]) -> None:
-    _check_text(record, ("id", "guess"))
-
-
 def _check_text(record: Mapping[str, Any], names: tuple[str, ...]) -> None:
     for name in names:
         if not isinstance(record[name], str):
@@ -259,4 +237,3 @@ def _check_text(record: Mapping[str, Any], names: tuple[str, ...]) -> None:
 
 
 RESULTS = log.Log("claims", runtime.home, check=_check_result, key=("id", "fingerprint"))
-GUESSES = log.Log("guesses", runtime.home, check=_check_guess, key=("id",))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 __all__ = [
     "CORRECTED",
     "FAILS",
+    "GUESS_FIRST",
     "HOLDS",
     "LESS",
     "MARKS",
@@ -19,7 +20,8 @@ __all__ = [
 HOLDS, CORRECTED = "holds", "corrected"
 MORE, LESS = "more than that", "less than that"
 UNDECIDED, FAILS = "not decided here", "does not hold here"
-MARKS = {HOLDS: "✓", CORRECTED: "✎", MORE: "↑", LESS: "↓", UNDECIDED: "?", FAILS: "✗"}
+GUESS_FIRST = "guess first"  # nothing is judged as long as the prediction is open
+MARKS = {HOLDS: "✓", CORRECTED: "✎", MORE: "↑", LESS: "↓", UNDECIDED: "?", FAILS: "✗", GUESS_FIRST: "○"}
 NO_DIFFERENCE = "same"  # a verdict of timing and accuracy that says no more than: no difference was shown
 _SHORT = {HOLDS: ("holds", "hold"), FAILS: ("does not hold", "do not hold")}
 

@@ -15,12 +15,16 @@ from coursekit.exercises.answers import (
     untried,
 )
 from coursekit.exercises.checking import check
-from coursekit.exercises.predictions import predict
+from coursekit.exercises.hints import Hint, hint
+from coursekit.exercises.predictions import Guesses, GuessFirst, guesses, predict
 from coursekit.exercises.quizzes import quiz
 from coursekit.exercises.verdicts import Stop, Verdict, not_tried, right, wrong
 
 __all__ = [
     "Course",
+    "GuessFirst",
+    "Guesses",
+    "Hint",
     "Stop",
     "Verdict",
     "as_array",
@@ -31,6 +35,8 @@ __all__ = [
     "call_either",
     "check",
     "describe",
+    "guesses",
+    "hint",
     "is_blank",
     "not_tried",
     "predict",

@@ -6,8 +6,18 @@ from typing import Any
 
 from coursekit import claims
 from coursekit._core import arguments, courses, texts
+from coursekit.exercises import hints
 from coursekit.exercises.answers import describe, said, untried
-from coursekit.exercises.verdicts import OTHER_SOLUTIONS, RIGHT, SOLUTIONS, Stop, Verdict, not_tried, wrong
+from coursekit.exercises.verdicts import (
+    OTHER_SOLUTIONS,
+    RIGHT,
+    SOLUTIONS,
+    WRONG,
+    Stop,
+    Verdict,
+    not_tried,
+    wrong,
+)
 
 __all__ = ["Checker", "check", "checkers"]
 
@@ -33,7 +43,7 @@ def check(id: str, answer: Any) -> Verdict:
     Raises
     ------
     TypeError, ValueError
-        If there is no such exercise, or its notebook's ``checks.py`` cannot be run.
+        If there is no such exercise, or its notebook's ``checks.py`` or hints cannot be used.
     AssertionError
         Under COURSEKIT_STRICT=1 for anything but a right answer.
 
@@ -42,6 +52,8 @@ def check(id: str, answer: Any) -> Verdict:
     ours = courses.notebooks()[id.partition("-")[0]] == courses.courses()[0]
     solutions = SOLUTIONS if ours else OTHER_SOLUTIONS
     verdict = replace(_ask(checker, answer), id=id, solutions=solutions)
+    if verdict.outcome == WRONG:
+        verdict = replace(verdict, ladder=hints.ladder(id))
     if claims.strict() == "1" and verdict.outcome != RIGHT:
         raise AssertionError(f"exercise {id}: {verdict}")
     return verdict

@@ -1,6 +1,8 @@
 """Quizzes as plain HTML: a click on a choice opens its explanation, also where no kernel runs."""
 
+import hashlib
 import string
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -101,7 +103,19 @@ def _question(where: str, table: Any) -> Question:
         raise ValueError(
             f"{where} must have two or more choices and {wanted}; got {number_right} right of {len(choices)}"
         )
-    return Question(table["text"], choices, several)
+    same = [choice.text for choice in choices if [other.text for other in choices].count(choice.text) > 1]
+    if same:
+        raise ValueError(f"{where} must have different choices; got {same[0]!r} twice")
+    return Question(table["text"], _drawn(table["text"], choices), several)
+
+
+def _drawn(question: str, choices: Iterable[Choice]) -> tuple[Choice, ...]:
+    """Return the choices in an order drawn once for the question: the same everywhere, no place favoured."""
+
+    def lot(choice: Choice) -> str:
+        return hashlib.sha256(f"{question}\n{choice.text}".encode()).hexdigest()
+
+    return tuple(sorted(choices, key=lot))
 
 
 def _choice(where: str, table: Any) -> Choice:

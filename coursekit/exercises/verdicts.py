@@ -4,9 +4,10 @@ from dataclasses import dataclass
 
 from coursekit._core import arguments, display, texts
 
-__all__ = ["NOT_TRIED", "RIGHT", "WRONG", "Stop", "Verdict", "not_tried", "right", "wrong"]
+__all__ = ["NOT_TRIED", "RIGHT", "RUNGS", "WRONG", "Stop", "Verdict", "not_tried", "right", "wrong"]
 
 RIGHT, WRONG, NOT_TRIED = "right", "wrong", "not tried yet"
+RUNGS = ("a question", "the place", "almost the line")
 SOLUTIONS = "notebooks/solutions"
 OTHER_SOLUTIONS = "solutions"  # of a course of one's own, beside its notebooks
 _MARKS = {RIGHT: "✓", WRONG: "✗", NOT_TRIED: "○"}
@@ -29,6 +30,8 @@ class Verdict(display.Shown):
         The exercise; ``check`` fills it in.
     solutions : str
         Where the worked solutions lie; ``check`` fills it in.
+    ladder : tuple of str
+        Hints that lead to the answer, one by one; ``check`` fills them in.
 
     """
 
@@ -39,6 +42,7 @@ class Verdict(display.Shown):
     hint: str = ""
     id: str = ""
     solutions: str = SOLUTIONS
+    ladder: tuple[str, ...] = ()
 
     @property
     def head(self) -> str:
@@ -53,17 +57,29 @@ class Verdict(display.Shown):
     def __str__(self) -> str:
         lines = [f"{self.head}{': ' * bool(self.message)}{self.message}"]
         if self.outcome == WRONG:
-            lines += [f"  Hint: {self.hint}"] * bool(self.hint) + [f"  {self.pointer}"]
+            lines += [f"  Hint: {self.hint}"] * bool(self.hint)
+            lines += [f'  More hints, one at a time: exercises.hint("{self.id}")'] * bool(self.ladder)
+            lines += [f"  {self.pointer}"]
         return texts.plain("\n".join(lines))
 
     def _repr_html_(self) -> str:
         lines = [texts.rich(self.message)] if self.message else []
         if self.outcome == WRONG:
             hint = f"<p>{texts.rich(self.hint)}</p>" if self.hint else ""
-            summary = "Hint" if self.hint else "Help"
-            lines.append(f"<details><summary>{summary}</summary>{hint}<p>{self.pointer}</p></details>")
+            lines.append(_folded("Hint" if self.hint else "Help", hint + self._rungs()))
         title = f"{self.head}{': ' * bool(self.id)}{self.id}"
         return display.card_html(title, lines, _TONES[self.outcome])
+
+    def _rungs(self) -> str:
+        """Return the ladder as HTML, each rung inside the one before it, the pointer in the last."""
+        inner = f"<p>{self.pointer}</p>"
+        for name, text in zip(reversed(RUNGS), reversed(self.ladder), strict=False):
+            inner = _folded(f"Next hint: {name}", f"<p>{texts.rich(text)}</p>{inner}")
+        return inner
+
+
+def _folded(summary: str, inner: str) -> str:
+    return f"<details><summary>{summary}</summary>{inner}</details>"
 
 
 class Stop(Exception):  # noqa: N818 - it ends a check with its verdict, not an error

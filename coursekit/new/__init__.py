@@ -18,11 +18,11 @@ __all__ = ["lay_down"]
 
 NAME = re.compile(r"[A-Za-z0-9]+(-[a-z0-9]+)+")
 SOURCE = "source"
-PIECES = {"checks.py": "checks.py.txt", "claims.toml": "claims.toml.txt", "quiz.toml": "quiz.toml.txt"}
+PIECES = {name: f"{name}.txt" for name in ("checks.py", "claims.toml", "hints.toml", "quiz.toml")}
 
 
 def lay_down(name: str, folder: str | os.PathLike[str] = ".") -> list[Path]:
-    """Write a master, checks, claims, a quiz and a test for the notebook ``name``; return their paths.
+    """Write a master, checks, claims, hints, a quiz and a test for the notebook ``name``; return their paths.
 
     Parameters
     ----------

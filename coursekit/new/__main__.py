@@ -56,7 +56,7 @@ def _build(folder: Path, force: bool) -> int:
     names = list(found.masters())
     if not names:
         raise ValueError(f"folder must hold masters in {folder / 'source'}; there are none")
-    return 1 if building.build_all(found, names, force=force, solve=True) else 0
+    return 1 if building.build_all(found, names, force=force) else 0
 
 
 if __name__ == "__main__":

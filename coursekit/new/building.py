@@ -1,4 +1,6 @@
-"""Build notebooks from their masters: students' copies executed on the CPU, solutions without outputs.
+"""Build notebooks from their masters: students' copies and solutions, both executed on the CPU.
+
+The students' copies store no output that answers a question: cells tagged "answer" are left empty there.
 
 Only what differs from its master is written, and only notebooks whose code changed run again, so that outputs
 do not churn in git.
@@ -143,8 +145,11 @@ class Folder:
         return [name for name in names if any(name == s or name.startswith(f"{s}-") for s in stems)]
 
 
-def build(folder: Folder, name: str, *, force: bool = False, solve: bool = False) -> list[str]:
+def build(folder: Folder, name: str, *, force: bool = False) -> list[str]:
     """Bring both notebooks of ``name`` up to date.
+
+    The solutions are run as well, and every exercise in them must be right. A change of the checks, claims,
+    hints or quiz beside the notebook asks for a new run, too.
 
     Parameters
     ----------
@@ -154,9 +159,6 @@ def build(folder: Folder, name: str, *, force: bool = False, solve: bool = False
         The master's name, without its ending.
     force : bool
         Run and write what is up to date, too.
-    solve : bool
-        Run the solutions as well, where every exercise must be right; their outputs are not stored. Then a
-        change of the checks, claims or quiz beside the notebook asks for a new run, too.
 
     Returns
     -------
@@ -169,27 +171,37 @@ def build(folder: Folder, name: str, *, force: bool = False, solve: bool = False
         If the master is malformed or a copy does not run cleanly; then nothing is written.
 
     """
-    (student, solution), (student_path, solution_path) = folder.expected(name), folder.paths(name)
-    force = force or (solve and _is_older(student_path, folder.notebooks / name))
-    old, changes = load(student_path), []
-    sound = old if old and not list(health.faults(old, student_path.stat().st_size)) else None
-    if force or difference(sound, student):
-        how = "executed"
-        if sound and not force and keep_outputs(sound, student):
-            how = "written, its code is the same"
-        else:
-            execute(student, name, folder.notebooks, strict="claims")
-            _refuse_size(student, name)
-        changes.append((student_path, student, how))
-    if force or difference(load(solution_path), solution):
-        changes.append((solution_path, solution, "written"))
-    if solve and changes:
-        solution_path.parent.mkdir(parents=True, exist_ok=True)
-        solved = nbformat.from_dict(solution)
-        execute(solved, f"{solution_path.parent.name}/{name}", solution_path.parent, strict="1")
+    copies, paths, changes = folder.expected(name), folder.paths(name), []
+    force = force or _is_older(paths[0], folder.notebooks / name)
+    for path, notebook in zip(paths, copies, strict=True):
+        how = _brought_up(load(path), notebook, path, "claims" if path == paths[0] else "1", force)
+        if not how:
+            continue
+        if path == paths[0]:
+            health.withhold(notebook)
+        _refuse_size(notebook, name)
+        changes.append((path, notebook, how))
     for path, notebook, _ in changes:
         write(path, notebook)
     return [f"{path.relative_to(folder.root)} {how}" for path, _, how in changes]
+
+
+def _brought_up(old: NotebookNode | None, fresh: NotebookNode, path: Path, strict: str, force: bool) -> str:
+    """Give ``fresh`` its outputs, old ones where the code is the same; return how, "" if nothing is to do."""
+    sound = old if old and not list(health.faults(old, path.stat().st_size)) else None
+    answers = strict == "claims" and sound is not None and list(health.answers(sound))
+    if not (force or answers or difference(sound, fresh)):
+        return ""
+    if sound and not force and keep_outputs(sound, fresh):
+        return "written, its code is the same"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    execute(
+        fresh,
+        path.stem if strict == "claims" else f"{path.parent.name}/{path.stem}",
+        path.parent,
+        strict=strict,
+    )
+    return "executed"
 
 
 def _is_older(built: Path, beside: Path) -> bool:
@@ -217,6 +229,9 @@ def keep_outputs(old: NotebookNode, fresh: NotebookNode) -> bool:
     before, after = code_cells(old), code_cells(fresh)
     if [_runs(cell) for cell in before] != [_runs(cell) for cell in after]:
         return False
+    pairs = zip(before, after, strict=True)
+    if any(health.is_answer(old) and not health.is_answer(new) and not old.outputs for old, new in pairs):
+        return False  # what was held back is not there to be moved
     for source, target in zip(before, after, strict=True):
         target.outputs, target.execution_count = source.outputs, source.execution_count
     return True
@@ -271,7 +286,7 @@ def difference(built: NotebookNode | None, expected: NotebookNode) -> str:
     return next((f"notebook {key} differs" for key in keys if one.get(key) != two.get(key)), "")
 
 
-def build_all(folder: Folder, names: list[str], *, force: bool = False, solve: bool = False) -> int:
+def build_all(folder: Folder, names: list[str], *, force: bool = False) -> int:
     """Build several notebooks, print what was done, and go on after a failure.
 
     Parameters
@@ -280,7 +295,7 @@ def build_all(folder: Folder, names: list[str], *, force: bool = False, solve: b
         Where they lie.
     names : list of str
         The masters' names.
-    force, solve : bool
+    force : bool
         As for ``build``.
 
     Returns
@@ -292,7 +307,7 @@ def build_all(folder: Folder, names: list[str], *, force: bool = False, solve: b
     failed = 0
     for name in names:
         try:
-            done = build(folder, name, force=force, solve=solve)
+            done = build(folder, name, force=force)
         except BuildError as error:
             print(error, file=sys.stderr, flush=True)
             failed += 1
@@ -411,8 +426,8 @@ def _stale(folder: Folder, name: str) -> Iterator[str]:
         built = load(path)
         found = [difference(built, fresh)]
         if built is not None:
-            is_student = path.parent == folder.notebooks
-            found += health.faults(built, path.stat().st_size) if is_student else health.leftovers(built)
+            found += health.faults(built, path.stat().st_size)
+            found += health.answers(built) if path.parent == folder.notebooks else ()
         yield from (f"{path.relative_to(folder.root)}: {fault}" for fault in found if fault)
 
 

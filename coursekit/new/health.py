@@ -6,18 +6,22 @@ from collections.abc import Iterator
 from nbformat import NotebookNode
 
 __all__ = [
+    "ANSWER",
     "MACHINE_PATH",
     "MAX_BYTES",
     "WIDGET_STATE",
     "WIDGET_VIEW",
+    "answers",
     "cell_faults",
     "clear_outputs",
     "faults",
-    "leftovers",
+    "is_answer",
     "output_text",
+    "withhold",
 ]
 
 MAX_BYTES = 600_000
+ANSWER = "answer"  # the tag of a cell whose output is not for students' copies
 WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 # Folders that only one machine has; a notebook that shows one was written for that machine.
@@ -100,8 +104,24 @@ def output_text(output: NotebookNode) -> str:
     return "\n".join("".join(part) for part in (*parts, *output.get("traceback", [])))
 
 
-def leftovers(notebook: NotebookNode) -> Iterator[str]:
-    """Yield what a notebook with solutions should not have stored.
+def is_answer(cell: NotebookNode) -> bool:
+    """Tell whether the cell is tagged "answer": its output would answer an open prediction or exercise.
+
+    Parameters
+    ----------
+    cell : NotebookNode
+        A code cell.
+
+    Returns
+    -------
+    bool
+        True or False.
+    """
+    return ANSWER in cell.metadata.get("tags", ())
+
+
+def answers(notebook: NotebookNode) -> Iterator[str]:
+    """Yield where a student's copy stores an answer, as text for people.
 
     Parameters
     ----------
@@ -111,11 +131,24 @@ def leftovers(notebook: NotebookNode) -> Iterator[str]:
     Yields
     ------
     str
-        One leftover each.
+        One fault each.
     """
     for number, cell in enumerate(notebook.cells):
-        if cell.get("outputs") or cell.get("execution_count"):
-            yield f"cell {number}: solutions are stored without outputs"
+        if cell.get("outputs") and is_answer(cell):
+            yield f"cell {number}: stores an output although it is tagged {ANSWER!r}"
+
+
+def withhold(notebook: NotebookNode) -> None:
+    """Empty the outputs of the cells that are tagged "answer"; that they ran stays to be seen.
+
+    Parameters
+    ----------
+    notebook : NotebookNode
+        A student's copy, executed.
+    """
+    for cell in notebook.cells:
+        if cell.cell_type == "code" and is_answer(cell):
+            cell.outputs = []
 
 
 def clear_outputs(notebook: NotebookNode) -> NotebookNode:

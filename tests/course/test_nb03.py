@@ -14,6 +14,7 @@ from scipy.spatial.distance import cdist
 from sklearn.metrics import pairwise_distances_argmin
 
 from coursekit import exercises
+from coursekit.course.nb03 import checks
 from coursekit.exercises import effort
 from coursekit.exercises.verdicts import NOT_TRIED, RIGHT, WRONG
 
@@ -98,6 +99,11 @@ def with_bisect(texts, read):
 def as_sets(texts, read):
     unknown = set(" ".join(texts).lower().split()) - set(read())
     return [sum(word in unknown for word in text.lower().split()) for text in texts]
+
+
+def typed_in(texts, read):
+    known = sorted(checks.KNOWN)
+    return [sum(word not in known for word in text.lower().split()) for text in texts]
 
 
 def through_a_list_of_words(texts, read):
@@ -327,6 +333,7 @@ def test_right_answers_are_accepted_in_every_form(id, answer):
         ("03-mystery-1", ("known_words", through_a_list_of_words), "looks through a whole list"),
         ("03-mystery-1", ("known_words", with_count), "looks through a whole list"),
         ("03-mystery-1", ("known_words", own_list), "from `read()`"),
+        ("03-mystery-1", ("known_words", typed_in), "never called"),
         ("03-mystery-1", ("known_words", case_matters), "differ"),
         ("03-mystery-1", ("known_words", one_number), "1 answers came for 60"),
         ("03-mystery-1", ("unknown", once), "because of what it calls"),

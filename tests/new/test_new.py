@@ -56,6 +56,7 @@ def test_it_lays_down_a_master_and_a_folder(folder):
         "20-my-topic",
         "20-my-topic/checks.py",
         "20-my-topic/claims.toml",
+        "20-my-topic/hints.toml",
         "20-my-topic/quiz.toml",
         "20-my-topic/test_20_my_topic.py",
         "source",
@@ -83,7 +84,7 @@ def test_what_is_laid_down_passes_its_own_test(folder):
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error", NAME]
     run = subprocess.run(command, cwd=folder, env=env, capture_output=True, encoding="utf-8", check=False)
     assert run.returncode == 0, run.stdout
-    assert "11 passed" in run.stdout
+    assert "12 passed" in run.stdout
 
 
 @pytest.mark.parametrize("how", [["check"], ["format", "--check"]])
@@ -100,14 +101,16 @@ def test_it_builds_and_its_solutions_solve(folder, capsys):
     lay_down(NAME, folder)
     assert command.main(["--build", str(folder)]) == 0
     out = capsys.readouterr().out.splitlines()
-    assert out == ["20-my-topic.ipynb executed", "solutions/20-my-topic.ipynb written"]
+    assert out == ["20-my-topic.ipynb executed", "solutions/20-my-topic.ipynb executed"]
     student, solution = (nbformat.read(path, as_version=4) for path in building.Folder(folder).paths(NAME))
     assert list(health.faults(student)) == []
     assert "2**bits\n" not in student.cells[3].source
     assert "return 2**bits" in solution.cells[3].source
     assert "○ not tried yet" in health.output_text(output_of(student, "exercises.check")[0])
     assert "no guess yet" in health.output_text(output_of(student, "exercises.predict")[0])
-    assert "✓ holds" in health.output_text(output_of(student, "claims.show")[0])
+    assert output_of(student, "claims.show") == []
+    assert "✓ holds" in health.output_text(output_of(solution, "claims.show")[0])
+    assert "✓ right" in health.output_text(output_of(solution, "exercises.check")[0])
     assert "Pick an answer" in health.output_text(output_of(student, "exercises.quiz")[0])
     assert set(output_of(student, "widgets.explore")[0].data) == {
         health.WIDGET_VIEW,

@@ -60,6 +60,11 @@ def mystery_1(answer: Any) -> Verdict:
     found = as_array(call(faster, texts, read), "the answers")
     source = "" if read.calls else " Take the known words from `read()`: the test has a list of its own."
     _same(found, expected, f"how many words of each message are unknown.{source}")
+    if not read.calls:
+        return wrong(
+            "The answers are right for these words only: `read` is never called.",
+            "The list may be another one tomorrow. Take the known words from `read()`, once.",
+        )
     if read.calls * FEWER > LETTERS:
         return wrong(
             f"The answers are right, but `read` is still called {read.calls} times for {LETTERS} messages.",
