@@ -125,7 +125,7 @@ def test_titles_say_what_the_curves_say(ax):
     pictures.throughput(ax, {"CPU": falling})
     assert ax.get_title(loc="left") == "Batch 8: 4.00 times as many answers"
     pictures.residuals(ax, falling, Hockney(0.5e-3, 0.5e-3))
-    assert ax.get_title(loc="left") == "Worst at batch 8: -56 %"
+    assert ax.get_title(loc="left") == "Worst at batch 8: -125 %"
 
 
 def test_the_title_of_answers_divides_real_by_simulated(ax):
