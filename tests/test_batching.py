@@ -824,3 +824,10 @@ def test_each_refusal_is_one_line_that_names_the_argument(make, says):
     with pytest.raises((TypeError, ValueError), match=says) as caught:
         make()
     assert "\n" not in str(caught.value)
+
+
+def test_both_sweeps_say_when_a_batch_is_done():
+    told = []
+    batching.sweep(lambda x: x, list(range(8)), (1, 2, 8), min_time=1e-4, after=lambda: told.append("direct"))
+    batching.sweep_served(doubled, list(range(8)), (1, 4), min_time=1e-4, after=lambda: told.append("served"))
+    assert told == ["direct"] * 3 + ["served"] * 2

@@ -97,7 +97,7 @@ plots.comparison.bars(
     list(shown),
     list(shown.values()),
     unit="parameters (billions)",
-    title=f"{share:.0%} of LLaMA-7B's parameters are gate, up and down",
+    title=f"{100 * share:.0f} % of LLaMA-7B's parameters are gate, up and down",
     highlight=wide,
 )
 picture
@@ -435,7 +435,8 @@ widgets.context_growth()
 # ## 5. Will it fit?
 #
 # Everything together: weights at some width with their scales, the KV cache at another, activations (when nothing is
-# trained: one layer's at a time), and for training gradients and optimizer. It fits if the sum is not larger than the
+# trained: one layer's at a time, and of at most 512 tokens, because servers read a long prompt in pieces), and for
+# training gradients and optimizer. It fits if the sum is not larger than the
 # device's memory.
 
 # %%

@@ -326,7 +326,9 @@ def fast(message: Message):
 
 # %%
 with serving.serve(app) as server, server.client() as client:
+    print("the server is up, and has loaded once")
     slow_answers = [call(client, "/slow", text) for _ in range(3)]
+    print("three slow requests are through")
     fast_answers = [call(client, "/fast", text) for _ in range(50)]
 
 kinds = {(answer["spam"], answer["messages"]) for answer in slow_answers + fast_answers}

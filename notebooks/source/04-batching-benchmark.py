@@ -113,7 +113,15 @@ exercises.predict("04-more-per-second", ..., unit="times as many")
 
 # %% tags=["answer", "nbval-ignore-output"]
 with torch.inference_mode():
-    curve = batching.sweep(model, inputs, min_time=0.07, threads=1, device="cpu", name="256-512-512-10")
+    curve = batching.sweep(
+        model,
+        inputs,
+        min_time=0.07,
+        threads=1,
+        device="cpu",
+        name="256-512-512-10",
+        after=runtime.progress("13 batches", 13),
+    )
 curve
 
 # %% [markdown]
@@ -488,7 +496,9 @@ def answer(texts):
 # next larger?
 
 # %% tags=["nbval-ignore-output"]
-served_curve = batching.sweep_served(answer, texts, name="reading 100 words")
+served_curve = batching.sweep_served(
+    answer, texts, name="reading 100 words", after=runtime.progress("15 batches", 15)
+)
 served_curve
 
 # %% [markdown]
