@@ -121,7 +121,8 @@ def limits(
     low, high = min([*intensities.values(), ridge]) / ROOM**2, max([*intensities.values(), ridge]) * ROOM**3
     reach = np.geomspace(low, high, 200)
     ax.set(xscale="log", yscale="log", xlim=(low, high))
-    made: list[Artist] = ax.plot(reach, bounds(roof, reach, name, MEMORY), color=style.INK, linewidth=2.4)
+    slope = ax.plot(reach, bounds(roof, reach, name, MEMORY), color=style.INK, linewidth=2.4)
+    made: list[Artist] = [*slope]
     ax.set_ylim(top=ROOM * peak / GIGA)
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
