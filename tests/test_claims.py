@@ -88,6 +88,7 @@ says = "Loading once makes it 250 times as fast."
 why = "The file is read once."
 unit = "×"
 tests = "the handler alone."
+when = ["labels", "network"]
 holds = { about = 250 }
 
 [[claim]]
@@ -397,7 +398,10 @@ def test_a_claim_that_is_true_or_false_has_no_range_and_a_part_that_is_tested_is
     labels = dict(claims.show("05-zero", measured=True).lines())
     assert "Accepted" not in labels
     assert "Tested here" not in labels
-    assert dict(claims.show("05-served", measured=3).lines())["Tested here"] == "the handler alone."
+    assert "Said for" not in labels
+    served = dict(claims.show("05-served", measured=3).lines())
+    assert served["Tested here"] == "the handler alone."
+    assert served["Said for"] == "labels that can be learned, a network of this shape"
 
 
 FAILING = {"05-byte": 9, "05-decibels": 3.0, "05-zero": False, "05-flips": "a better", "05-speed": 0.5}
@@ -691,6 +695,8 @@ def toml(**changes):
         (toml(holds='{ equals = "nan" }'), "equals must be a number, or one written as text"),
         (toml(holds='{ equals = "1", within = 1 }'), "within has no place beside equals"),
         (toml(tests="3"), "tests must be a str"),
+        (toml(when='["weather"]'), "when must be one of labels, classes, split, network, training"),
+        (toml(when='"labels"'), "when must be a list"),
         (toml(holds="{ equals = true }"), "equals must be a number"),
         (toml(holds="{ equals = nan }"), "equals must be a number"),
         (toml(holds="{ equals = 1, within = -1 }"), "leaves nothing that could hold"),

@@ -13,18 +13,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from torch import nn
 
-from coursekit import (
-    accuracy,
-    batching,
-    claims,
-    memory,
-    models,
-    onnx_models,
-    pruning,
-    roofline,
-    timing,
-    variants,
-)
+from coursekit import accuracy, batching, memory, models, onnx_models, pruning, roofline, timing, variants
 
 Maker = Callable[[], Any]
 
@@ -241,7 +230,6 @@ RIGHT: Mapping[str, Maker] = {
     "claims.keep_guess.id": lambda: "01-sum",
     "claims.show.id": lambda: "01-half",
     "claims.show.measured": lambda: 0.0005,
-    "claims.table.cards": lambda: [claims.show("01-half", measured=50)],
     "alphas": lambda: [0.0, 0.5],
     "distillation.GainGrid.gain": lambda: np.zeros((2, 2)),
     "distillation.control.kind": lambda: "noisy labels",

@@ -34,7 +34,8 @@ class Card(display.Shown):
     """A claim and what was measured for it; ``measured``, ``guess`` and ``accepted`` are text with units.
 
     ``accepted`` says for which measurements the claim holds (no text where it is true or false), ``tests``
-    which part of the sentence is tested, ``about_guess`` what there is to say about the guess.
+    which part of the sentence is tested, ``holds_for`` under which conditions it is said, ``about_guess`` what
+    there is to say about the guess.
     """
 
     __module__ = "coursekit.claims"
@@ -51,6 +52,7 @@ class Card(display.Shown):
     why: str
     accepted: str = ""
     tests: str = ""
+    holds_for: str = ""
     about_guess: str = ""
 
     @property
@@ -70,6 +72,7 @@ class Card(display.Shown):
             (f"The {self.source} says", self.says),
             ("It should say", self.corrected),
             ("Tested here", self.tests),
+            ("Said for", self.holds_for),
             ("Accepted", self.accepted),
             ("You guessed", " ".join(filter(None, (self.guess, self.about_guess)))),
             ("This machine says", self.measured),
@@ -185,6 +188,7 @@ def _card(claim: rules.Claim, reading: Reading) -> Card:
         why=claim.why,
         accepted="" if claim.holds.name == "is" else claim.expected,
         tests=claim.tests,
+        holds_for=claim.holds_for,
     )
 
 

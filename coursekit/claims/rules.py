@@ -2,15 +2,17 @@
 
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from coursekit._core import arguments, courses, display, texts
 from coursekit.claims import holding
 from coursekit.claims.judging import Reading, Rule
 
-__all__ = ["ID", "Claim", "find", "load", "plain_number"]
+__all__ = ["CONDITIONS", "ID", "Claim", "find", "load", "plain_number"]
 
 KINDS = ("arithmetic", "statistical", "hardware")
 ID = re.compile(r"[A-Za-z0-9]+(-[a-z0-9]+)+")
@@ -23,7 +25,17 @@ _BOUNDS = {"at_least": "at least", "at_most": "at most", "more_than": "more than
 _REQUIRED = {"id": str, "kind": str, "says": str, "why": str, "holds": dict}
 SOURCES = ("lecture", "notebook")
 _TEXTS = ("notebook", "source", "unit", "corrected", "tests", "guess")
-_OPTIONAL = {**dict.fromkeys(_TEXTS, str), "digits": int}
+_OPTIONAL = {**dict.fromkeys(_TEXTS, str), "digits": int, "when": list}
+# What a claim may depend on, beside the machine: a reader who changes it may find something else.
+CONDITIONS: Mapping[str, str] = MappingProxyType(
+    {
+        "labels": "labels that can be learned",
+        "classes": "all ten digits",
+        "split": "this split of the data",
+        "network": "a network of this shape",
+        "training": "training of this length",
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -39,6 +51,7 @@ class Claim:
     unit: str = ""
     corrected: str = ""
     tests: str = ""
+    when: tuple[str, ...] = ()
     guess: str = ""
     digits: int = 3
 
@@ -46,6 +59,11 @@ class Claim:
     def notebook(self) -> str:
         """The notebook's number, e.g. "05", or "dashboard"."""
         return self.id.partition("-")[0]
+
+    @property
+    def holds_for(self) -> str:
+        """The conditions of ``when`` in words; no text if there are none."""
+        return ", ".join(CONDITIONS[name] for name in self.when)
 
     @property
     def must_hold(self) -> bool:
@@ -244,6 +262,9 @@ def _claim(where: str, table: Any) -> Claim:
         raise ValueError(f"{where}: notebook must be what the id begins with, {notebook}")
     arguments.choice(f"{where}: kind", table["kind"], KINDS)
     arguments.choice(f"{where}: source", table.get("source", "lecture"), SOURCES)
+    table["when"] = tuple(
+        arguments.choice(f"{where}: when", name, list(CONDITIONS)) for name in table.get("when", ())
+    )
     table.setdefault("digits", DIGITS[table["kind"]])
     arguments.integer(f"{where}: digits", table["digits"], 1, 17)
     return Claim(

@@ -74,7 +74,7 @@ def _claims(run: Run) -> Iterator[str]:
     for id, record in run.claims.items():
         claim = rules.find(id)
         lost = any(record["verdict"].startswith(word) for word in FELL)
-        excused = set(getattr(claim, "when", ())) & run.change.breaks
+        excused = set(claim.when) & run.change.breaks
         if claim.must_hold and lost and not excused:
             yield f"{id} ({claim.kind}) {record['verdict']}: {record['measured']}"
         if re.search(r"\b(inf|nan)\b", record["measured"], re.IGNORECASE):
