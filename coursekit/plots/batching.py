@@ -21,7 +21,7 @@ HALF, MOST = 50, 99  # the percentiles that are marked
 
 @style.look()
 def latency(
-    ax: Axes, curves: Mapping[str, Curve], line: Hockney | None = None, title: str = ""
+    ax: Axes, curves: Mapping[str, Curve], line: Hockney | None = None, title: str | None = ""
 ) -> list[Artist]:
     """Draw the time of a call against the batch, with the middle half of the samples as a band.
 
@@ -34,7 +34,7 @@ def latency(
     line : Hockney, optional
         A line t(B) = a + b·B in seconds, drawn dashed over the first curve's batches.
     title : str, optional
-        The title; by default how much longer the first curve's largest batch takes than its smallest.
+        The title; None: how many times as long as its smallest the first curve's largest batch takes.
 
     Returns
     -------
@@ -53,13 +53,15 @@ def latency(
         dashed.set_label(f"{display.seconds(line.a)} + {display.seconds(line.b)} · B")
         ax.legend(handles=[dashed], loc="upper left")
         made.append(dashed)
-    describe(ax, "batch (examples per call)", "time per call", title or _latency_title(curves))
+    describe(
+        ax, "batch (examples per call)", "time per call", _latency_title(curves) if title is None else title
+    )
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _tidy(display.seconds(value))))
     return made
 
 
 @style.look()
-def throughput(ax: Axes, curves: Mapping[str, Curve], title: str = "") -> list[Artist]:
+def throughput(ax: Axes, curves: Mapping[str, Curve], title: str | None = "") -> list[Artist]:
     """Draw the examples per second against the batch, with the band that the times' quartiles make.
 
     One curve stands on an axis from zero; several, which may be far apart, on a logarithmic one.
@@ -71,7 +73,7 @@ def throughput(ax: Axes, curves: Mapping[str, Curve], title: str = "") -> list[A
     curves : mapping of str to Curve
         Up to four measured curves by name; two or more get their names at their ends.
     title : str, optional
-        The title; by default which batch of the first curve answers most, compared with its smallest.
+        The title; None: which batch of the first curve answers most, compared with its smallest.
 
     Returns
     -------
@@ -88,7 +90,12 @@ def throughput(ax: Axes, curves: Mapping[str, Curve], title: str = "") -> list[A
         ax.set_yscale("linear")
         (curve,) = curves.values()
         ax.set_ylim(0, 1.08 * (np.array(curve.batches) / curve.low).max())
-    describe(ax, "batch (examples per call)", "examples per second", title or _throughput_title(curves))
+    describe(
+        ax,
+        "batch (examples per call)",
+        "examples per second",
+        _throughput_title(curves) if title is None else title,
+    )
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     return made
 
@@ -121,7 +128,7 @@ def residuals(ax: Axes, curve: Curve, line: Hockney, title: str = "") -> list[Ar
     reach = max(10.0, 1.25 * np.abs(errors).max())
     ax.set_ylim(-reach, reach)
     worst = int(np.abs(errors).argmax())
-    said = f"Worst at batch {curve.batches[worst]:,}: {errors[worst]:+.0f} %"
+    said = f"At {curve.batches[worst]:,}: {errors[worst]:+.0f} %"
     describe(ax, "batch (examples per call)", "measured minus line (%)", title or said)
     return [stems, dots, zero]
 
@@ -181,21 +188,23 @@ def share_within(served: Served) -> tuple[np.ndarray, np.ndarray]:
 def _latency_title(curves: Mapping[str, Curve]) -> str:
     curve = next(iter(curves.values()))
     ratio = display.significant(float(curve.median[-1] / curve.median[0]))
-    return f"Batch {curve.batches[-1]:,}: {ratio} times as long a call"
+    return f"{curve.batches[-1]:,} at once: {ratio}× the time"
 
 
 def _throughput_title(curves: Mapping[str, Curve]) -> str:
     curve = next(iter(curves.values()))
     best = int(np.argmax(curve.throughput))
     ratio = display.significant(float(curve.throughput[best] / curve.throughput[0]))
-    return f"Batch {curve.batches[best]:,}: {ratio} times as many answers"
+    return f"Most at {curve.batches[best]:,}: {ratio}×"
 
 
 def _pairs_title(served: Mapping[str, Served]) -> str:
-    found = [*served.values()]
-    ratios = [second.p50 / first.p50 for first, second in zip(found[::2], found[1::2], strict=False)]
-    said = ", ".join(display.significant(ratio, 2) for ratio in ratios)
-    return f"p50, real divided by simulated: {said}" if ratios else ""
+    found = [*served.items()]
+    ratios = [
+        f"{display.significant(second.p50 / first.p50, 2)} ({name.partition(',')[0]})"
+        for (name, first), (_, second) in zip(found[::2], found[1::2], strict=False)
+    ]
+    return f"Real p50 by simulated p50: {', '.join(ratios)}" if ratios else ""
 
 
 def _curves(ax: Axes, curves: Mapping[str, Curve], what: str) -> list[Artist]:

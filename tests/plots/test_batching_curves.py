@@ -120,12 +120,12 @@ def test_a_roofline_has_a_slope_a_ridge_and_a_flat_part(ax):
 
 def test_titles_say_what_the_curves_say(ax):
     falling = Curve((1, 8, 64), [1e-3, 2e-3, 32e-3], [1e-3, 2e-3, 32e-3], [1e-3, 2e-3, 32e-3])
-    pictures.latency(ax, {"CPU": falling})
-    assert ax.get_title(loc="left") == "Batch 64: 32.0 times as long a call"
-    pictures.throughput(ax, {"CPU": falling})
-    assert ax.get_title(loc="left") == "Batch 8: 4.00 times as many answers"
+    pictures.latency(ax, {"CPU": falling}, title=None)
+    assert ax.get_title(loc="left") == "64 at once: 32.0× the time"
+    pictures.throughput(ax, {"CPU": falling}, title=None)
+    assert ax.get_title(loc="left") == "Most at 8: 4.00×"
     pictures.residuals(ax, falling, Hockney(0.5e-3, 0.5e-3))
-    assert ax.get_title(loc="left") == "Worst at batch 8: -125 %"
+    assert ax.get_title(loc="left") == "At 8: -125 %"
 
 
 def test_the_title_of_answers_divides_real_by_simulated(ax):
@@ -134,7 +134,7 @@ def test_the_title_of_answers_divides_real_by_simulated(ax):
         for name, factor in {"1, simulated": 4, "1, real": 2, "64, simulated": 1, "64, real": 1.2}.items()
     }
     pictures.answered(ax, served)
-    assert ax.get_title(loc="left") == "p50, real divided by simulated: 0.50, 1.2"
+    assert ax.get_title(loc="left") == "Real p50 by simulated p50: 0.50 (1), 1.2 (64)"
 
 
 def test_limits_stand_on_the_roof_and_say_so(ax):
