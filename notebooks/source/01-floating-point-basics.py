@@ -237,7 +237,7 @@ fp16 = floats.all_values("fp16")
 claims.table(
     claims.show("01-half", measured=100 * below_one / finite),
     claims.show("01-fp16-values", measured=len(np.unique(fp16[np.isfinite(fp16)]))),
-    title="How many numbers there are",
+    title="Numbers counted",
 )
 
 # %% [markdown]
@@ -336,7 +336,7 @@ print("lost: (the gradient, the update)", lost)
 claims.table(
     claims.show("01-tiny-gradient", measured=lost == {"fp16": (True, False), "bf16": (False, True)}),
     claims.show("01-weight", measured=abs(0.23741 - 0.24)),
-    title="What rounding loses",
+    title="Rounding",
 )
 
 # %% [markdown]
@@ -492,7 +492,7 @@ print(f"4 bits, groups of 128: {inside[0]:.0f} % and {inside[1]:.0f} % of the be
 claims.table(
     claims.show("01-best-scale", measured=max(whole)),
     claims.show("01-best-scale-groups", measured=min(inside)),
-    title="Where the best scale lies, at 4 bits",
+    title="Scales at 4 bits",
 )
 
 # %% [markdown]

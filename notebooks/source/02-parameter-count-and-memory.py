@@ -481,7 +481,7 @@ claims.table(
     claims.show("02-70b-gpus", measured=math.ceil(seventy.share)),
     claims.show("02-gpt3", measured=math.ceil(memory.weight_bytes(gpt3.parameters, "FP32") / 16e9)),
     claims.show("02-70b-token", measured=first_token.total),
-    title="What fits where",
+    title="Models and devices",
 )
 
 # %% [markdown]
