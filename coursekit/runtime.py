@@ -120,7 +120,7 @@ class Machine:
         return display.table_html(("this machine", ""), self.rows())
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Session(display.Shown):
     """What ``start`` set up, for the reader to see."""
 

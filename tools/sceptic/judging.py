@@ -150,7 +150,7 @@ def typed_numbers(runs: Sequence[Run]) -> list[Finding]:
     """
     changed = [(run, touched(run)) for run in runs]
     changed = [(run, cells) for run, cells in changed if cells]
-    if not changed:
+    if len(changed) < 2:  # with one there is nothing to compare
         return []
     always = set.intersection(*(cells for _, cells in changed))
     found = []
