@@ -61,10 +61,10 @@ exercises.predict("02-mlp", ..., unit="parameters")  # put your guess in place o
 # A neuron has one weight for each input and one bias. So a layer has inputs × outputs weights and outputs biases.
 
 # %% tags=["answer"]
-inputs, hidden, outputs = (64, 128, 10)
-by_hand = (inputs * hidden + hidden) + (hidden * outputs + outputs)
+pixels, neurons, classes = (64, 128, 10)
+by_hand = (pixels * neurons + neurons) + (neurons * classes + classes)
 
-mlp = nn.Sequential(nn.Linear(inputs, hidden), nn.ReLU(), nn.Linear(hidden, outputs))
+mlp = nn.Sequential(nn.Linear(pixels, neurons), nn.ReLU(), nn.Linear(neurons, classes))
 by_torch = sum(parameter.numel() for parameter in mlp.parameters())
 print("by hand", by_hand, "  by torch", by_torch)
 claims.show("02-mlp", measured=by_torch)
