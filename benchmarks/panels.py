@@ -45,10 +45,10 @@ def _timed(panel: Panel, control: str, value: Any) -> tuple[float, float]:
 
 def _stops(control: ipywidgets.Widget) -> list[Any]:
     """Return the values to drag through, there and back, so that each one is a change."""
-    if isinstance(control, ipywidgets.FloatLogSlider):
-        values = (control.base ** np.linspace(control.min, control.max, STOPS)).tolist()
-    elif hasattr(control, "options"):
-        values = [option[1] if isinstance(option, tuple) else option for option in control.options]
+    if hasattr(control, "options"):
+        options = [option[1] if isinstance(option, tuple) else option for option in control.options]
+        chosen = np.unique(np.linspace(0, len(options) - 1, STOPS).round().astype(int))
+        values = [options[number] for number in chosen]
     elif hasattr(control, "min"):
         kind = int if isinstance(control.min, int) else float
         values = sorted({kind(value) for value in np.linspace(control.min, control.max, STOPS)})

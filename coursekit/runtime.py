@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+import html
 import importlib.metadata
 import itertools
 import os
@@ -28,6 +29,7 @@ from coursekit._core.progress import Bar
 
 __all__ = [
     "DEVICES",
+    "THEMES",
     "Machine",
     "Session",
     "count_of_threads",
@@ -41,12 +43,14 @@ __all__ = [
     "progress",
     "set_seed",
     "start",
+    "theme",
     "threads",
 ]
 
 if TYPE_CHECKING:
     import torch
 
+THEMES = ("light", "dark")
 DEVICES = ("auto", "cpu", "cuda")
 MOST_THREADS = 4096  # torch starts them at once
 PACKAGES = ("torch", "numpy", "onnxruntime", "ipywidgets", "coursekit")
@@ -130,14 +134,27 @@ class Session(display.Shown):
     presenting: bool
     machine: str
     guess_first: bool = False
+    theme: str = "light"
 
     def __str__(self) -> str:
         mode = ", presenting" * self.presenting + ", guesses first" * self.guess_first
+        mode += ", dark pictures" * (self.theme == "dark")
         return f"Running on {self.device.upper()} ({self.machine}; {self.host}{mode}), seed {self.seed}."
 
+    def _repr_html_(self) -> str:
+        """Return the text and, for light pictures, what lets this notebook's follow a dark page."""
+        follow = display.FOLLOW if self.theme == "light" else ""
+        return f'{follow}<span class="{display.SESSION}">{html.escape(str(self))}</span>'
 
-def start(present: bool | None = None, seed: int = 0, *, guess_first: bool | None = None) -> Session:
-    """Set the seeds, choose the device and the size of type; return what was set.
+
+def start(
+    present: bool | None = None,
+    seed: int = 0,
+    *,
+    guess_first: bool | None = None,
+    theme: str | None = None,
+) -> Session:
+    """Set the seeds, choose the device, the size of type and the pictures' ground; return what was set.
 
     Parameters
     ----------
@@ -148,6 +165,9 @@ def start(present: bool | None = None, seed: int = 0, *, guess_first: bool | Non
     guess_first : bool, optional
         Whether the notebook stops at every prediction until a guess is typed, as for a class; None leaves it
         as it is.
+    theme : str, optional
+        "light" or "dark" pictures; None leaves it as it is. In JupyterLab and VS Code light ones follow a
+        dark page by themselves; "dark" is for everything else, such as Colab or a projector.
 
     Returns
     -------
@@ -168,11 +188,12 @@ def start(present: bool | None = None, seed: int = 0, *, guess_first: bool | Non
         os.environ["COURSEKIT_PRESENT"] = str(int(large))
     if first is not None:
         os.environ["COURSEKIT_GUESS_FIRST"] = str(int(first))
-    chosen = device()
+    if theme is not None:
+        os.environ["COURSEKIT_THEME"] = arguments.choice("theme", theme, THEMES)
+    chosen, ground = device(), _ground()
     set_seed(number)
-    return Session(
-        str(chosen), number, host(), presenting(), describe().label, _is_on("COURSEKIT_GUESS_FIRST")
-    )
+    guessing = _is_on("COURSEKIT_GUESS_FIRST")
+    return Session(str(chosen), number, host(), presenting(), describe().label, guessing, ground)
 
 
 def set_seed(seed: int = 0) -> None:
@@ -370,6 +391,26 @@ def guess_first() -> bool:
         True or False.
     """
     return _is_on("COURSEKIT_GUESS_FIRST")
+
+
+def theme() -> str:
+    """Return what pictures are drawn for: COURSEKIT_THEME, or what ``start(theme=…)`` set.
+
+    Returns
+    -------
+    str
+        "light" or "dark"; "light" where nothing is set.
+
+    Raises
+    ------
+    ValueError
+        For another COURSEKIT_THEME.
+    """
+    return _ground()
+
+
+def _ground() -> str:
+    return arguments.choice("COURSEKIT_THEME", os.environ.get("COURSEKIT_THEME") or "light", THEMES)
 
 
 def home() -> Path:

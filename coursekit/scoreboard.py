@@ -2,8 +2,9 @@
 
 import os
 import re
+import secrets
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,8 @@ class Entry(display.Shown):
         Fractions: the accuracy and its interval, which is None where only a number was given.
     versions : dict
         The packages' versions.
+    sitting : str
+        What was measured together carries the same name; "" in files of older versions.
     """
 
     variant: str
@@ -54,6 +57,7 @@ class Entry(display.Shown):
     fingerprint: str
     versions: dict[str, str]
     time: str
+    sitting: str = ""
 
     def row(self) -> tuple[str, ...]:
         """Return what the table shows, in the order of HEADERS.
@@ -74,7 +78,7 @@ class Entry(display.Shown):
 
 @dataclass(frozen=True, repr=False)
 class Group:
-    """The variants that one machine measured, fastest first."""
+    """What one machine measured in one sitting, fastest first."""
 
     machine: str
     fingerprint: str
@@ -83,8 +87,11 @@ class Group:
 
     @property
     def title(self) -> str:
-        """The machine's name, saying whether it is this one."""
-        return f"this machine: {self.machine}" if self.here else f"another machine: {self.machine}"
+        """Which notebook measured it and when, and on which machine."""
+        newest = max(self.entries, key=lambda entry: entry.time)
+        when = newest.time[:16].replace("T", " ")
+        where = "this machine" if self.here else "another machine"
+        return f"notebook {newest.notebook}, {when} UTC; {where}: {self.machine}"
 
     @property
     def rows(self) -> list[tuple[str, ...]]:
@@ -94,31 +101,38 @@ class Group:
 
 @dataclass(frozen=True, repr=False)
 class Scoreboard(display.Shown):
-    """The newest result of every variant, by machine, this one first; machines are never ranked together."""
+    """The newest results of every notebook, by machine and sitting: this machine and the newest first.
+
+    Sittings are never ranked together: between two of them the machine has changed its clock, its load and
+    its heat, and often the network is another one as well.
+    """
 
     groups: tuple[Group, ...]
 
     @property
     def here(self) -> dict[str, Entry]:
         """The newest entry of every variant on this machine, by the variant's name."""
-        entries = [entry for group in self.groups if group.here for entry in group.entries]
+        entries = [entry for group in reversed(self.groups) if group.here for entry in group.entries]
         return {entry.variant: entry for entry in sorted(entries, key=lambda entry: entry.time)}
 
     def __str__(self) -> str:
         if not self.groups:
             return _EMPTY
-        return "\n\n".join(
-            f"{group.title}\n{display.table_text(HEADERS, group.rows, left=LEFT)}" for group in self.groups
-        )
+        tables = [f"{g.title}\n{display.table_text(HEADERS, g.rows, left=LEFT)}" for g in self.groups]
+        return "\n\n".join([*tables, *self._note])
 
     def _repr_html_(self) -> str:
         if not self.groups:
             return display.card_html("Scoreboard", [_EMPTY], "quiet")
-        return "".join(
-            display.table_html(HEADERS, group.rows, group.title, left=LEFT) for group in self.groups
-        )
+        tables = [display.table_html(HEADERS, g.rows, g.title, left=LEFT) for g in self.groups]
+        return "".join([*tables, *(f"<div>{note}</div>" for note in self._note)])
+
+    @property
+    def _note(self) -> list[str]:
+        return [_NOT_RANKED] if len(self.groups) > 1 else []
 
 
+_NOT_RANKED = "Fastest first inside each table only: times of two sittings cannot be compared."
 _EMPTY = (
     "The scoreboard is empty. It fills when a notebook calls scoreboard.record(…): "
     "run notebook 05 from top to bottom, then come back."
@@ -143,8 +157,8 @@ def record(
 ) -> Entry:
     """Keep one result and return it as it will stand on the board.
 
-    In the table a newer result of the same variant, machine and device takes the older one's place; the file
-    keeps both.
+    In the table a newer result of the same variant, notebook, machine and device takes the older one's place;
+    the file keeps both. What one kernel records for one notebook is one sitting, until a variant comes again.
 
     Parameters
     ----------
@@ -177,44 +191,49 @@ def record(
         If the disk is full or the results folder cannot be written.
     """
     machine = runtime.describe()
+    title, place, book = _name(variant), _device(device, latency), _notebook(notebook)
     entry = Entry(
-        _name(variant),
+        title,
         _size(size_bytes),
         *_latency(latency),
         *_accuracy(accuracy),
-        notebook=_notebook(notebook),
-        device=_device(device, latency),
+        notebook=book,
+        device=place,
         machine=machine.label,
         fingerprint=machine.fingerprint,
         versions=dict(machine.versions),
         time=log.now(),
+        sitting=_NOW.sitting(title, place, book),
     )
     LOG.append(asdict(entry))
     return entry
 
 
 def table() -> Scoreboard:
-    """Return the newest result of every variant, grouped by machine, fastest first within each machine.
+    """Return the newest results of every notebook, grouped by sitting, fastest first within each sitting.
 
     Returns
     -------
     Scoreboard
-        This machine first.
+        This machine first, and of each machine the newest sitting.
 
     Raises
     ------
     OSError
         If the file is there and cannot be read. A full disk or a read-only folder does not prevent reading.
     """
-    newest: dict[tuple[str, str, str], Entry] = {}
+    newest: dict[tuple[str, str, str, str], Entry] = {}
     for entry in LOG.entries():
-        place = (entry.fingerprint, entry.device, entry.variant)
+        place = (entry.fingerprint, entry.notebook, entry.device, entry.variant)
         newest.pop(place, None)
         newest[place] = entry
     here = runtime.describe().fingerprint
-    prints = dict.fromkeys(entry.fingerprint for entry in reversed(newest.values()))
-    ordered = sorted(prints, key=lambda fingerprint: fingerprint != here)
-    return Scoreboard(tuple(_group(fingerprint, newest.values(), here) for fingerprint in ordered))
+    sittings: dict[tuple[str, str], list[Entry]] = {}
+    for entry in reversed(newest.values()):
+        sittings.setdefault((entry.fingerprint, _sitting(entry)), []).append(entry)
+    prints = list(dict.fromkeys(fingerprint for fingerprint, _ in sittings))
+    ordered = sorted(sittings, key=lambda key: (key[0] != here, prints.index(key[0])))
+    return Scoreboard(tuple(_group(sittings[key][::-1], here) for key in ordered))
 
 
 def clear() -> Cleared:
@@ -233,11 +252,34 @@ def clear() -> Cleared:
     return Cleared(*LOG.clear())
 
 
-def _group(fingerprint: str, entries: Iterable[Entry], here: str) -> Group:
-    mine = sorted(
-        (entry for entry in entries if entry.fingerprint == fingerprint), key=lambda entry: entry.latency
-    )
-    return Group(mine[0].machine, fingerprint, fingerprint == here, tuple(mine))
+def _group(entries: Iterable[Entry], here: str) -> Group:
+    ranked = sorted(entries, key=lambda entry: entry.latency)
+    first = ranked[0]
+    return Group(first.machine, first.fingerprint, first.fingerprint == here, tuple(ranked))
+
+
+def _sitting(entry: Entry) -> str:
+    """Return what an entry was measured together with; older versions kept no more than notebook and day."""
+    return entry.sitting or f"{entry.notebook} {entry.time[:10]}"
+
+
+@dataclass
+class _Now:
+    """The sitting of this process: it ends when a variant comes again, or for another notebook."""
+
+    name: str = ""
+    notebook: str = ""
+    recorded: set[tuple[str, str]] = field(default_factory=set)
+
+    def sitting(self, variant: str, device: str, notebook: str) -> str:
+        """Return the name of the sitting that this result belongs to."""
+        if not self.name or notebook != self.notebook or (variant, device) in self.recorded:
+            self.name, self.notebook, self.recorded = secrets.token_hex(4), notebook, set()
+        self.recorded.add((variant, device))
+        return self.name
+
+
+_NOW = _Now()
 
 
 def _entry(fields: Mapping[str, Any]) -> Entry:
@@ -258,6 +300,7 @@ def _entry(fields: Mapping[str, Any]) -> Entry:
         accuracy_low=_optional(fields, "accuracy_low"),
         accuracy_high=_optional(fields, "accuracy_high"),
         versions={str(name): str(version) for name, version in dict(fields["versions"]).items()},
+        sitting=str(fields.get("sitting", "")),
         **texts,
     )
 

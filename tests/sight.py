@@ -5,7 +5,7 @@ Contrast is WCAG 2.1's. Colour-blind sight is simulated with the matrices of Mac
 """
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,9 +16,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.text import Text
+from PIL import Image
 
 from coursekit.plots.lettering import Lettering
-from coursekit.plots.style import DPI, linear
+from coursekit.plots.style import DPI, darkened, linear
 
 AA, AA_LARGE = 4.5, 3.0
 LARGE, LARGE_BOLD = 24.0, 18.66  # pixels of type: CSS's 18 and 14 points
@@ -92,17 +93,20 @@ class Written(NamedTuple):
     bold: bool
 
 
-def faint(figure: Figure) -> list[str]:
-    """Return the texts whose contrast with the pixels behind them is below WCAG's AA."""
+def faint(figure: Figure, page: Callable[[Any], Any] = lambda colours: colours) -> list[str]:
+    """Return the texts whose contrast with the pixels behind them is below WCAG's AA.
+
+    ``page`` says how the colours [..., 3], 0 to 1, look there.
+    """
     written = list(_written(figure))
-    light = _ground(figure)
+    light = _luminance(page(_ground(figure)))
     found = []
     for each in written:
         x0, y0, x1, y1 = each.box
         behind = light[max(y0, 0) : y1, max(x0, 0) : x1]
         large = each.pixels >= LARGE or (each.bold and each.pixels >= LARGE_BOLD)
         for colour in set(each.colours):
-            ratios = contrast(_luminance(_over(colour)), behind)
+            ratios = contrast(_luminance(page(_over(colour))), behind)
             if behind.size and (ratios < (AA_LARGE if large else AA)).mean() > CROSSED:
                 found.append(f"{each.text!r}: {np.quantile(ratios, CROSSED):.1f}")
     return found
@@ -141,7 +145,7 @@ def _pixels(extents: Any, height: float) -> tuple[int, int, int, int]:
 
 
 def _ground(figure: Figure) -> np.ndarray:
-    """Return the luminance of the picture without its writing, [height, width]."""
+    """Return the picture without its writing, [height, width, 3]."""
     texts = [text for text in figure.findobj(Text) if text.get_visible()]
     colours = [text.get_color() for text in texts]
     letters = [each for each in figure.findobj(Lettering) if each.get_visible()]
@@ -155,7 +159,13 @@ def _ground(figure: Figure) -> np.ndarray:
         text.set_color(colour)
     for each in letters:
         each.set_visible(True)
-    return _luminance(image)
+    return image
+
+
+def on_dark(colours: Any) -> np.ndarray:
+    """Return colours [..., 3], 0 to 1, as they look in a picture for a dark page."""
+    pixels = np.round(255 * np.asarray(colours)).astype(np.uint8).reshape(1, -1, 3)
+    return (np.asarray(darkened(Image.fromarray(pixels))) / 255).reshape(np.shape(colours))
 
 
 def _over(colour: Any) -> np.ndarray:

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import sight
 from helpers import span, texts_collide
+from matplotlib.colors import to_rgb
 from PIL import Image
 
 from coursekit import exercises, floats, plots, scoreboard, widgets
@@ -75,6 +76,18 @@ def test_a_plot_is_legible_needs_no_colour_and_has_room(name, lecture_hall):
     assert texts_collide(SimpleNamespace(figure=figure)) == []
 
 
+@pytest.mark.parametrize("name", widgets.PANELS)
+def test_a_panel_is_legible_on_a_dark_page(name):
+    panel = pictures.panel(name)
+    move_all(panel)
+    assert sight.faint(panel.view.figure, sight.on_dark) == []
+
+
+@pytest.mark.parametrize("name", PLOTS)
+def test_a_plot_is_legible_on_a_dark_page(name):
+    assert sight.faint(pictures.plot(name), sight.on_dark) == []
+
+
 def test_no_plot_is_left_out():
     found = set()
     for module in (importlib.import_module(f"coursekit.plots.{name}") for name in plots.__all__):
@@ -124,6 +137,43 @@ def test_the_colour_maps_climb_steadily_in_grey():
 
         steps = np.diff([sight.lab(colour)[0] for colour in mpl.colormaps[name](np.linspace(0, 1, 32))])
         assert (np.sign(steps) == np.sign(steps[0])).all()
+
+
+PAGES = {
+    "light": lambda colour: np.array(to_rgb(colour)),
+    "dark": lambda colour: sight.on_dark(to_rgb(colour)),
+}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_texts_and_marks_stand_out_from_both_pages(page):
+    ground = style.luminance(PAGES[page]("white"))
+    texts = [style.INK, style.GREY, *map(style.legible, style.SERIES)]
+    marks = {style.INK, style.GREY, style.MUTED, *style.SERIES}
+    if page == "light":  # 2.25 on white: any darker, and colour-blind readers would take it for VERMILLION
+        marks -= {style.ORANGE}
+    for colours, least in ((texts, sight.AA), (marks, 3.0)):
+        found = {colour: sight.contrast(style.luminance(PAGES[page](colour)), ground) for colour in colours}
+        assert min(found.values()) >= least, found
+
+
+def test_a_dark_picture_is_what_css_makes_of_a_light_one():
+    """Multiply the matrices of the specification of filter effects, 13.1.1, for invert and hue-rotate."""
+    amount, degrees = map(float, re.findall(r"[\d.]+", display.INVERTED))
+    assert degrees == 180
+    turn = 2 * np.array([[0.213, 0.715, 0.072]] * 3) - np.eye(3)
+    colours = np.array([to_rgb(colour) for colour in (*style.SERIES, style.PALE, "white", "black", "red")])
+    expected = np.clip((amount + (1 - 2 * amount) * colours) @ turn.T, 0, 1)
+    np.testing.assert_allclose(sight.on_dark(colours), expected, atol=1.01 / 255)
+
+
+def test_a_dark_theme_draws_dark_pictures(monkeypatch):
+    corners = {}
+    for theme in ("light", "dark"):
+        monkeypatch.setenv("COURSEKIT_THEME", theme)
+        image = Image.open(io.BytesIO(pictures.plot("comparison.lines").png()))
+        corners[theme] = image.getpixel((1, 1))
+    assert corners == {"light": (255, 255, 255), "dark": (17, 17, 17)}
 
 
 # The tests can fail

@@ -1,3 +1,4 @@
+import itertools
 import json
 import os
 import random
@@ -31,6 +32,7 @@ for number in range(first, last):
 def home(tmp_path, monkeypatch):
     monkeypatch.setenv("COURSEKIT_HOME", str(tmp_path))
     monkeypatch.setenv("COURSEKIT_DEVICE", "cpu")
+    monkeypatch.setattr(scoreboard, "_NOW", scoreboard._Now())
     return tmp_path
 
 
@@ -89,9 +91,48 @@ def test_the_newest_record_of_a_variant_replaces_the_older_one_and_the_file_keep
 
 
 def test_devices_are_kept_apart():
-    for device in ("cpu", "cuda", torch.device("cuda", 0)):
+    for device in ("cpu", torch.device("cuda", 0)):
         scoreboard.record("fp32", **GOOD, device=device)
     assert [entry.device for entry in scoreboard.table().groups[0].entries] == ["cpu", "cuda"]
+
+
+def test_sittings_are_never_ranked_together_and_the_newest_comes_first():
+    """A slow sitting, then a quick one of another notebook: the first one's baseline stays with it."""
+    for notebook, factor in ((5, 10.0), (7, 1.0)):
+        for variant, latency in (("fp32", 2e-3), ("small", 1e-3)):
+            scoreboard.record(variant, **{**GOOD, "latency": factor * latency, "notebook": notebook})
+    board = scoreboard.table()
+    assert variants(board) == [["small", "fp32"], ["small", "fp32"]]
+    assert [{entry.notebook for entry in group.entries} for group in board.groups] == [{"07"}, {"05"}]
+    assert [group.title[:11] for group in board.groups] == ["notebook 07", "notebook 05"]
+    assert str(board).count("two sittings") == board._repr_html_().count("two sittings") == 1
+    assert board.here["fp32"].notebook == "07"
+
+
+def test_a_variant_that_comes_again_begins_a_new_sitting():
+    """Run all cells but the last once more: the variant that was not measured again stays behind."""
+    for variant in ("fp32", "int8", "pruned", "fp32", "int8"):
+        scoreboard.record(variant, **GOOD)
+    assert [set(names) for names in variants(scoreboard.table())] == [{"fp32", "int8"}, {"pruned"}]
+
+
+def test_another_kernel_is_another_sitting(monkeypatch):
+    scoreboard.record("fp32", **GOOD)
+    monkeypatch.setattr(scoreboard, "_NOW", scoreboard._Now())
+    scoreboard.record("int8", **GOOD)
+    assert variants(scoreboard.table()) == [["int8"], ["fp32"]]
+
+
+def test_records_of_an_older_version_are_grouped_by_notebook_and_day(home):
+    for variant in ("fp32", "int8", "pruned"):
+        scoreboard.record(variant, **GOOD)
+    path = home / "scoreboard.jsonl"
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    for line, day in zip(lines, ("01", "01", "02"), strict=True):
+        del line["sitting"]
+        line["time"] = f"2026-11-{day}T12:00:00+00:00"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert [set(names) for names in variants(scoreboard.table())] == [{"pruned"}, {"fp32", "int8"}]
 
 
 @pytest.mark.parametrize(
@@ -127,12 +168,15 @@ def test_machines_are_never_ranked_together_and_each_is_ranked_by_latency(elsewh
         machine = rng.choice([runtime.describe(), OTHER, third])
         elsewhere(f"variant {rng.randrange(6)}", machine, latency=latency, size_bytes=number + 1)
     board = scoreboard.table()
-    assert board.groups[0].here
-    assert [group.here for group in board.groups[1:]] == [False, False]
+    places = [group.fingerprint for group in board.groups]
+    assert places[0] == runtime.describe().fingerprint
+    assert [place for place, _ in itertools.groupby(places)] == list(dict.fromkeys(places))
+    assert len(set(places)) == 3
+    assert all(group.here is (group.fingerprint == places[0]) for group in board.groups)
     for group in board.groups:
         assert {entry.fingerprint for entry in group.entries} == {group.fingerprint}
         assert [e.latency for e in group.entries] == sorted(e.latency for e in group.entries)
-    assert str(board).count("variant  ") == board._repr_html_().count("<table>") == 3
+    assert str(board).count("variant  ") == board._repr_html_().count("<table>") == len(places)
 
 
 def test_this_machine_comes_first_and_says_so(elsewhere):
@@ -140,7 +184,7 @@ def test_this_machine_comes_first_and_says_so(elsewhere):
     elsewhere("theirs", latency=1e-9)
     board = scoreboard.table()
     assert variants(board) == [["mine"], ["theirs"]]
-    assert str(board).startswith(f"this machine: {runtime.describe().label}")
+    assert f"this machine: {runtime.describe().label}" in str(board).splitlines()[0]
     assert f"another machine: {OTHER.label}" in str(board)
     assert list(board.here) == ["mine"]
 
@@ -324,5 +368,5 @@ def test_eight_processes_with_random_kills_lose_no_acknowledged_record(home, tmp
     expected = [f"w{worker}-{number}" for worker in range(WORKERS) for number in range(RECORDS)]
     assert sorted(set(names)) == sorted(expected)
     assert len(names) - len(expected) <= KILLS  # written but killed before it said so, hence written again
-    assert {entry.variant for entry in board.groups[0].entries} == set(expected)
+    assert set(board.here) == set(expected)
     assert os.listdir(home).count("scoreboard.jsonl") == 1

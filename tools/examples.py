@@ -137,7 +137,7 @@ def _grid() -> CrossoverGrid:
 def _powers() -> batching.Curve:
     batches = tuple(2**k for k in range(8))
     seconds = 3e-3 + 2e-4 * np.array(batches)
-    return batching.Curve(batches, seconds, 0.9 * seconds, 1.2 * seconds, "made up")
+    return batching.Curve(batches, seconds, 0.95 * seconds, 1.2 * seconds, "made up")
 
 
 def _roof() -> tuple[Any, ...]:

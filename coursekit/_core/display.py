@@ -9,6 +9,14 @@ from dataclasses import dataclass
 
 _TIMES = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
 _SIZES = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
+# A page that its front end calls dark: JupyterLab, VS Code. There a light picture that FOLLOWS is INVERTED:
+# white becomes the page's #111111, black #EEEEEE, and turning the hue halfway brings the colours back.
+DARK_PAGE = ':is([data-jp-theme-light="false"], [data-vscode-theme-kind*="dark"])'
+FOLLOWS = "coursekit-follows"
+INVERTED = "invert(0.933) hue-rotate(180deg)"
+SESSION = "coursekit-session"  # on what the setup cell shows: in its notebook, all pictures follow
+_PICTURES = f".jp-Notebook:has(.{SESSION}) .jp-RenderedImage img"
+FOLLOW = f"<style>{DARK_PAGE} {_PICTURES} {{ filter: {INVERTED}; }}</style>"
 _TONES = {"good": "#009E73", "bad": "#D55E00", "neutral": "#0072B2", "quiet": "#8C8C8C"}
 
 

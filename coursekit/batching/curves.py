@@ -9,8 +9,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from coursekit._core import arguments, display
 
-__all__ = ["JUDGES", "Curve", "Hockney", "Judge", "ascending", "fit", "times"]
+__all__ = ["JUDGES", "REMEDY", "TOO_WIDE", "Curve", "Hockney", "Judge", "ascending", "fit", "times"]
 
+# The middle half of a batch's samples spans more than this part of the median: too noisy to trust.
+TOO_WIDE = 0.30
+REMEDY = "close other programs and measure again, or raise min_time"
 JUDGES = ("median", "upper quartile")
 Judge = Literal["median", "upper quartile"]
 
@@ -18,6 +21,8 @@ Judge = Literal["median", "upper quartile"]
 @dataclass(frozen=True, repr=False, eq=False)
 class Curve(display.Tabled):
     """Seconds per call at ascending batches: ``median`` and the quartiles ``low`` and ``high``, one each.
+
+    A batch whose quartiles lie further apart than 30 % of its median is ``doubtful``; the table says so.
 
     Raises
     ------
@@ -50,6 +55,23 @@ class Curve(display.Tabled):
     def throughput(self) -> NDArray[np.float64]:
         """The examples per second at each batch, by the median."""
         return self.batches / self.median
+
+    @property
+    def doubtful(self) -> tuple[int, ...]:
+        """The batches that another measurement could move anywhere: the IQR is too large for the median."""
+        wide = (self.high - self.low) / self.median > TOO_WIDE
+        return tuple(batch for batch, is_wide in zip(self.batches, wide, strict=True) if is_wide)
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """What to doubt, and what to do about it; empty for a clean curve."""
+        return tuple(map(self._doubt, self.doubtful))
+
+    def _doubt(self, batch: int) -> str:
+        median, low, high = self.at(batch)
+        share = f"{(high - low) / median:.0%} of the median of {display.seconds(median)}"
+        spread = f"the middle half of the samples spans {display.seconds(high - low)}, {share}"
+        return f"batch {batch:,} is too noisy to trust: {spread}; {REMEDY}"
 
     def at(self, batch: int) -> tuple[float, float, float]:
         """Return the seconds of a call at a measured batch.
@@ -103,7 +125,7 @@ class Curve(display.Tabled):
         return float(found) if found.ndim == 0 else found
 
     def best_batch(self, budget: float, judge: Judge = "median") -> int | None:
-        """Return the batch with the highest throughput that keeps to a time, or None.
+        """Return the batch with the highest throughput that keeps to a time, or None; never a doubtful one.
 
         Parameters
         ----------
@@ -115,7 +137,7 @@ class Curve(display.Tabled):
         Returns
         -------
         int or None
-            One of the curve's batches; None if all take longer.
+            One of the curve's batches; None if all take longer or are doubtful.
 
         Raises
         ------
@@ -124,7 +146,7 @@ class Curve(display.Tabled):
         """
         limit = arguments.real("budget", budget, 0)
         taken = self.median if arguments.choice("judge", judge, JUDGES) == "median" else self.high
-        fitting = np.flatnonzero(taken <= limit)
+        fitting = np.flatnonzero((taken <= limit) & ~np.isin(self.batches, self.doubtful))
         return self.batches[fitting[self.throughput[fitting].argmax()]] if len(fitting) else None
 
     def _table(self) -> display.Table:
@@ -133,7 +155,9 @@ class Curve(display.Tabled):
             (str(b), *map(display.seconds, (t, iqr, each)), f"{display.significant(1 / each)} /s")
             for b, t, iqr, each in shown
         ]
-        return display.Table(_HEADERS, rows, caption=", ".join(filter(None, (self.name, self.machine))))
+        caption = ", ".join(filter(None, (self.name, self.machine)))
+        notes = [f"warning: {doubt}" for doubt in self.doubts]
+        return display.Table(_HEADERS, rows, caption=caption, notes=notes)
 
 
 _HEADERS = ("batch", "latency (median)", "IQR", "per example", "throughput")

@@ -57,7 +57,7 @@ def sweep(
     Returns
     -------
     Curve
-        Medians and quartiles in seconds per call.
+        Medians and quartiles in seconds per call; its ``doubts`` say which batches are too noisy to trust.
 
     Raises
     ------
@@ -118,7 +118,7 @@ def sweep_served(
     Returns
     -------
     Curve
-        Medians and quartiles in seconds per batch.
+        Medians and quartiles in seconds per batch; its ``doubts`` say which ones are too noisy to trust.
 
     Raises
     ------

@@ -34,8 +34,8 @@ class Card(display.Shown):
     """A claim and what was measured for it; ``measured``, ``guess`` and ``accepted`` are text with units.
 
     ``accepted`` says for which measurements the claim holds (no text where it is true or false), ``tests``
-    which part of the sentence is tested, ``holds_for`` under which conditions it is said, ``about_guess`` what
-    there is to say about the guess.
+    which part of the sentence is tested, ``holds_for`` under which conditions it is said, ``about_guess``
+    what there is to say about the guess.
     """
 
     __module__ = "coursekit.claims"

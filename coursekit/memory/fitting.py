@@ -5,9 +5,29 @@ from dataclasses import dataclass
 from coursekit._core import display
 from coursekit.memory.architectures import Device, Model
 
-__all__ = ["Fit", "Need"]
+__all__ = ["CHUNK", "Fit", "Need", "at_once"]
 
+CHUNK = 512  # tokens of a prompt that are worked on at once: llama.cpp's default
 WORK = {"inference": "inference", "lora": "LoRA training", "full": "full training"}
+
+
+PIECES = f"because prompts are worked on in pieces of {CHUNK} and only the cache keeps the rest"
+
+
+def at_once(context: int, batch: int) -> int:
+    """Return how many tokens are worked on at once: a piece of a prompt, or one token of each sequence.
+
+    Parameters
+    ----------
+    context, batch : int
+        Tokens per sequence; sequences.
+
+    Returns
+    -------
+    int
+        Tokens.
+    """
+    return max(batch, min(CHUNK, context * batch))
 
 
 @dataclass(frozen=True, repr=False)
@@ -38,6 +58,11 @@ class Need(display.Tabled):
         return sum(nbytes for _, nbytes in self.parts)
 
     @property
+    def worked(self) -> int | None:
+        """How many tokens have activations at once: a piece of the prompt; None in training, where all do."""
+        return at_once(self.context, self.batch) if self.mode == "inference" else None
+
+    @property
     def title(self) -> str:
         """The setting in words."""
         kv = f", KV cache at {self.kv_bits} bits" if self.kv_cache else ""
@@ -47,7 +72,8 @@ class Need(display.Tabled):
     def _table(self) -> display.Table:
         parts = [(name, display.size(nbytes)) for name, nbytes in self.parts if nbytes]
         rows = [*parts, ("total", display.size(self.total))]
-        return display.Table(("memory", "size"), rows, self.title)
+        notes = [] if self.worked is None else [f"activations: of {self.worked:,} tokens, {PIECES}"]
+        return display.Table(("memory", "size"), rows, self.title, notes=notes)
 
 
 @dataclass(frozen=True, repr=False)

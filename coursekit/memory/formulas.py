@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from coursekit._core import arguments, imports
 from coursekit.floats import FORMATS
 from coursekit.memory.architectures import Device, Model, found_device, found_model
-from coursekit.memory.fitting import Fit, Need
+from coursekit.memory.fitting import CHUNK, Fit, Need, at_once
 from coursekit.memory.parameters import MOST, count, lora_parameters
 
 __all__ = [
@@ -36,7 +36,6 @@ GROUP, SCALE_BITS = 128, 16  # below 16 bits, how many numbers share one scale, 
 # Bytes per trained parameter with Adam in mixed precision: Rajbhandari et al. 2020 (ZeRO), section 3.1.
 HALF, GRADIENT, MASTER, MOMENTUM, VARIANCE = 2, 2, 4, 4, 4
 STATISTICS = 4  # float32 numbers that the two norms of a layer keep per token: mean and 1 / deviation, twice
-CHUNK = 512  # tokens of a prompt that are worked on at once: llama.cpp's default
 MOST_CONTEXT = 10**9
 
 
@@ -222,7 +221,7 @@ def working_bytes(model: Model | str, context: int, batch: int = 1, *, bits: int
     """
     model = found_model(model)
     sequences = count("batch", batch)
-    tokens = max(sequences, min(CHUNK, _tokens(context, batch)))
+    tokens = at_once(_tokens(context, batch) // sequences, sequences)
     widest = 2 * model.hidden + (3 if model.gated else 2) * model.mlp
     return tokens * widest * _bits("bits", bits) // 8 + sequences * model.vocab * 4
 

@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 
 from coursekit.distillation.gain_grid import GainGrid, sentence, signed
 from coursekit.plots import style
+from coursekit.plots.page import tint
 
 __all__ = ["GainGrid", "GainMap", "gain_map", "sentence", "signed"]
 
-# White where nothing changed and a colour for either sign; in grey the cells' numbers still tell.
-SIGNED = LinearSegmentedColormap.from_list(
-    "loss to gain", [style.legible(style.VERMILLION), "#FFFFFF", style.BLUE]
-)
+# White where nothing changed and a colour for either sign; in grey the cells' numbers still tell. The ends
+# are pale enough for black numbers, which stay legible when a dark page turns the picture round.
+_ENDS: list[Any] = [tint(style.VERMILLION, 0.6), "#FFFFFF", tint(style.BLUE, 0.6)]
+SIGNED = LinearSegmentedColormap.from_list("loss to gain", _ENDS)
 LEAST_RANGE = 1.0  # points: below it the colours would make mountains of noise
 
 

@@ -11,7 +11,7 @@ from matplotlib.collections import PolyCollection
 from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike, NDArray
 
-from coursekit._core.display import significant, size
+from coursekit._core.display import size
 from coursekit.memory import Device, Need, fits
 from coursekit.plots import style
 from coursekit.plots.lettering import CAPITAL, PIXELS_PER_POINT, SANS, Lettering, Phrase
@@ -27,7 +27,7 @@ PARTS = {
     "KV cache": style.ORANGE,
     "activations": tint(style.ORANGE, 0.4),
 }
-CROWDED = 100  # times too big, from which on there is no room for words
+EXCESS = style.legible(style.VERMILLION)  # hatched over what a device does not hold
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,7 @@ class NeedPage:
     devices: Sequence[Device]
     bars: dict[str, PolyCollection]
     squares: PolyCollection
+    excess: PolyCollection
     limit: Line2D
     beyond: Line2D
     letters: Lettering
@@ -80,7 +81,7 @@ class NeedPage:
     @property
     def artists(self) -> list[Artist]:
         """All of them."""
-        return [*self.bars.values(), self.squares, self.limit, self.beyond, self.letters]
+        return [*self.bars.values(), self.excess, self.squares, self.limit, self.beyond, self.letters]
 
 
 def need_page(ax: Axes, devices: Sequence[Device]) -> NeedPage:
@@ -102,7 +103,8 @@ def need_page(ax: Axes, devices: Sequence[Device]) -> NeedPage:
     _scale(ax, devices, rows)
     bars = {name: PolyCollection([], facecolor=colour, **_OUTLINE) for name, colour in PARTS.items()}
     squares = PolyCollection([], linewidth=0, zorder=3)
-    for collection in (*bars.values(), squares):
+    excess = PolyCollection([], facecolor="none", hatch="////", edgecolor=EXCESS, linewidth=1.2, zorder=3.5)
+    for collection in (*bars.values(), squares, excess):
         ax.add_collection(collection, autolim=False)
     ends = [PAGE.first, PAGE.last]
     (limit,) = ax.plot([PAGE.full, PAGE.full], ends, color=style.INK, linewidth=1.6, zorder=4)
@@ -112,6 +114,7 @@ def need_page(ax: Axes, devices: Sequence[Device]) -> NeedPage:
         devices,
         bars,
         squares,
+        excess,
         limit,
         beyond,
         letters,
@@ -135,14 +138,14 @@ def show_need(page: NeedPage, need: Need, title: str) -> None:
     """
     page.title.show(title, weight="bold")
     _show_whole(page, need)
-    _show_names(page, [(name, nbytes) for name, nbytes in need.parts if nbytes])
+    _show_names(page, need)
     _show_shares(page, need)
     for phrase, device in zip(page.verdicts, page.devices, strict=True):
         fit = fits(need, device)
         if fit.verdict == "fits":
             phrase.show(f"✓ {size(fit.room)} left", style.legible(style.GREEN))
         else:
-            phrase.show(f"✗ {_excess(fit.share)}", style.legible(style.VERMILLION), "bold")
+            phrase.show(f"✗ {size(-fit.room)} over", style.legible(style.VERMILLION), "bold")
 
 
 def boxes(left: ArrayLike, right: ArrayLike, low: ArrayLike, high: ArrayLike) -> Any:
@@ -200,9 +203,13 @@ def _show_whole(page: NeedPage, need: Need) -> None:
         reached = end
 
 
-def _show_names(page: NeedPage, parts: list[tuple[str, int]]) -> None:
+def _show_names(page: NeedPage, need: Need) -> None:
+    parts = [(name, nbytes) for name, nbytes in need.parts if nbytes]
     for number, phrase in enumerate(page.names):
         phrase.show(f"{parts[number][0]} {size(parts[number][1])}" if number < len(parts) else "")
+    if need.worked is not None:  # the last part of three: the place of a fourth is free
+        last = page.names[len(parts) - 1]
+        last.show(f"{last.text} ({need.worked:,} tokens at a time)")
     lefts, half = PAGE.left(len(parts)), PAGE.square / 2
     page.squares.set_verts(boxes(lefts, lefts + PAGE.square, PAGE.names - half, PAGE.names + half))
     colours: list[Any] = [PARTS[name] for name, _ in parts]
@@ -220,6 +227,9 @@ def _show_shares(page: NeedPage, need: Need) -> None:
         whole = [np.asarray(path.vertices)[:4] for path in page.bars[name].get_paths()]
         page.bars[name].set_verts([*whole, *boxes(left, right, rows - high / 2, rows + high / 2)])
         reached = ends
+    over = reached > 1
+    ends = np.minimum(PAGE.place(reached[over]), PAGE.end)
+    page.excess.set_verts(boxes(PAGE.full, ends, rows[over] - high / 2, rows[over] + high / 2))
     out = rows[PAGE.place(reached) > PAGE.end]
     page.beyond.set_data(np.full(out.size, PAGE.end), out)
 
@@ -234,7 +244,3 @@ def _level(
     """Return a phrase whose capitals stand around the height ``y``."""
     baseline = y + CAPITAL * points * PIXELS_PER_POINT / 2
     return letters.phrase(x, baseline, points, align=align, font=SANS)
-
-
-def _excess(share: float) -> str:
-    return f"{share:,.0f}×" if share >= CROWDED else f"{significant(share, 2)}× too big"

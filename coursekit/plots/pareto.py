@@ -41,6 +41,7 @@ class _Layout:
     behind: int = -1  # zorder: whatever moves is drawn over the names, which stand still
     edge: float = 4.0  # pixels that stay free around a name and at the axes' edges
     clear: float = 7.0  # around a dot
+    nearer: float = 0.7  # so much nearer than to any other dot is a name to its own, or a line leads there
 
 
 LAYOUT = _Layout()
@@ -158,7 +159,8 @@ def front_line(rows: Sequence[Row], edge: tuple[float, float]) -> NDArray[np.flo
 def place_names(ax: Axes, points: Points, line: NDArray[np.float64]) -> None:
     """Move each name beside its dot, to the nearest place that covers no dot, no other name and no ``line``.
 
-    The figure's layout must stand. A name that had to go far gets a line to its dot.
+    The figure's layout must stand. A name that had to go far, or stands near another dot as well, gets a line
+    to its own.
 
     Parameters
     ----------
@@ -177,17 +179,24 @@ def place_names(ax: Axes, points: Points, line: NDArray[np.float64]) -> None:
     taken += [Bbox([np.minimum(*ends) - 1, np.maximum(*ends) + 1]) for ends in pairwise(corners)]
     lines, frame = [], ax.bbox.padded(-LAYOUT.edge)
     points.boxes.clear()
-    for name, dot in zip(points.names, dots, strict=True):
+    for number, (name, dot) in enumerate(zip(points.names, dots, strict=True)):
         for x, y in _offsets():
             _put(name, x, y)
             box = name.get_window_extent(renderer)
-            if _inside(box, frame) and not any(box.overlaps(other) for other in taken):
+            free = _inside(box, frame) and not any(box.overlaps(other) for other in taken)
+            if free and (max(abs(x), abs(y)) > LAYOUT.far or _is_nearest(box, dots, number)):
                 break
         taken.append(box.padded(LAYOUT.edge))
         points.boxes.append(taken[-1])
-        if max(abs(x), abs(y)) > LAYOUT.far:
+        if max(abs(x), abs(y)) > LAYOUT.far or not _is_nearest(box, dots, number):
             lines.append([dot, np.clip(dot, box.min, box.max)])
     points.leaders.set_segments(lines)
+
+
+def _is_nearest(box: Bbox, dots: NDArray[np.float64], number: int) -> bool:
+    """Tell whether a name's box is clearly nearer to its own dot than to every other one."""
+    gaps = np.linalg.norm(dots - np.clip(dots, box.min, box.max), axis=1)
+    return bool(gaps[number] < LAYOUT.nearer * np.delete(gaps, number).min(initial=np.inf))
 
 
 def set_around(line: Line2D, corners: NDArray[np.float64], boxes: Sequence[Bbox]) -> None:

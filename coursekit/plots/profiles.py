@@ -84,7 +84,7 @@ def icicle(ax: Axes, call: Call, *, deepest: int = DEEPEST, title: str = "") -> 
     deepest = arguments.integer("deepest", deepest, 1)
     placed = [found for found in _places(call, 0, 0.0) if found[0] < deepest]
     boxes = [Rectangle((left, depth + GAP), one.seconds, 1 - GAP) for depth, left, one in placed]
-    shades = [tint(style.BLUE, 0.12 + 0.5 * _own(one)) for _, _, one in placed]
+    shades = [tint(style.BLUE, 0.12 + 0.36 * _own(one)) for _, _, one in placed]
     drawn = PatchCollection(boxes, facecolors=shades, edgecolors="white", linewidths=1.5)
     ax.add_collection(drawn)
     factor, unit = time_unit(call.seconds)

@@ -41,8 +41,10 @@ __all__ = [
     "VERMILLION",
     "Picture",
     "axes",
+    "darkened",
     "figure",
     "ink_on",
+    "is_dark",
     "keep_type_size",
     "legible",
     "linear",
@@ -72,6 +74,12 @@ TYPE = 11.0
 PRESENTER_SCALE = 1.4
 # WCAG 2.1 asks for 4.5 on the very ground; some of ours are tinted: what has 5.18 on white keeps 4.5 on them.
 LEGIBLE = 5.18
+_SHARES = (0.213, 0.715, 0.072)  # of red, green and blue in the luma, as CSS's filter effects count it
+_DARK = tuple(
+    part
+    for colour in range(3)
+    for part in (*(0.866 * ((colour == other) - 2 * _SHARES[other]) for other in range(3)), 0.933 * 255)
+)
 
 
 @contextmanager
@@ -128,9 +136,8 @@ class Picture(Figure):
             The PNG.
         """
         buffer = io.BytesIO()
-        Image.fromarray(np.asarray(self.canvas.buffer_rgba())).convert("RGB").save(
-            buffer, "png", compress_level=1
-        )
+        drawn = Image.fromarray(np.asarray(self.canvas.buffer_rgba())).convert("RGB")
+        (darkened(drawn) if is_dark() else drawn).save(buffer, "png", compress_level=1)
         return buffer.getvalue()
 
     def _repr_mimebundle_(
@@ -242,6 +249,38 @@ def keep_type_size(ax: Axes) -> None:
         The axes whose labels keep their size.
     """
     ax.tick_params(labelsize=mpl.rcParams["xtick.labelsize"])
+
+
+def is_dark() -> bool:
+    """Tell whether pictures are for a dark page (COURSEKIT_THEME=dark or ``runtime.start(theme="dark")``).
+
+    Returns
+    -------
+    bool
+        True or False.
+    """
+    return runtime.theme() == "dark"
+
+
+def darkened(picture: Image.Image) -> Image.Image:
+    """Return a picture for a dark page: what was light is dark, and every hue is what it was.
+
+    Parameters
+    ----------
+    picture : Image
+        Red, green and blue.
+
+    Returns
+    -------
+    Image
+        White became #111111, the ground of JupyterLab's dark page, and black #EEEEEE.
+
+    Notes
+    -----
+    What a browser makes of ``display.INVERTED``: a - (2a - 1) x inverts, and with the luma Y turning the hue
+    halfway round makes 2Y - x of x; together a + (2a - 1) (x - 2Y).
+    """
+    return picture.convert("RGB", _DARK)
 
 
 def legible(colour: str) -> str:

@@ -74,7 +74,7 @@ class _PanelModule(ModuleType):
     ``widgets.number_line(…)`` and ``import coursekit.widgets.number_line``.
     """
 
-    def __call__(self, *args: Any, **options: Any) -> Any:
+    def __call__(self, /, *args: Any, **options: Any) -> Any:
         return _function(self)(*args, **options)
 
 

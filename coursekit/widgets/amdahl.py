@@ -15,6 +15,7 @@ from coursekit.claims.rules import plain_number
 from coursekit.plots import style
 from coursekit.plots.profiles import LARGEST_FACTOR, amdahl_curve, amdahl_points
 from coursekit.widgets.panel import Panel, View
+from coursekit.widgets.stops import round_slider
 
 __all__ = ["AmdahlView", "amdahl", "fits", "percent", "times"]
 
@@ -57,14 +58,11 @@ def amdahl(share: float = 90.0, factor: float = 10.0) -> Panel:
     """
     share = arguments.real("share", share, 0, LARGEST_SHARE)
     factor = arguments.real("factor", factor, 1, LARGEST_FACTOR)
-    look = {"readout_format": ".2f", "style": {"description_width": "8em"}}
     controls = {
         "share": ipywidgets.FloatSlider(
-            round(share, 2), min=0, max=LARGEST_SHARE, step=0.01, description="the part (%)", **look
+            round(share, 2), min=0, max=LARGEST_SHARE, step=0.01, description="the part (%)"
         ),
-        "factor": ipywidgets.FloatLogSlider(
-            factor, base=10, min=0, max=math.log10(LARGEST_FACTOR), step=0.05, description="faster by", **look
-        ),
+        "factor": round_slider(factor, 1, LARGEST_FACTOR, "faster by"),
     }
     return Panel(AmdahlView(), controls)
 

@@ -204,7 +204,7 @@ class GrowthView(View):
 
 
 class ContextGrowth(Panel):
-    """The panel, its controls in two rows."""
+    """The panel, its controls in rows."""
 
     def rows(self) -> list[ipywidgets.Widget]:
         """Return what model where, then how stored and how many at once.
@@ -214,7 +214,7 @@ class ContextGrowth(Panel):
         list of Widget
             From the top.
         """
-        groups = (("model", "device"), ("bits", "kv_bits"), ("batch",))
+        groups = (("model", "device"), ("bits",), ("kv_bits",), ("batch",))
         return [ipywidgets.HBox([self.controls[name] for name in group]) for group in groups]
 
 

@@ -15,6 +15,7 @@ from coursekit.plots import style
 from coursekit.plots.batching import HALF, MOST, share_within
 from coursekit.plots.comparison import describe
 from coursekit.widgets.panel import Panel, View
+from coursekit.widgets.stops import round_slider
 
 __all__ = ["REQUESTS", "DynamicBatchingView", "dynamic_batching", "in_flight"]
 
@@ -22,7 +23,6 @@ REQUESTS = 2000
 MOST_WAIT = 100  # ms
 RESTING_RATE = 2  # times what one by one could answer
 RESTING_BATCH, RESTING_WAIT = 32, 10  # ms
-STEP = 0.02  # of a decade
 MILLI = 1e-3
 
 
@@ -55,20 +55,13 @@ def dynamic_batching(curve: Curve, rate: float | None = None) -> Panel:
     low, high = capacity(curve, 1) / 10, 2 * capacity(curve, curve.batches[-1])
     chosen = min(high, RESTING_RATE * 10 * low) if rate is None else arguments.real("rate", rate, low, high)
     controls = {
-        "rate": ipywidgets.FloatLogSlider(
-            chosen,
-            min=np.log10(low),
-            max=np.log10(high),
-            step=STEP,
-            readout_format=".3s",
-            description="arrivals/s",
-        ),
+        "rate": round_slider(chosen, low, high, "arrivals/s"),
         "max_batch": ipywidgets.SelectionSlider(
             options=curve.batches,
             value=max(b for b in curve.batches if b <= RESTING_BATCH),
             description="max batch",
         ),
-        "max_wait": ipywidgets.IntSlider(RESTING_WAIT, 0, MOST_WAIT, description="max wait, ms"),
+        "max_wait": ipywidgets.IntSlider(RESTING_WAIT, 0, MOST_WAIT, description="max wait (ms)"),
     }
     return Panel(DynamicBatchingView(curve), controls)
 

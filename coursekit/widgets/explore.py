@@ -22,7 +22,10 @@ FEW, SHORT = 4, 24  # choices that stand side by side as buttons, with so many c
 DIGITS = 6  # of a number that is shown as text
 LARGE = 2.4  # times the usual size: a number or a text that is the whole picture
 DECIMALS = 9
-CHARACTER = 0.62  # how wide a letter of a description is, in em
+DIGITS_KEPT = 12  # of a start in the middle: 0.1 + 0.2 becomes 0.3
+LONG = 1e9  # from here on a number is written with a power of ten
+TICKS = 5  # intervals between them: making ticks and writing their labels takes most of a drag
+GROUND = 255  # of a pixel on which nothing is drawn
 Lines = list[tuple[NDArray[Any], NDArray[Any]]]
 KINDS = "(low, high), (low, high, step), a list of choices, True or False, or a text"
 
@@ -67,10 +70,9 @@ def explore(f: Callable[..., Any], /, **ranges: Any) -> Panel:
     if not ranges:
         raise TypeError("ranges must name at least one argument of f, such as bits=(2, 8)")
     defaults = _defaults(f, ranges)
-    width = f"{CHARACTER * max(map(len, ranges)) + 1:.1f}em"
     controls = {name: _control(name, value, defaults.get(name)) for name, value in ranges.items()}
     for name, control in controls.items():
-        control.description, control.style.description_width = name, width
+        control.description = name
     return Panel(ExploreView(f, tuple(ranges)), controls)
 
 
@@ -94,7 +96,7 @@ class ExploreView(View):
         with style.look():
             self.ax: Axes = self.figure.add_subplot()
 
-    def update(self, **values: Any) -> dict[str, Any]:
+    def update(self, /, **values: Any) -> dict[str, Any]:
         """Call the function and show what comes.
 
         Parameters
@@ -115,9 +117,6 @@ class ExploreView(View):
                 values["result"] = self.f(**values)
                 shown = _shown(values["result"])
                 self._write(shown) if isinstance(shown, str) else self._plot(shown)
-            if self.settled and self._is_cut():
-                self.figure.set_layout_engine("constrained")
-                self.settle()
         return values
 
     def settle(self) -> None:
@@ -125,15 +124,37 @@ class ExploreView(View):
         super().settle()
         self.settled = True
 
-    def _is_cut(self) -> bool:
-        used = self.figure.get_tightbbox(self.figure.canvas.get_renderer())
-        room = self.figure.bbox_inches
-        return min(used.x0, used.y0) < 0 or used.x1 > room.x1 or used.y1 > room.y1
+    def png(self) -> bytes:
+        """Return the picture as it stands; the layout is solved anew if something would be cut.
+
+        Returns
+        -------
+        bytes
+            The PNG.
+        """
+        drawn = super().png()
+        if not (self.settled and self._touches_the_edge()):
+            return drawn
+        self.figure.set_layout_engine("constrained")
+        self.settle()
+        return super().png()
+
+    def _touches_the_edge(self) -> bool:
+        """Look at the outermost pixels: asking every tick for its place would take as long as drawing."""
+        pixels = np.asarray(self.figure.canvas.buffer_rgba())[..., :3]
+        edges = (pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1])
+        if any((edge != GROUND).any() for edge in edges):
+            return True
+        room, ax = self.figure.bbox, self.ax  # between two lines of a text the edge is empty, too
+        named = [text for text in (ax.title, ax.xaxis.label, ax.yaxis.label, *ax.texts) if text.get_text()]
+        boxes = [text.get_window_extent(self.figure.canvas.get_renderer()) for text in named]
+        return any(box.x0 < 0 or box.y0 < 0 or box.x1 > room.x1 or box.y1 > room.y1 for box in boxes)
 
     def _clear(self) -> None:
         self.ax.clear()
         self.ax.set_axis_on()
         style.keep_type_size(self.ax)
+        self.ax.locator_params(nbins=TICKS)
         self.shown = []
 
     def _write(self, text: str) -> None:
@@ -172,7 +193,7 @@ def _look(number: int) -> dict[str, Any]:
 
 def _shown(result: Any) -> str | Lines:
     """Return a single number or a text as it is to be written, everything else as (x, y) of every line."""
-    value = arguments.to_numpy(result)
+    value = result if np.ma.isMaskedArray(result) else arguments.to_numpy(result)
     if value is None:
         raise TypeError(
             "f must return numbers or a text, or draw on its first argument, called ax; it returned None"
@@ -197,13 +218,19 @@ def _over_x(parts: tuple[Any, ...]) -> Lines:
 
 
 def _numbers(value: Any) -> NDArray[np.float64]:
-    """Return numbers in columns, [n, k]; infinities, which no axis has room for, as NaN."""
+    """Return numbers in columns, [n, k]; what is masked or infinite, for which no axis has room, as NaN."""
+    if np.ma.isMaskedArray(value):
+        value = np.where(np.ma.getmaskarray(value), np.nan, np.ma.getdata(value))
     try:
-        array = np.asarray(arguments.to_numpy(value), dtype=np.float64)
+        array = np.asarray(arguments.to_numpy(value))
+        if not np.iscomplexobj(array):
+            array = array.astype(np.float64)
     except (TypeError, ValueError):
         raise TypeError(
             f"f must return numbers or a text; got {type(value).__name__} of other things"
         ) from None
+    if np.iscomplexobj(array):
+        raise TypeError("f must return real numbers; got complex ones: return their abs, real or imag")
     if array.ndim not in (1, 2) or array.size == 0:
         raise ValueError(f"f must return numbers in shape [n] or [n, k]; got shape {array.shape}")
     array = array if array.ndim == 2 else array[:, None]
@@ -215,7 +242,8 @@ def _numbers(value: Any) -> NDArray[np.float64]:
 
 def _control(name: str, value: Any, default: Any) -> ipywidgets.Widget:
     if isinstance(value, bool):
-        return ipywidgets.Checkbox(value if default is None else bool(default), indent=False)
+        start = value if default is None else arguments.flag(f"the default of {name}", default)
+        return ipywidgets.Checkbox(start, indent=False)
     if isinstance(value, str):
         return ipywidgets.Text(value, continuous_update=False)
     if isinstance(value, tuple):
@@ -232,28 +260,32 @@ def _slider(name: str, value: tuple[Any, ...], default: Any) -> ipywidgets.Widge
     low, high = numbers[:2]
     whole = all(number == int(number) for number in numbers) and not any(isinstance(v, float) for v in value)
     step = numbers[2] if len(numbers) == 3 else 1.0 if whole else (high - low) / STEPS
+    if not math.isfinite(high - low):
+        raise ValueError(f"{name} must be a range that one float can span; got {value}")
     if not low < high or not 0 < step <= high - low:
         raise ValueError(f"{name} must ascend from low to high, by steps that fit between them; got {value}")
     start = _start(name, low, high, step, default)
     if whole:
         return ipywidgets.IntSlider(int(start), min=int(low), max=int(high), step=int(step))
-    look: dict[str, Any] = {"readout_format": f".{_decimals(low, step)}f"}
+    decimals = _decimals(low, step)
+    look: dict[str, Any] = {"readout_format": f".{decimals}f" if decimals else ".5g"}
     return ipywidgets.FloatSlider(start, min=low, max=high, step=step, **look)
 
 
 def _start(name: str, low: float, high: float, step: float, default: Any) -> float:
     """Return f's own default, or the stop next to the middle of the range."""
     if default is None:
-        return round(low + step * round((high - low) / 2 / step - 1e-9), DECIMALS)
+        stops = round((high - low) / 2 / step - 1e-9)
+        return min(max(low, float(f"{low + step * stops:.{DIGITS_KEPT}g}")), high)
     return arguments.real(f"the default of {name}", default, low, high)
 
 
-def _decimals(low: float, step: float) -> int:
-    """Return how many decimals tell all stops of a slider apart."""
+def _decimals(low: float, step: float) -> int | None:
+    """Return how many decimals tell all stops of a slider apart; None where it takes powers of ten."""
     exact = (
-        d for d in range(1, DECIMALS) if all(math.isclose(round(n, d), n, abs_tol=1e-12) for n in (low, step))
+        d for d in range(1, DECIMALS) if all(math.isclose(round(n, d), n, rel_tol=1e-9) for n in (low, step))
     )
-    return next(exact, DECIMALS)
+    return next(exact, None) if max(abs(low), step) < LONG else None
 
 
 def _choices(name: str, values: list[Any], default: Any) -> ipywidgets.Widget:
@@ -262,11 +294,17 @@ def _choices(name: str, values: list[Any], default: Any) -> ipywidgets.Widget:
         raise ValueError(f"{name} must offer one choice or more, all different; got {labels}")
     side_by_side = len(labels) <= FEW and sum(map(len, labels)) <= SHORT
     kind = ipywidgets.ToggleButtons if side_by_side else ipywidgets.Dropdown
-    start = default if any(value is default or value == default for value in values) else values[0]
+    if default is not None and not any(_same(value, default) for value in values):
+        raise ValueError(f"the default of {name} must be one of its choices, {labels}; got {default!r}")
+    start = values[0] if default is None else next(value for value in values if _same(value, default))
     control = kind(options=list(zip(labels, values, strict=True)), value=start)
     if side_by_side:
         control.style.button_width = "auto"
     return control
+
+
+def _same(value: Any, default: Any) -> bool:
+    return value is default or bool(np.all(value == default))
 
 
 # The function itself

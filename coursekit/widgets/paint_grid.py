@@ -57,7 +57,7 @@ class PaintGrid(ipywidgets.HBox):
         for number, button in enumerate(self.squares):
             button.on_click(lambda _, number=number: self.press(number))
         self.brush = ipywidgets.ToggleButtons(options=STRENGTHS, value=1.0, description="brush")
-        self.brush.style.button_width = "4.5em"
+        self.brush.style.button_width = "auto"
         self.soft = ipywidgets.Checkbox(value=True, description="soft: its neighbours, too")
         self.clear = ipywidgets.Button(description="Clear", layout=ipywidgets.Layout(width="auto"))
         self.clear.on_click(lambda _: setattr(self, "value", np.zeros(SIDE * SIDE)))

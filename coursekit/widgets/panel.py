@@ -11,7 +11,9 @@ import ipywidgets
 from IPython.display import display
 from matplotlib.artist import Artist
 
+from coursekit._core.display import FOLLOWS
 from coursekit.plots import style
+from coursekit.widgets import dress
 
 __all__ = ["WIDGET_VIEW", "InputError", "Panel", "View"]
 
@@ -138,6 +140,8 @@ class Panel:
         # Its own width, or a wide page would stretch and blur it; a narrow one may still shrink it.
         width = f"{view.figure.bbox.width:.0f}px"
         self.picture = ipywidgets.Image(format="png", layout=ipywidgets.Layout(width=width, max_width="100%"))
+        if not style.is_dark():
+            self.picture.add_class(FOLLOWS)
         # Jupyter's pictures have no alternative text: for screen readers, it stands beside, unseen.
         alt = f'<span style="{_UNSEEN}">{html.escape(view.alt)}</span>'
         self.alt = ipywidgets.HTML(alt, layout=ipywidgets.Layout(width="1px", height="1px", margin="0"))
@@ -154,7 +158,11 @@ class Panel:
         self.refresh()
         self.view.settle()
         self._push()
-        self.root = ipywidgets.VBox([*self.rows(), self.message, self.picture, self.alt])
+        rows = self.rows()
+        dress.show_labels(rows)
+        clothes = ipywidgets.HTML(dress.CSS, layout=ipywidgets.Layout(display="none"))
+        self.root = ipywidgets.VBox([*rows, self.message, self.picture, self.alt, clothes])
+        self.root.add_class(dress.PANEL)
 
     def rows(self) -> list[ipywidgets.Widget]:
         """Return the controls in the order they stand above the picture; subclasses may group them.
@@ -212,6 +220,11 @@ class Panel:
             view = {"version_major": 2, "version_minor": 0, "model_id": self.root.model_id}
             return {WIDGET_VIEW: view, **data}, metadata
         return data, metadata
+
+    def __reduce_ex__(self, protocol: object) -> Any:
+        raise TypeError(
+            "a Panel belongs to its kernel and cannot be copied or pickled; make another by the same call"
+        )
 
     def _ipython_display_(self) -> None:
         data, metadata = self.bundle()

@@ -17,6 +17,7 @@ from coursekit.plots import pareto as drawn
 from coursekit.plots import style
 from coursekit.variants.rows import BUDGETS, FITS, UNSURE, Budget, Sitting, front
 from coursekit.widgets.panel import Panel, View
+from coursekit.widgets.stops import round_slider
 
 __all__ = ["OWN", "Pareto", "ParetoView", "pareto"]
 
@@ -24,7 +25,6 @@ OWN = "own budget"
 MOST_NAMED = 4  # more names would not fit into a line
 ROOM = 1.3  # the sliders reach so many times beyond the smallest and the largest
 HALF = 1.15  # times the median, so that its interval fits, too
-STEP = 0.01  # of a decade
 KILO, MICRO, PER_CENT = 1e3, 1e-6, 1e-2
 
 
@@ -131,7 +131,8 @@ class ParetoView(View):
         Returns
         -------
         dict of str to object
-            By name; ``front`` names the variants that none beats in size and time.
+            By name; ``front`` names the variants that none beats in size and time, ``choice`` those of them
+            that fit.
         """
         self.wanted = budget, size, time, accuracy, portable
         own = Budget(OWN, size * KILO, time * MICRO, accuracy * PER_CENT, portable)
@@ -144,8 +145,10 @@ class ParetoView(View):
         self.limits[1].show(limits.seconds)
         self.limits[2].show(100 * limits.accuracy, below=True)
         self.title.set_text(_title(limits, verdicts))
-        self.reading.set_text(_reading(limits, self.sitting, best))
-        return {"limits": limits, "verdicts": verdicts, "front": best, "fitting": _named(verdicts, FITS)}
+        chosen = {verdict: tuple(n for n in best if verdicts[n] == verdict) for verdict in (FITS, UNSURE)}
+        self.reading.set_text(_reading(limits, self.sitting, best, chosen))
+        found = {"limits": limits, "verdicts": verdicts, "front": best, "fitting": _named(verdicts, FITS)}
+        return {**found, "choice": chosen[FITS]}
 
     def _colour(self, verdicts: list[str]) -> None:
         rows = list(self.sitting)
@@ -242,13 +245,10 @@ def _controls(sitting: Sitting, budget: str, options: list[str]) -> dict[str, ip
     }
 
 
-def _slider(title: str, values: NDArray[np.float64]) -> ipywidgets.FloatLogSlider:
+def _slider(title: str, values: NDArray[np.float64]) -> ipywidgets.SelectionSlider:
     """Return a slider over all values that starts where half of them fit."""
-    low, high = np.log10(values.min() / ROOM), np.log10(values.max() * ROOM)
-    middle = min(values.max() * ROOM, np.median(values) * HALF)
-    return ipywidgets.FloatLogSlider(
-        middle, min=low, max=high, step=STEP, readout_format=".3g", description=title
-    )
+    low, high = values.min() / ROOM, values.max() * ROOM
+    return round_slider(min(high, np.median(values) * HALF), low, high, title)
 
 
 def _dots(ax: Axes, verdict: str) -> Line2D:
@@ -274,10 +274,19 @@ def _title(limits: Budget, verdicts: dict[str, str]) -> str:
     return f"{many} fit{'s' if fits == 1 else ''}{more}{'' if name == OWN else f' the {name}'} ({bounds})"
 
 
-def _reading(limits: Budget, sitting: Sitting, best: tuple[str, ...]) -> str:
+def _reading(
+    limits: Budget, sitting: Sitting, best: tuple[str, ...], chosen: Mapping[str, tuple[str, ...]]
+) -> str:
     size = limits.size_bytes / max(row.size_bytes for row in sitting)
     spare = min(size, limits.seconds / max(row.latency_high for row in sitting))
     if limits.name != OWN and spare > 1:
         return f"At least {significant(spare, 2)} times more room than any variant here needs"
-    named = ", ".join(best) if len(best) <= MOST_NAMED else f"{len(best)} of {len(sitting)} variants"
-    return f"On the front: {named or 'nothing is accurate enough'}"
+    if not best:
+        return "On the front: nothing is accurate enough"
+    fits, may = (_listed(chosen[verdict], len(sitting)) for verdict in (FITS, UNSURE))
+    found = [f"fits: {fits}" if fits else "", f"may fit: {may}" if may else ""]
+    return f"On the front, {'; '.join(filter(None, found)) or 'nothing fits'}"
+
+
+def _listed(names: tuple[str, ...], count: int) -> str:
+    return ", ".join(names) if len(names) <= MOST_NAMED else f"{len(names)} of {count} variants"

@@ -153,7 +153,7 @@ class PipelinePanel(Panel):
         """
         places = ipywidgets.HBox([self.controls[place] for place in PLACES])
         for control in self.controls.values():
-            control.layout.width, control.style.description_width = "13em", "4em"
+            control.layout.width = "13em"
         return [places, *super().rows()[len(PLACES) :]]
 
     def arrange(self, moved: str) -> None:

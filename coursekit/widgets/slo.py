@@ -11,14 +11,16 @@ from matplotlib.ticker import FuncFormatter
 from coursekit._core import arguments
 from coursekit._core.display import seconds
 from coursekit.batching import JUDGES, Curve, Judge
+from coursekit.batching.curves import REMEDY, TOO_WIDE
 from coursekit.plots import batching, style
 from coursekit.widgets.panel import Panel, View
+from coursekit.widgets.stops import round_slider
 
 __all__ = ["SloView", "slo"]
 
 ROOM = 1.5  # the budget runs from and to so many times the curve's ends
-STEP = 0.02  # of a decade
 MILLI = 1e-3
+MOST_NAMED = 6  # batches; more are counted
 
 
 def slo(curve: Curve, budget: float | None = None) -> Panel:
@@ -49,14 +51,7 @@ def slo(curve: Curve, budget: float | None = None) -> Panel:
         raise TypeError(f"curve must be a Curve, as batching.sweep returns; got {type(curve).__name__}")
     low, high = curve.low.min() / ROOM, curve.high.max() * ROOM
     chosen = np.sqrt(low * high) if budget is None else arguments.real("budget", budget, low, high)
-    slider = ipywidgets.FloatLogSlider(
-        chosen / MILLI,
-        min=np.log10(low / MILLI),
-        max=np.log10(high / MILLI),
-        step=STEP,
-        readout_format=".3g",
-        description="budget (ms)",
-    )
+    slider = round_slider(chosen / MILLI, low / MILLI, high / MILLI, "budget (ms)")
     judge = ipywidgets.Dropdown(options=JUDGES, description="judge by")
     return Panel(SloView(curve), {"budget": slider, "judge": judge})
 
@@ -72,12 +67,13 @@ class SloView(View):
 
     alt = (
         "Left: the time of a call against the batch, with a line for the latency budget. Right: the examples "
-        "per second. The best batch that fits the budget is lit up in both, larger ones are grey."
+        "per second. The best batch that fits the budget is lit up in both, larger ones are grey; "
+        "what is too noisy to trust is crossed out."
     )
 
     def __init__(self, curve: Curve) -> None:
         super().__init__()
-        self.curve = curve
+        self.curve, self.trusted = curve, ~np.isin(curve.batches, curve.doubtful)
         self.fitting: list[Line2D] = []
         self.best: list[Line2D] = []
         with style.look():
@@ -85,6 +81,8 @@ class SloView(View):
             self._latency(left)
             self._throughput(right)
             self.title = self.figure.suptitle(" ", x=0.01, ha="left", fontweight="bold")
+            if curve.doubtful:
+                self.figure.supxlabel(_doubted(curve), x=0.01, ha="left", fontsize=style.TYPE)
         self.moving = [self.budget, self.over, self.title, *self.fitting, *self.best]
         self.moving += [*self.under, *left.spines.values()]  # the shade lies below them
 
@@ -110,6 +108,16 @@ class SloView(View):
         """Add the dots of the batches that fit and the large one of the best."""
         look: dict[str, Any] = {"marker": "o", "linestyle": "", "zorder": 5}
         self.fitting += ax.plot([], [], color=style.BLUE, markersize=7, **look)
+        crossed = np.flatnonzero(~self.trusted)
+        values = (self.curve.median, self.curve.throughput)[len(self.fitting) - 1]
+        cross: dict[str, Any] = {
+            "color": style.VERMILLION,
+            "marker": "x",
+            "linestyle": "",
+            "markersize": 11,
+            "zorder": 6,
+        }
+        ax.plot(np.array(self.curve.batches)[crossed], values[crossed], markeredgewidth=2.5, **cross)
         big: dict[str, Any] = {
             "color": style.ORANGE,
             "markeredgecolor": style.INK,
@@ -132,11 +140,11 @@ class SloView(View):
         -------
         dict of str to object
             By name, times in seconds; ``share`` is the best batch's throughput as part of the highest
-            measured.
+            measured. A batch that is too noisy to trust (``doubtful``) is neither lit nor counted.
         """
         curve, limit = self.curve, budget * MILLI
         taken = curve.median if judge == "median" else curve.high
-        fits = taken <= limit
+        fits = (taken <= limit) & self.trusted
         batch = curve.best_batch(limit, judge)
         batches = np.array(curve.batches)
         heights = (curve.median, curve.throughput)
@@ -146,15 +154,33 @@ class SloView(View):
         self.budget.set_ydata([limit, limit])
         self.over.set_y(limit)
         self.over.set_height(2 * ROOM * curve.high.max())
-        shown = {"budget": limit, "judge": judge, "fitting": tuple(batches[fits].tolist()), "batch": batch}
+        shown: dict[str, Any] = {
+            "budget": limit,
+            "judge": judge,
+            "fitting": tuple(batches[fits].tolist()),
+            "batch": batch,
+        }
+        shown["doubtful"] = curve.doubtful
         if batch is None:
-            self.title.set_text(f"No measured batch fits into {seconds(limit)}")
+            more = " and can be trusted" if curve.doubtful else ""
+            self.title.set_text(f"No measured batch fits into {seconds(limit)}{more}")
             return {**shown, "latency": np.nan, "throughput": np.nan, "share": np.nan}
         row = curve.batches.index(batch)
         rate = float(curve.throughput[row])
         self.title.set_text(f"Within {seconds(limit)}: batch {batch:,}, {_rounded(rate)} examples per second")
-        best_rate = float(curve.throughput.max())
+        best_rate = float(curve.throughput[self.trusted].max())
         return {**shown, "latency": float(curve.median[row]), "throughput": rate, "share": rate / best_rate}
+
+
+def _doubted(curve: Curve) -> str:
+    """Return why some batches are not offered, and what helps."""
+    batches = [f"{batch:,}" for batch in curve.doubtful]
+    named = (
+        ", ".join(batches)
+        if len(batches) <= MOST_NAMED
+        else f"{len(batches)} of {len(curve.batches)} batches"
+    )
+    return f"× not offered, too noisy (IQR over {TOO_WIDE:.0%} of the median): {named}.\nFor these, {REMEDY}."
 
 
 def _thousands(value: float, _: Any) -> str:

@@ -48,15 +48,12 @@ def sparse_bytes(rows: int = 1024, columns: int = 1024) -> Panel:
     shape = [
         arguments.integer(name, side, 16, 2**16) for name, side in (("rows", rows), ("columns", columns))
     ]
-    wide = {"style": {"description_width": "7em"}}
     controls = {
         "zeros": ipywidgets.FloatSlider(
-            60.0, min=0.0, max=MOST_ZEROS, step=0.5, description="zeros (%)", readout_format=".1f", **wide
+            60.0, min=0.0, max=MOST_ZEROS, step=0.5, description="zeros (%)", readout_format=".1f"
         ),
-        "number": ipywidgets.ToggleButtons(options=list(NUMBERS), description="a number", **wide),
-        "index": ipywidgets.ToggleButtons(
-            options=list(INDICES), value="32 bits", description="an index", **wide
-        ),
+        "number": ipywidgets.ToggleButtons(options=list(NUMBERS), description="a number"),
+        "index": ipywidgets.ToggleButtons(options=list(INDICES), value="32 bits", description="an index"),
     }
     return Panel(SparseBytesView(*shape), controls)
 

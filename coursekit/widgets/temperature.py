@@ -13,6 +13,7 @@ from coursekit._core import arguments
 from coursekit._core.display import significant
 from coursekit.plots import style
 from coursekit.widgets.panel import Panel, View
+from coursekit.widgets.stops import round_slider
 
 __all__ = ["VISIBLE", "TemperatureView", "temperature"]
 
@@ -56,10 +57,8 @@ def temperature(
     if logits is None:
         logits, images, labels = _default()
     view = TemperatureView(*_checked(logits, images, labels))
-    slider = {"base": 10, "step": 0.01, "readout_format": ".3g"}
-    ends = {"min": float(np.log10(COLDEST)), "max": float(np.log10(HOTTEST))}
     controls = {
-        "temperature": ipywidgets.FloatLogSlider(RESTING, **ends, **slider, description="temperature"),
+        "temperature": round_slider(RESTING, COLDEST, HOTTEST, "temperature"),
         "picture": ipywidgets.IntSlider(view.telling(), 0, len(view.logits) - 1, description="picture"),
     }
     return Panel(view, controls)

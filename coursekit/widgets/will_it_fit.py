@@ -11,6 +11,7 @@ from coursekit.memory import DEVICES, MODELS, MODES, WIDTHS, Device, Model, fits
 from coursekit.plots.need_page import need_page, show_need
 from coursekit.plots.page import page
 from coursekit.widgets.panel import Panel, View
+from coursekit.widgets.stops import round_slider
 
 __all__ = ["BATCHES", "CONTEXTS", "OWN", "FitView", "WillItFit", "will_it_fit"]
 
@@ -18,7 +19,7 @@ OWN = "own size"
 KV_WIDTHS = WIDTHS[1:]
 CONTEXTS = tuple(2**power for power in range(8, 18))
 BATCHES = tuple(2**power for power in range(9))
-LEAST, MOST = 8.0, 12.0  # powers of ten that the parameters' slider spans
+LEAST, MOST = 1e8, 1e12  # what the parameters' slider spans
 MOST_DEVICES = 10
 NAMES = {"inference": "inference", "lora": "LoRA training", "full": "full training"}
 
@@ -138,14 +139,15 @@ class WillItFit(Panel):
     """The panel; controls that a setting has no use for are switched off."""
 
     def rows(self) -> list[ipywidgets.Widget]:
-        """Return three rows: what model, what for, how much of it.
+        """Return the rows: what model, what for, how stored, how much of it.
 
         Returns
         -------
         list of Widget
             From the top.
         """
-        groups = (("model", "parameters"), ("mode",), ("bits", "kv_bits"), ("context", "batch"))
+        # Bits of weights and of the cache stand below each other: side by side they would read as one row.
+        groups = (("model", "parameters"), ("mode",), ("bits",), ("kv_bits",), ("context", "batch"))
         self.arrange("mode")
         return [ipywidgets.HBox([self.controls[name] for name in group]) for group in groups]
 
@@ -166,21 +168,26 @@ class WillItFit(Panel):
         self.controls["kv_bits"].disabled = mode != "inference" or (
             model != OWN and not MODELS[model].generates
         )
-        self.controls["parameters"].disabled = model != OWN
+        own = self.controls["parameters"]  # beside a model with a size of its own it would say something else
+        own.disabled, own.layout.display = model != OWN, None if model == OWN else "none"
 
 
 def _controls(model: str, mode: str, start: dict[str, int]) -> dict[str, ipywidgets.Widget]:
-    size = {"base": 10, "min": LEAST, "max": MOST, "step": 0.02, "readout_format": ".2s"}
     modes = [(title, name) for name, title in NAMES.items()]
     return {
         "model": ipywidgets.Dropdown(options=[*MODELS, OWN], value=model, description="model"),
-        "parameters": ipywidgets.FloatLogSlider(3e9, description="parameters", **size),
+        "parameters": round_slider(3e9, LEAST, MOST, "parameters", show=_counted),
         "mode": _toggle("for", modes, mode, "9em"),
         "bits": _toggle("weight bits", _widths(mode), start["bits"]),
         "kv_bits": _toggle("KV bits", KV_WIDTHS, start["kv_bits"]),
         "context": _powers("context", CONTEXTS, start["context"]),
         "batch": _powers("batch", BATCHES, start["batch"]),
     }
+
+
+def _counted(parameters: float) -> str:
+    unit, name = (1e9, "billion") if parameters >= 1e9 else (1e6, "million")
+    return f"{parameters / unit:g} {name}"
 
 
 def _powers(name: str, values: Sequence[int], start: int) -> ipywidgets.SelectionSlider:

@@ -21,6 +21,7 @@ from coursekit.plots.lettering import Lettering
 from coursekit.widgets.panel import Panel, View
 
 STEPS = 9
+MANY = 30  # options of a slider with round stops
 FORMAT_NAME = re.compile(r"\b(?:INT|FP|BF|TF)\d+\b")
 
 
@@ -28,7 +29,12 @@ def span(control: ipywidgets.Widget, steps: int = STEPS) -> list[Any]:
     """Return values from one end of the control's range to the other; every option where it has options."""
     if hasattr(control, "options"):
         options = control.options.items() if isinstance(control.options, dict) else control.options
-        return [option[1] if isinstance(option, tuple) else option for option in options]
+        values = [option[1] if isinstance(option, tuple) else option for option in options]
+        return (
+            values
+            if len(values) <= MANY
+            else [values[i] for i in np.linspace(0, len(values) - 1, steps, dtype=int)]
+        )
     if isinstance(control, ipywidgets.ToggleButton | ipywidgets.Checkbox):
         return [not control.value, control.value]
     assert hasattr(control, "min"), f"{type(control).__name__} has no range: say which values to try"

@@ -1,14 +1,17 @@
 """A panel from a function of the reader's own, in one line."""
 
+import copy
 import functools
+import pickle
 
 import ipywidgets
 import numpy as np
 import pytest
 import torch
-from helpers import assert_keeps_the_rules, assert_shows_itself, move, pixels, sweep, texts_collide
+from helpers import assert_keeps_the_rules, assert_shows_itself, move, pixels, span, sweep, texts_collide
 
 from coursekit.widgets import explore
+from coursekit.widgets.dress import label_width
 
 
 def draw(ax, bits=4, wave="sine", grid=False):
@@ -96,7 +99,8 @@ def test_ranges_become_controls():
     assert made["f"].value is np.sin
     assert all(control.description == name for name, control in made.items())
     # Wide enough for the longest name: a description is never cut.
-    assert {control.style.description_width for control in made.values()} == {f"{0.62 * 6 + 1:.1f}em"}
+    labelled = [control for name, control in made.items() if name != "box"]
+    assert {control.style.description_width for control in labelled} == {f"{label_width('spread'):.1f}em"}
 
 
 # What a function may return
@@ -213,7 +217,7 @@ def test_an_error_while_drawing_leaves_the_last_picture_and_the_next_one_is_whol
         (lambda n: ([1, 2], [1]), ValueError, "all of one length; got shapes (2,), (1,)"),
         (lambda n: ([1, 2],), ValueError, "f must return (x, y)"),
         (lambda n: [1, [2, 3]], TypeError, "numbers or a text"),
-        (lambda n: 1j, TypeError, "numbers or a text"),
+        (lambda n: 1j, TypeError, "f must return real numbers"),
     ],
 )
 @pytest.mark.filterwarnings("error")
@@ -304,3 +308,61 @@ def test_one_move_sends_one_picture(panel):
         panel.controls["wave"].value = "ramp"
         assert np.array_equal(pixels(panel), before)
     assert not np.array_equal(pixels(panel), before)
+
+
+# What few people do
+
+
+def test_masked_numbers_are_gaps():
+    panel = explore(lambda n: np.ma.masked_greater(np.arange(float(n)), 4), n=(6, 9))
+    (line,) = panel.view.ax.lines
+    assert np.isnan(line.get_ydata()).tolist() == [False] * 5 + [True] * (panel.values["n"] - 5)
+
+
+def test_masked_numbers_over_x_are_gaps():
+    panel = explore(lambda n: (np.arange(n), np.ma.array(np.ones(n), mask=np.arange(n) == 2)), n=(6, 9))
+    assert np.isnan(panel.view.ax.lines[0].get_ydata()).sum() == 1
+
+
+@pytest.mark.parametrize("result", [np.array([1 + 2j, 3]), 1j, [1.0, 2j], torch.tensor([1j])])
+def test_complex_numbers_are_refused_in_one_line(result):
+    with pytest.raises(TypeError, match=r"^f must return real numbers; got complex ones: .*imag$"):
+        explore(lambda n: result, n=(1, 3))
+
+
+def test_an_argument_may_be_called_self():
+    assert explore(lambda self: [self, 2 * self], self=(1, 5)).values["self"] == 3
+
+
+@pytest.mark.parametrize(
+    ("f", "ranges", "says"),
+    [
+        (lambda n=9: n, {"n": (1, 5)}, r"the default of n must be from 1(\.0)? to 5(\.0)?; got 9"),
+        (lambda n=0.5: n, {"n": (1.0, 5.0)}, r"the default of n must be from 1(\.0)? to 5(\.0)?; got 0.5"),
+        (lambda n="c": n, {"n": ["a", "b"]}, r"the default of n must be one of its choices, .*got 'c'"),
+        (lambda n=0: n, {"n": (-1e308, 1e308)}, "n must be a range that one float can span"),
+    ],
+)
+def test_a_default_or_a_range_that_cannot_be_is_refused_in_one_line(f, ranges, says):
+    with pytest.raises(ValueError, match=says) as caught:
+        explore(f, **ranges)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("low", "high"), [(1e-10, 1e-9), (1e-300, 1e-299), (1e20, 2e20), (-1e-7, 1e-7)])
+def test_tiny_and_huge_ranges_work(low, high):
+    panel = explore(lambda x: [x, 2 * x], x=(low, high))
+    control = panel.controls["x"]
+    assert low <= panel.values["x"] <= high
+    assert panel.values["x"] == pytest.approx((low + high) / 2, abs=0.02 * (high - low))
+    for value in span(control):
+        move(panel, "x", value)
+        assert panel.values["x"] == value
+
+
+@pytest.mark.parametrize("how", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_a_panel_cannot_be_copied_and_says_so_in_one_line(how):
+    with pytest.raises(
+        TypeError, match="^a Panel belongs to its kernel and cannot be copied or pickled; .*$"
+    ):
+        how(explore(lambda n: n, n=(1, 3)))

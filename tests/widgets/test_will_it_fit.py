@@ -1,9 +1,10 @@
 import ipywidgets
 import numpy as np
 import pytest
-from helpers import assert_keeps_the_rules, move, span, sweep, texts_collide
+from helpers import assert_keeps_the_rules, move, pixels, span, sweep, texts_collide
 from matplotlib.colors import to_rgba
 
+from coursekit._core import display
 from coursekit.memory import DEVICES, MODELS, Device
 from coursekit.plots import style
 from coursekit.plots.need_page import PAGE, PARTS
@@ -138,7 +139,7 @@ def test_verdicts_say_it_in_words_marks_and_colours(panel, context):
     for device, phrase in zip(DEVICES.values(), panel.view.page.verdicts, strict=True):
         fits = shown["total"] <= device.memory
         assert phrase.text.startswith("✓ " if fits else "✗ ")
-        assert phrase.text.endswith(" left" if fits else " too big")
+        assert phrase.text.endswith(" left" if fits else " over")
         assert set(phrase.colours) == {to_rgba(style.legible(style.GREEN if fits else style.VERMILLION))}
 
 
@@ -147,7 +148,7 @@ def test_the_parts_are_named_with_their_sizes_and_colours(panel):
     assert [phrase.text for phrase in page.names] == [
         "weights 6.71 GB",
         "KV cache 6.71 GB",
-        "activations 53.1 MB",
+        "activations 53.1 MB (512 tokens at a time)",
         "",
     ]
     squares = [tuple(colour) for colour in page.squares.get_facecolor()]
@@ -255,3 +256,31 @@ def test_it_starts_in_any_mode(mode):
 def test_bad_input_is_named(arguments, error, says):
     with pytest.raises(error, match=says):
         will_it_fit(**arguments)
+
+
+def test_what_a_device_does_not_hold_is_hatched_and_comes_off_again(panel):
+    before = pixels(panel)
+    hatched = lambda: len(panel.view.page.excess.get_paths())  # noqa: E731
+    assert hatched() == sum(verdict != "fits" for verdict in panel.values["verdicts"].values())
+    move(panel, "batch", 256)
+    assert hatched() == len(panel.values["verdicts"])
+    lacking = -panel.values["room"][panel.view.devices[0].name]
+    assert panel.view.page.verdicts[0].text == f"✗ {display.size(lacking)} over"
+    move(panel, "batch", START["batch"])
+    assert np.array_equal(pixels(panel), before)
+
+
+@pytest.mark.parametrize(("context", "batch", "said"), [(512, 1, "512"), (131072, 1, "512"), (256, 1, "256")])
+def test_activations_say_of_how_many_tokens_they_are(panel, context, batch, said):
+    move(panel, "context", context)
+    (name,) = [phrase.text for phrase in panel.view.page.names if phrase.text.startswith("activations")]
+    assert name.endswith(f"({said} tokens at a time)")
+    move(panel, "mode", "lora")
+    assert not any("at a time" in phrase.text for phrase in panel.view.page.names)
+
+
+def test_the_own_size_stands_there_only_where_it_counts(panel):
+    assert panel.controls["parameters"].layout.display == "none"
+    move(panel, "model", OWN)
+    assert panel.controls["parameters"].layout.display is None
+    assert dict(panel.controls["parameters"].options)["7 billion"] == 7e9
