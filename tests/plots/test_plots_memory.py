@@ -45,6 +45,7 @@ def test_titles_say_what_the_sizes_say(ax):
     assert ax.get_title(loc="left") == "Off the prediction by at most: file 10.0 %, process 25.0 %"
     plots.on_formula(ax, [1, 4], [10, 40], [10, 30], x_label="batch")
     assert ax.get_title(loc="left") == "4 times as many, 3 times the bytes"
+    ax.clear()
     plots.steps(ax, ["read", "copy"], [1e6, 2e6], [3e6, 2e6])
     assert ax.get_title(loc="left") == "2.00 MB held at the end, 3.00 MB at the worst moment"
 
