@@ -733,3 +733,15 @@ def test_what_is_no_course_is_refused_in_one_line(odd):
         exercises.Course(odd)
     assert "\n" not in str(refused.value)
     assert len(str(refused.value)) < 300
+
+
+def test_an_answer_that_leaves_when_it_is_looked_at_gets_a_verdict():
+    class Leaving:
+        def __array__(self, dtype=None, copy=None):
+            raise SystemExit(3)
+
+        def __float__(self):
+            raise SystemExit(3)
+
+    verdict = exercises.check("05-file-size", Leaving())
+    assert verdict.outcome == "wrong"

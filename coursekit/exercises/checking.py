@@ -104,7 +104,7 @@ def _ask(checker: Checker, answer: Any) -> Verdict:
             raise TypeError(f"the checker returned {type(verdict).__name__}, not a Verdict")
     except Stop as stop:
         return stop.verdict
-    except Exception as error:  # the student's object may raise anything when it is looked at
+    except (Exception, SystemExit) as error:  # the student's object may do anything when it is looked at
         expected = (checker.__doc__ or "").strip().partition("\n")[0]
         message = f"Your answer, {describe(answer)}, could not be checked (`{said(error)}`)."
         return wrong(
