@@ -351,26 +351,26 @@ widgets.roofline_chart(roof, points)
 # %% [markdown]
 # Move the batch: the point moves to the right, and the roof above it rises as far as the ridge. Change the precision:
 # half the bytes per number, twice the intensity, and a higher peak where the processor has one. The orange line is what
-# the layer leaves unused. How much is that left of the ridge, where memory sets the limit? A layer with four times as
-# many weights stands below for comparison.
+# the layer leaves unused. How much is that left of the ridge, where memory sets the limit? The same layer on a single
+# thread stands below for comparison.
 
 # %% tags=["nbval-ignore-output"]
-larger = roofline.measure_layer(2048, 2048, (1, 2, 4), sources=("memory",), threads=roof.threads)
-for side, layer in {1024: points, 2048: larger}.items():
-    for point in layer:
+alone = roofline.measure_layer(1024, 1024, (1, 2, 4), sources=("memory",), threads=1)
+for threads, measured in (f"{roof.threads} threads", points), ("1 thread", alone):
+    for point in measured:
         if point.source == "memory" and point.work.intensity < roof.ridge(point.precision):
             carried = point.rate / point.work.intensity / 1e9  # GB/s
-            print(f"{side} × {side}, {point.precision}, batch {point.batch}:", end=" ")
-            print(f"{carried:5.1f} GB/s, {100 * point.share(roof):3.0f} % of its roof")
+            print(f"{threads}, {point.precision}, batch {point.batch}: {carried:5.1f} GB/s,", end=" ")
+            print(f"{100 * point.share(roof):3.0f} % of the roof")
 claims.show("04-below-the-roof", measured=100 * max(point.share(roof) for point in points))
 
 # %% [markdown]
 # A roof says what no program exceeds, not what one reaches. "Memory-bound" names the *limit*, and these points may stay
-# far below it. Compare two things in the list. First, batch 1 in both layers: where the larger layer gets nearer to its
-# roof, the smaller call ends before the stream of weights is up to speed. Second, batch 1 and batch 2: one example is a
-# vector, and its routine only streams the weights. From two examples on it is a product of matrices, whose routine is
-# built for the other side of the ridge and handles the weights more than once. Where it carries half the GB/s, that is
-# the reason, and a better routine would help, at the same roof.
+# far below it. Compare two things in the list. First, a batch on all threads and on one: where it carries as many GB/s
+# on one, its routine uses a single thread, and the roof was measured with all of them. Second, batch 1 and batch 2 on one
+# thread. One example is a vector, whose routine only streams the weights. From two on it is a product of matrices, whose
+# routine is built for the other side of the ridge and handles the weights more than once. Where it carries fewer GB/s,
+# that is the reason. A better routine would help then, below the same roof.
 
 # %% [markdown]
 # **Language models.** The same two divisions say why chat is slow. A model with 7 billion parameters (32 layers, width
@@ -583,12 +583,14 @@ plots.batching.answered(ax, served)
 picture
 
 # %% tags=["answer", "nbval-ignore-output"]
+claims.show("04-batcher-saves", measured=served["1, real"].p99 / served["64, real"].p99)
+
+# %% tags=["answer", "nbval-ignore-output"]
 simulated, real = served["64, simulated"], served["64, real"]
 keeps_up = load[64] < 1
 claims.table(
     claims.show("04-simulated-p50", measured=real.p50 / simulated.p50 if keeps_up else None),
     claims.show("04-simulated-p99", measured=real.p99 / simulated.p99 if keeps_up else None),
-    claims.show("04-batcher-saves", measured=served["1, real"].p99 / real.p99),
     title="The micro-batcher",
 )
 
