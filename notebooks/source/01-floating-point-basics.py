@@ -425,7 +425,7 @@ def mean_squared_error(values, scale, bits):
     return np.mean((values - q * scale) ** 2, axis=-1)
 
 
-FRACTIONS = np.linspace(0.05, 1, 96)
+FRACTIONS = np.linspace(0.05, 1, 96, dtype=np.float32)
 
 
 def best_fractions(groups, bits):
@@ -456,9 +456,11 @@ picture
 
 # %%
 from sklearn.neural_network import MLPClassifier
+from threadpoolctl import threadpool_limits
 
 train = data.digits().train  # pictures of 64 pixels
-network = MLPClassifier((320,), tol=0.01, random_state=0).fit(train.x, train.y)
+with threadpool_limits(1):  # so small products are quicker on one thread
+    network = MLPClassifier((320,), tol=0.01, random_state=0).fit(train.x, train.y)
 trained = network.coefs_[0].T.ravel().astype(np.float32)[: bell.size]  # neuron after neuron
 
 sizes = (64, 128, 256, 1024, bell.size)
