@@ -291,6 +291,10 @@ PLOTS: dict[str, Callable[[Any], Any]] = {
     "distillation.gradients": lambda ax: made.distillation.gradients(
         ax, distillation.GradientSizes((1.0, 4.0, 16.0), np.array([1.0, 0.1, 0.005]), np.array([1, 1.6, 1.3]))
     ),
+    "distillation.patience": lambda ax: made.distillation.patience(ax, _gains(), 0.5),
+    "distillation.mean_answers": lambda ax: made.distillation.mean_answers(
+        ax, 0.7 * np.eye(10) + 0.2 * np.eye(10, k=1) + 0.01
+    ),
     "gain_map.gain_map": lambda ax: made.gain_map.gain_map(ax, _gains()),
     "memory.weighed": lambda ax: made.memory.weighed(
         ax, ["FP32", "INT8"], [4e6, 1e6], {"file": [4.1e6, 1.1e6], "RAM": [5e6, 2e6], "both": [6e6, 3e6]}
@@ -319,6 +323,10 @@ PLOTS: dict[str, Callable[[Any], Any]] = {
     "pruning.sensitivity": lambda ax: made.pruning.sensitivity(ax, SHARES, _four),
     "pruning.histogram": lambda ax: made.pruning.histogram(ax, WEIGHTS, np.abs(WEIGHTS) > 0.2),
     "pruning.matrix": lambda ax: made.pruning.matrix(ax, WEIGHTS.reshape(40, 50)),
+    "pruning.after_the_cut": lambda ax: made.pruning.after_the_cut(ax, _four),
+    "pruning.kept_per_input": lambda ax: made.pruning.kept_per_input(
+        ax, np.abs(WEIGHTS[:1984].reshape(31, 64)) > np.linspace(0, 0.3, 64), (8, 8)
+    ),
     "pruning.break_even": lambda ax: made.pruning.break_even(
         ax, SHARES, {"CSR": _ratios(), "2 of 4": _ratios()[::-1]}
     ),

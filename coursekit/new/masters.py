@@ -249,9 +249,9 @@ def _tidy(cell: NotebookNode, where: str) -> None:
     unknown = set(cell.metadata) - ALLOWED - DROPPED
     folded = cell.metadata.get("jupyter", {})
     if unknown or folded not in ({}, FOLDED):
+        names = ", ".join(sorted(unknown or {"jupyter"}))
         raise BuildError(
-            f"{where}: unknown metadata {', '.join(sorted(unknown or {'jupyter'}))}; "
-            f"only tags, slideshow and jupyter={FOLDED} are kept"
+            f"{where}: unknown metadata {names}; only tags, slideshow and jupyter={FOLDED} are kept"
         )
     tags = cell.metadata.get("tags", [])
     slide = cell.metadata.get("slideshow", {}).get("slide_type") or slide_type(cell)
