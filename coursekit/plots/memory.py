@@ -39,7 +39,7 @@ def weighed(
     measured : dict of str to array_like
         One to three ways of measuring by name, bytes [names] each.
     title : str, optional
-        The title; by default how far each way of measuring lies off the prediction at most.
+        The title; by default how far a measurement lies off its prediction at most.
 
     Returns
     -------
@@ -238,9 +238,8 @@ def round_size(nbytes: float) -> str:
 
 def _miss_title(predicted: NDArray[np.float64], measured: Mapping[str, ArrayLike]) -> str:
     off = {name: np.abs(np.asarray(sizes) / predicted - 1).max() for name, sizes in measured.items()}
-    return "Off the prediction by at most: " + ", ".join(
-        f"{name} {100 * share:.1f} %" for name, share in off.items()
-    )
+    worst = max(off, key=lambda name: off[name])
+    return f"Off the prediction by up to {100 * off[worst]:.1f} % ({worst})"
 
 
 def _growth_title(xs: NDArray[np.float64], sizes: ArrayLike) -> str:

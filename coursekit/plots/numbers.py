@@ -243,7 +243,7 @@ def clip_by_group(
     made: list[Artist] = []
     if searched is not None:
         made.append(ax.axhspan(*searched, color=style.PALE, alpha=0.6, zorder=0))
-        made.append(ax.annotate("searched", (0.99, searched[0]), **_BELOW, color=style.GREY))
+        made.append(ax.annotate("searched", (0.99, searched[0]), **_BELOW, color=style.INK))
     made += lines(
         ax,
         sizes,

@@ -86,7 +86,7 @@ for name in ("fp64", "fp32"):
 # %% jupyter={"source_hidden": true} tags=["answer"]
 picture, ax = plots.style.axes(
     height=2.4,
-    alt="The numbers around 0.3 in two formats as ticks, with 0.1 + 0.2 before and after its rounding.",
+    alt="A few neighbouring numbers of two formats as ticks, with a sum among them before and after its rounding.",
 )
 plots.numbers.sum_on_grid(ax, ("0.1", "0.2"), "0.3", formats=("fp64", "fp32"))
 picture

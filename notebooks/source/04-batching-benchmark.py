@@ -616,7 +616,7 @@ errors = np.array([[p50(at, 1.1, seed) / p50(at, 1.0, seed) - 1 for seed in rang
 middle, low, high = 100 * np.median(errors, axis=1), 100 * errors.min(axis=1), 100 * errors.max(axis=1)
 picture, ax = plots.style.axes(
     height=3.2,
-    alt="By how many per cent the simulated median grows with calls 10 % longer, against the load.",
+    alt="By how many per cent the simulated median grows with slightly longer calls, against the load.",
 )
 plots.comparison.lines(
     ax,

@@ -42,7 +42,7 @@ def test_steps_draw_what_is_held_and_the_worst_moment(ax):
 
 def test_titles_say_what_the_sizes_say(ax):
     plots.weighed(ax, ["FP32", "INT8"], [4e6, 1e6], {"file": [4.1e6, 1.1e6], "process": [5e6, 1e6]})
-    assert ax.get_title(loc="left") == "Off the prediction by at most: file 10.0 %, process 25.0 %"
+    assert ax.get_title(loc="left") == "Off the prediction by up to 25.0 % (process)"
     plots.on_formula(ax, [1, 4], [10, 40], [10, 30], x_label="batch")
     assert ax.get_title(loc="left") == "4 times as many, 3 times the bytes"
     ax.clear()
