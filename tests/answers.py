@@ -10,12 +10,7 @@ from coursekit.new import health
 
 # Masters that do not tag their answers yet, and whose solutions were not executed. Take a name out here when
 # both copies are built with the tags.
-NOT_ADOPTED = {
-    "01-floating-point-basics",
-    "02-parameter-count-and-memory",
-    "03-profiling-basics",
-    "04-batching-benchmark",
-}
+NOT_ADOPTED: set[str] = set()
 # Exercises whose answer is a number, a text of bits, or a pair of numbers: whatever is stored is tried.
 # (05-file-size takes whatever is within 5 %, so sizes of other networks would be taken, too.)
 SINGLE = {"01-encode", "01-decode", "01-first-missing", "04-budget"}
@@ -23,7 +18,18 @@ PAIRS = {"02-count", "04-memory"}
 # Exercises that the outputs right below them explain or carry out, up to the next text.
 EXPLAINED = {"01-first-missing", "01-zero-point", "02-kv-cache", "04-fit"}
 # First line of a cell between a prediction and its claim: why it gives nothing away all the same.
-HARMLESS: dict[str, str] = {}
+HARMLESS: dict[str, str] = {
+    "start = time.perf_counter()": "the time of the prediction alone",
+    "thirty = [stopwatch(lambda: predict(pipeline, text)) for _ in range(30)]": "the prediction alone",
+    'claims.show("03-one-run", measured=max(thirty) / min(thirty))': "how far its runs differ",
+    "%timeit -n 50 -r 5 predict(pipeline, text)": "the prediction alone",
+    'timing.measure(lambda: predict(pipeline, text), name="predict")': "the prediction alone",
+    "widgets.noise(many_runs(), measure=many_runs)": "the prediction alone",
+    "profile = receipt(answer_slowly, text)": "the slow request alone, from which the guess is to be made",
+    "calls = profiles.tree(profile, answer_slowly)": "the same as a picture",
+    'claims.show("03-receipt", measured=reading)': "the share of one function",
+    "with serving.serve(app) as server, server.client() as client:": "that the answers are the same",
+}
 MOST_PAIRED = 12  # numbers of an output that are tried in pairs
 NUMBER = re.compile(r"(?<![\w.,])-?\d[\d,]*(?:\.\d+)?(?:e-?\d+)?(?![\w,]*\d)")
 BITS = re.compile(r"\b[01](?: ?[01]){31}\b")

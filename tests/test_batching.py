@@ -827,6 +827,13 @@ def test_each_refusal_is_one_line_that_names_the_argument(make, says):
     assert "\n" not in str(caught.value)
 
 
+def test_both_sweeps_say_when_a_batch_is_done():
+    told = []
+    batching.sweep(lambda x: x, list(range(8)), (1, 2, 8), min_time=1e-4, after=lambda: told.append("direct"))
+    batching.sweep_served(doubled, list(range(8)), (1, 4), min_time=1e-4, after=lambda: told.append("served"))
+    assert told == ["direct"] * 3 + ["served"] * 2
+
+
 def test_a_noisy_batch_is_doubted_with_a_remedy_and_never_the_best():
     """The median is 1.28 ms and the middle half spans 9.28 ms: what one sweep on a busy machine brought."""
     median, low, high = np.array([1e-3, 1.28e-3]), np.array([0.95e-3, 1.2e-3]), np.array([1.1e-3, 10.48e-3])

@@ -71,6 +71,7 @@ def test_a_notebook_that_follows_its_data_is_not_contradicted(master, capsys):
         ax.set_title("accuracy against bits")
         picture
         """,
+        'claims.table(claims.show("02-mlp", measured=9610 + 0 * len(network)), title="Cards quote")',
     )
     assert doubt.main(["--folder", str(path.parent.parent), "--changes", "12 hidden neurons"]) == 0
     assert "0 contradictions." in capsys.readouterr().out

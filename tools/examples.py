@@ -223,6 +223,12 @@ def _graph(*operators: str) -> Graph:
     return Graph("made up", nodes, edges, ("v0",), (f"v{len(nodes)}",))
 
 
+def _repair() -> style.Picture:
+    picture, axes = style.axes(2, 1, height=5.2, alt="Two plots.")
+    made.profiles.repair(axes, _call(), profiles.Call("fast", 1e-3, 1e-3, 1))
+    return picture
+
+
 def _orders() -> style.Picture:
     picture, axes = style.axes(1, 2, alt="Two plots.")
     left, right = axes
@@ -245,6 +251,7 @@ _four = {name: SEEDS**power for power, name in enumerate(NAMES, 1)}
 PICTURES: dict[str, Callable[[], style.Picture]] = {
     "pipeline.orders": _orders,
     "quantized.disagreements": _disagreements,
+    "profiles.repair": _repair,
     "onnx_graph.picture": lambda: made.onnx_graph.picture(_graph("Gemm", "Relu", "Gemm"), title="Two layers"),
     "onnx_graph.side_by_side": lambda: made.onnx_graph.side_by_side(
         _graph("MatMul", "Add", "Relu"), _graph("FusedGemm")
@@ -310,9 +317,17 @@ PLOTS: dict[str, Callable[[Any], Any]] = {
     "memory.on_formula": lambda ax: made.memory.on_formula(
         ax, [1, 2, 4], [10, 20, 40], [11, 19, 40], x_label="batch"
     ),
+    "memory.shared_heads": lambda ax: made.memory.shared_heads(ax, 8, {8: 16384, 2: 4096}),
     "memory.steps": lambda ax: made.memory.steps(ax, ["read", "copy"], [1e6, 2e6], [3e6, 2e6]),
     "numbers.value_density": lambda ax: made.numbers.value_density(ax, "fp8_e4m3"),
     "numbers.spacing": lambda ax: made.numbers.spacing(ax),
+    "numbers.sum_on_grid": lambda ax: made.numbers.sum_on_grid(ax),
+    "numbers.clip_by_group": lambda ax: made.numbers.clip_by_group(
+        ax,
+        [64, 256, 1024],
+        {name: [SEEDS[0] / n, SEEDS[1] / n, SEEDS[2] / n] for n, name in enumerate(NAMES, 1)},
+        (0.83, 1),
+    ),
     "numbers.histogram": lambda ax: made.numbers.histogram(ax, WEIGHTS, marks={"largest": 1.0, "-1": -1.0}),
     "pareto.tradeoff": lambda ax: made.pareto.tradeoff(ax, sitting()),
     "pareto.accuracies": lambda ax: made.pareto.accuracies(ax, sitting()),
@@ -343,4 +358,7 @@ PLOTS: dict[str, Callable[[Any], Any]] = {
         ax, WEIGHTS.reshape(40, 50) ** 2, limit=0.5, title="A map"
     ),
     "roofline.roofline": _roofline,
+    "roofline.limits": lambda ax: made.roofline.limits(
+        ax, roofline.Roof(2e12, {"fp16": 312e12}), {"1 chat": 0.92, "64 chats": 58.9, "170 chats": 156.5}
+    ),
 }

@@ -31,6 +31,7 @@ def sweep(
     min_time: float = 0.1,
     threads: int | None = None,
     device: Any = None,
+    after: Callable[[], object] | None = None,
 ) -> Curve:
     """Time ``fn(examples[:batch])`` at each batch, ``min_time`` seconds and at least six samples each.
 
@@ -50,6 +51,8 @@ def sweep(
         As for ``timing.measure``.
     device : object, optional
         As for ``timing.measure``.
+    after : callable, optional
+        Called without arguments after each batch, such as what ``runtime.progress`` returns.
 
     Returns
     -------
@@ -71,9 +74,10 @@ def sweep(
     arguments.positive("min_time", min_time, "seconds")
     kind = runtime.device(runtime.kind_of(device)).type
     sizes = _enough(examples, BATCHES[kind] if batches is None else batches)
-    quartiles = [
-        np.quantile(_samples(fn, examples[:size], min_time, threads, device), QUARTILES) for size in sizes
-    ]
+    quartiles = []
+    for size in sizes:
+        quartiles.append(np.quantile(_samples(fn, examples[:size], min_time, threads, device), QUARTILES))
+        _tell(after)
     low, median, high = np.array(quartiles).T
     return Curve(sizes, median, low, high, name, _place(kind, threads))
 
@@ -86,6 +90,7 @@ def sweep_served(
     name: str = "",
     min_time: float = 0.1,
     threads: int = 1,
+    after: Callable[[], object] | None = None,
 ) -> Curve:
     """Measure the time per batch of a micro-batcher in front of ``answer`` under full load.
 
@@ -107,6 +112,8 @@ def sweep_served(
         Seconds per batch, above 0; six batches at least.
     threads : int, optional
         How many threads torch may use.
+    after : callable, optional
+        Called without arguments as soon as a batch has been measured for long enough.
 
     Returns
     -------
@@ -127,12 +134,23 @@ def sweep_served(
     taken: dict[int, list[float]] = {size: [] for size in sizes}
     with runtime.threads(runtime.count_of_threads(threads)):
         _times_per_batch(answer, examples, sizes[0], MIN_SAMPLES)  # a warm-up
-        while hungry := [n for n in sizes if len(taken[n]) < MIN_SAMPLES or sum(taken[n]) < enough]:
+        while hungry := [n for n in sizes if _is_hungry(taken[n], enough)]:
             for size in hungry:
                 count = _count_for(taken[size], enough / TURNS)
                 taken[size] += _times_per_batch(answer, examples, size, count)
+                if not _is_hungry(taken[size], enough):
+                    _tell(after)
     low, median, high = np.array([np.quantile(taken[size], QUARTILES) for size in sizes]).T
     return Curve(sizes, median, low, high, name, _place("cpu", threads))
+
+
+def _is_hungry(taken: Sequence[float], enough: float) -> bool:
+    return len(taken) < MIN_SAMPLES or sum(taken) < enough
+
+
+def _tell(after: Callable[[], object] | None) -> None:
+    if after is not None:
+        after()
 
 
 def _count_for(taken: Sequence[float], seconds: float) -> int:

@@ -21,7 +21,7 @@ HALF, MOST = 50, 99  # the percentiles that are marked
 
 @style.look()
 def latency(
-    ax: Axes, curves: Mapping[str, Curve], line: Hockney | None = None, title: str = ""
+    ax: Axes, curves: Mapping[str, Curve], line: Hockney | None = None, title: str | None = ""
 ) -> list[Artist]:
     """Draw the time of a call against the batch, with the middle half of the samples as a band.
 
@@ -34,7 +34,7 @@ def latency(
     line : Hockney, optional
         A line t(B) = a + b·B in seconds, drawn dashed over the first curve's batches.
     title : str, optional
-        The title, a sentence.
+        The title; None: how many times as long as its smallest the first curve's largest batch takes.
 
     Returns
     -------
@@ -53,13 +53,15 @@ def latency(
         dashed.set_label(f"{display.seconds(line.a)} + {display.seconds(line.b)} · B")
         ax.legend(handles=[dashed], loc="upper left")
         made.append(dashed)
-    describe(ax, "batch (examples per call)", "time per call", title)
+    describe(
+        ax, "batch (examples per call)", "time per call", _latency_title(curves) if title is None else title
+    )
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _tidy(display.seconds(value))))
     return made
 
 
 @style.look()
-def throughput(ax: Axes, curves: Mapping[str, Curve], title: str = "") -> list[Artist]:
+def throughput(ax: Axes, curves: Mapping[str, Curve], title: str | None = "") -> list[Artist]:
     """Draw the examples per second against the batch, with the band that the times' quartiles make.
 
     One curve stands on an axis from zero; several, which may be far apart, on a logarithmic one.
@@ -71,7 +73,7 @@ def throughput(ax: Axes, curves: Mapping[str, Curve], title: str = "") -> list[A
     curves : mapping of str to Curve
         Up to four measured curves by name; two or more get their names at their ends.
     title : str, optional
-        The title, a sentence.
+        The title; None: which batch of the first curve answers most, compared with its smallest.
 
     Returns
     -------
@@ -88,7 +90,12 @@ def throughput(ax: Axes, curves: Mapping[str, Curve], title: str = "") -> list[A
         ax.set_yscale("linear")
         (curve,) = curves.values()
         ax.set_ylim(0, 1.08 * (np.array(curve.batches) / curve.low).max())
-    describe(ax, "batch (examples per call)", "examples per second", title)
+    describe(
+        ax,
+        "batch (examples per call)",
+        "examples per second",
+        _throughput_title(curves) if title is None else title,
+    )
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     return made
 
@@ -106,7 +113,7 @@ def residuals(ax: Axes, curve: Curve, line: Hockney, title: str = "") -> list[Ar
     line : Hockney
         The line that was fitted to them.
     title : str, optional
-        The title, a sentence.
+        The title; by default where the line fits worst.
 
     Returns
     -------
@@ -120,7 +127,9 @@ def residuals(ax: Axes, curve: Curve, line: Hockney, title: str = "") -> list[Ar
     zero = ax.axhline(0, color=style.INK, linestyle="--", linewidth=1.4)
     reach = max(10.0, 1.25 * np.abs(errors).max())
     ax.set_ylim(-reach, reach)
-    describe(ax, "batch (examples per call)", "measured minus line (%)", title)
+    worst = int(np.abs(errors).argmax())
+    said = f"At {curve.batches[worst]:,}: {errors[worst]:+.0f} %"
+    describe(ax, "batch (examples per call)", "measured minus line (%)", title or said)
     return [stems, dots, zero]
 
 
@@ -128,7 +137,7 @@ def residuals(ax: Axes, curve: Curve, line: Hockney, title: str = "") -> list[Ar
 def answered(ax: Axes, served: Mapping[str, Served], title: str = "") -> list[Artist]:
     """Draw which share of the requests was answered within which time; dots mark p50 and p99.
 
-    Pairs of simulated and real results read best as neighbours: every second line is dashed.
+    Pairs of simulated and real results stand as neighbours: every second line is dashed.
 
     Parameters
     ----------
@@ -137,7 +146,7 @@ def answered(ax: Axes, served: Mapping[str, Served], title: str = "") -> list[Ar
     served : mapping of str to Served
         The requests' latencies by name.
     title : str, optional
-        The title, a sentence.
+        The title; by default each pair's p50, the second divided by the first.
 
     Returns
     -------
@@ -155,7 +164,7 @@ def answered(ax: Axes, served: Mapping[str, Served], title: str = "") -> list[Ar
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     lines = [line for line in made if line.get_label() in served]
     ax.legend(handles=lines, loc="upper left", bbox_to_anchor=(1.01, 1.0))
-    describe(ax, "latency (ms)", "requests answered (%)", title)
+    describe(ax, "latency (ms)", "requests answered (%)", title or _pairs_title(served))
     return made
 
 
@@ -174,6 +183,28 @@ def share_within(served: Served) -> tuple[np.ndarray, np.ndarray]:
     """
     count = len(served.latencies)
     return 1e3 * np.sort(served.latencies), 100 * np.arange(1, count + 1) / count
+
+
+def _latency_title(curves: Mapping[str, Curve]) -> str:
+    curve = next(iter(curves.values()))
+    ratio = display.significant(float(curve.median[-1] / curve.median[0]))
+    return f"{curve.batches[-1]:,} at once: {ratio}× the time"
+
+
+def _throughput_title(curves: Mapping[str, Curve]) -> str:
+    curve = next(iter(curves.values()))
+    best = int(np.argmax(curve.throughput))
+    ratio = display.significant(float(curve.throughput[best] / curve.throughput[0]))
+    return f"Most at {curve.batches[best]:,}: {ratio}×"
+
+
+def _pairs_title(served: Mapping[str, Served]) -> str:
+    found = [*served.items()]
+    ratios = [
+        f"{display.significant(second.p50 / first.p50, 2)} ({name.partition(',')[0]})"
+        for (name, first), (_, second) in zip(found[::2], found[1::2], strict=False)
+    ]
+    return f"Real p50 by simulated p50: {', '.join(ratios)}" if ratios else ""
 
 
 def _curves(ax: Axes, curves: Mapping[str, Curve], what: str) -> list[Artist]:

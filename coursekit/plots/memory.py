@@ -1,7 +1,7 @@
 """Pictures of memory: predictions beside measurements, growth with the input, a program step by step."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib as mpl
@@ -15,9 +15,11 @@ from coursekit._core import arguments, display
 from coursekit.plots import style
 from coursekit.plots.comparison import describe
 
-__all__ = ["on_formula", "round_size", "steps", "weighed"]
+__all__ = ["on_formula", "round_size", "shared_heads", "steps", "weighed"]
 
 BAR = 0.6  # of a row's height
+DROP = 1.5  # from the heads that ask to those that are asked
+APART = 3.2  # from one row of heads to the next
 
 
 @style.look()
@@ -37,7 +39,7 @@ def weighed(
     measured : dict of str to array_like
         One to three ways of measuring by name, bytes [names] each.
     title : str, optional
-        The title, a sentence.
+        The title; by default how far a measurement lies off its prediction at most.
 
     Returns
     -------
@@ -64,8 +66,65 @@ def weighed(
     ax.tick_params(axis="y", length=0)
     ax.set_xlim(left=0)
     ax.legend(handles=[bars, *marks], loc="lower right")
-    describe(ax, "size (MB)", "", title)
+    describe(ax, "size (MB)", "", title or _miss_title(lengths, measured))
     return [*bars, *marks]
+
+
+@style.look()
+def shared_heads(ax: Axes, heads: int, kept: Mapping[int, float], *, title: str = "") -> list[Artist]:
+    """Draw which heads that ask share which keys and values, a row per number of the latter.
+
+    Parameters
+    ----------
+    ax : Axes
+        Where to draw.
+    heads : int
+        How many heads ask.
+    kept : mapping of int to float
+        The bytes that one token keeps, by the number of heads that are asked.
+    title : str, optional
+        The title; by default how many times smaller the last cache is than the first.
+
+    Returns
+    -------
+    list of Artist
+        The boxes, the lines between them and the texts.
+
+    Raises
+    ------
+    ValueError
+        For no row, or a number that does not divide ``heads``.
+    """
+    count = arguments.integer("heads", heads, 1)
+    if not kept or any(count % arguments.integer("kept", shared, 1, count) for shared in kept):
+        raise ValueError(f"kept must map numbers that divide {count} to bytes; got {list(kept)}")
+    made: list[Artist] = []
+    for row, (shared, nbytes) in enumerate(kept.items()):
+        top = -APART * row
+        made += _row_of_heads(ax, top, count, shared)
+        made.append(ax.text(-1, top, f"queries: {count}", ha="right", va="center"))
+        made.append(ax.text(-1, top - DROP, f"keys, values: {shared}", ha="right", va="center"))
+        size = f"{nbytes:,.0f} bytes per token"
+        made.append(ax.text(count - 0.2, top - DROP, size, ha="left", va="center", fontweight="bold"))
+    ax.set(xlim=(-3, 1.6 * count), ylim=(top - DROP - 0.6, 0.6), xticks=[], yticks=[])
+    ax.spines[:].set_visible(False)
+    first, *_, (last, least) = [*kept.items(), *list(kept.items())[-1:]]
+    said = f"{count // last} heads share keys and values: the cache is {first[1] / least:.3g} times smaller"
+    describe(ax, "", "", title or (said if len(kept) > 1 else f"{count} heads ask {last}"))
+    return made
+
+
+def _row_of_heads(ax: Axes, top: float, heads: int, shared: int) -> list[Artist]:
+    """Draw the heads that ask, below them those that are asked, and who asks whom."""
+    size = heads // shared
+    asked = [size * number + (size - 1) / 2 for number in range(shared)]
+    links = [
+        ax.plot([n, asked[n // size]], [top, top - DROP], color=style.GREY, zorder=1)[0] for n in range(heads)
+    ]
+    look: dict[str, Any] = {"linestyle": "none", "marker": "s", "markersize": 13, "zorder": 3}
+    (queries,) = ax.plot(range(heads), [top] * heads, color=style.BLUE, **look)
+    (pairs,) = ax.plot(asked, [top - DROP] * shared, color=style.ORANGE, **look)
+    return [*links, queries, pairs]
 
 
 @style.look()
@@ -87,7 +146,7 @@ def on_formula(
     x_label : str
         What the x-axis shows.
     title : str, optional
-        The title, a sentence.
+        The title; by default how many times as many bytes the last point takes as the first.
 
     Returns
     -------
@@ -110,7 +169,7 @@ def on_formula(
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: round_size(value)))
     ax.yaxis.set_minor_locator(NullLocator())
     ax.legend(loc="upper left")
-    describe(ax, x_label, "", title)
+    describe(ax, x_label, "", title or _growth_title(xs, dots.get_ydata()))
     return [line, dots]
 
 
@@ -131,7 +190,7 @@ def steps(
     peaks : array_like
         Its worst moment, in the same unit, [names].
     title : str, optional
-        The title, a sentence.
+        The title; by default what is held at the end and at the worst moment.
 
     Returns
     -------
@@ -157,7 +216,7 @@ def steps(
     ax.tick_params(axis="y", length=0)
     ax.set_xlim(0, 1.22 * max(held.max(), worst.max()) / 1e6)
     ax.legend(loc="upper right")
-    describe(ax, "memory since the start (MB)", "", title)
+    describe(ax, "memory since the start (MB)", "", title or _steps_title(held, worst))
     return [*bars, marks, *texts]
 
 
@@ -175,6 +234,22 @@ def round_size(nbytes: float) -> str:
         The size with its unit.
     """
     return re.sub(r"\.0+ ", " ", display.size(nbytes))
+
+
+def _miss_title(predicted: NDArray[np.float64], measured: Mapping[str, ArrayLike]) -> str:
+    off = {name: np.abs(np.asarray(sizes) / predicted - 1).max() for name, sizes in measured.items()}
+    worst = max(off, key=lambda name: off[name])
+    return f"Off the prediction by up to {100 * off[worst]:.1f} % ({worst})"
+
+
+def _growth_title(xs: NDArray[np.float64], sizes: ArrayLike) -> str:
+    values = np.asarray(sizes)
+    return f"{xs[-1] / xs[0]:.3g} times as many, {values[-1] / values[0]:.3g} times the bytes"
+
+
+def _steps_title(held: NDArray[np.float64], worst: NDArray[np.float64]) -> str:
+    end, most = (display.size(value) for value in (held[-1], max(worst.max(), held.max())))
+    return f"{end} held at the end, {most} at the worst moment"
 
 
 def _sizes(name: str, values: ArrayLike, count: int) -> NDArray[np.float64]:

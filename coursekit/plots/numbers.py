@@ -1,6 +1,7 @@
 """Pictures of numbers: where a format's values lie, how far apart they are, how often values occur."""
 
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
 from itertools import pairwise
 from typing import Any
 
@@ -10,19 +11,23 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
+from matplotlib.ticker import FuncFormatter, NullLocator
 from numpy.typing import ArrayLike, NDArray
 
 from coursekit import floats
 from coursekit._core import arguments
 from coursekit.plots import style
-from coursekit.plots.comparison import describe, end_labels
+from coursekit.plots.comparison import describe, end_labels, lines
 
-__all__ = ["CELLS", "histogram", "spacing", "value_density"]
+__all__ = ["CELLS", "clip_by_group", "histogram", "spacing", "sum_on_grid", "value_density"]
 
 CELLS = 2000  # more ticks than that on a line cannot be told apart
 LABEL_SHARE = 0.09  # an octave narrower than this part of the axis has no room for a label
 HEADROOM = 0.11  # of the highest bar, for each labelled mark
 LETTER = 0.62  # how wide a letter is, as a part of the type size
+MIDDLE = (0.05, 0.95)  # the quantiles that a band reaches to
+_BELOW: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "ha": "right", "va": "bottom"}
+STEPS_SHOWN = 2  # stored numbers on either side of the one in the middle
 
 
 @style.look()
@@ -126,6 +131,167 @@ def spacing(
     made = [_spacing_line(ax, name, number, 2.0**exponents) for number, name in enumerate(formats)]
     describe(ax, "size of the number", "distance to the next one", title or _spacing_title(formats))
     return [*made, *end_labels(ax, made)]
+
+
+@style.look()
+def sum_on_grid(
+    ax: Axes,
+    terms: Sequence[str] = ("0.1", "0.2"),
+    total: str = "0.3",
+    formats: Sequence[str] = ("fp64", "fp32"),
+    *,
+    title: str = "",
+) -> list[Artist]:
+    """Draw where a sum falls among a format's numbers, a row per format, in steps from the stored total.
+
+    Parameters
+    ----------
+    ax : Axes
+        Where to draw.
+    terms : sequence of str, optional
+        What is added up, as it is written.
+    total : str, optional
+        What the sum is compared with, as it is written.
+    formats : sequence of str, optional
+        One or more formats' names.
+    title : str, optional
+        The title; by default how many steps the stored sum lies from the stored total, in each format.
+
+    Returns
+    -------
+    list of Artist
+        The ticks, the marks and the texts.
+
+    Raises
+    ------
+    ValueError
+        For an unknown format or a number that a format does not hold.
+
+    Notes
+    -----
+    The terms are stored, then added without rounding (the open mark), then rounded to the format (the full
+    one).
+    """
+    made: list[Artist] = []
+    rows, off = [], []
+    for row, name in enumerate(formats):
+        kind = floats.FORMATS[arguments.choice("formats", name, floats.FORMATS)]
+        steps = _steps_of_sum(kind, terms, total)
+        rows.append(kind.title)
+        off.append(steps[-1])
+        made += _grid_row(ax, -row, steps)
+    places = range(-STEPS_SHOWN, STEPS_SHOWN + 1)
+    ax.set(xlim=(-STEPS_SHOWN - 0.3, STEPS_SHOWN + 0.3), ylim=(0.6 - len(rows), 0.65), xticks=places)
+    ax.set_yticks([-row for row in range(len(rows))], rows)
+    ax.tick_params(axis="y", length=0)
+    ax.spines["left"].set_visible(False)
+    ax.legend(handles=made[1:4], loc="upper left", bbox_to_anchor=(1.01, 1.0))
+    said = ", ".join(f"{abs(float(steps)):g} in {name}" for steps, name in zip(off, rows, strict=True))
+    describe(
+        ax,
+        f"steps of the format from the stored {total}",
+        "",
+        title or f"Steps from {' + '.join(terms)} to {total}: {said}",
+    )
+    return made
+
+
+@style.look()
+def clip_by_group(
+    ax: Axes,
+    sizes: ArrayLike,
+    best: Mapping[str, Sequence[ArrayLike]],
+    searched: tuple[float, float] | None = None,
+    *,
+    title: str = "",
+) -> list[Artist]:
+    """Draw the best clip against how many weights share a scale: mean and middle 90 % of the groups.
+
+    Parameters
+    ----------
+    ax : Axes
+        Where to draw.
+    sizes : array_like
+        How many weights share a scale, ascending, [sizes].
+    best : mapping of str to sequence of array_like
+        Up to four series by name: for each size the groups' best clips, as parts of their largest magnitude.
+    searched : tuple of 2 float, optional
+        A range that is shown behind them.
+    title : str, optional
+        The title; by default how far the mean of the series moves that moves most.
+
+    Returns
+    -------
+    list of Artist
+        The lines, their bands and names, and the range.
+
+    Raises
+    ------
+    ValueError
+        For more than four series, or where lengths differ.
+    """
+    if not best:
+        raise ValueError("best must hold 1 to 4 series; got none")
+    groups = {name: [np.asarray(each, np.float64) for each in found] for name, found in best.items()}
+    means = {name: [float(each.mean()) for each in found] for name, found in groups.items()}
+    bands = {
+        name: tuple(np.array([np.quantile(each, MIDDLE) for each in found]).T)
+        for name, found in groups.items()
+    }
+    ax.set_xscale("log")
+    ax.set_ylim(0, 1.04)
+    made: list[Artist] = []
+    if searched is not None:
+        made.append(ax.axhspan(*searched, color=style.PALE, alpha=0.6, zorder=0))
+        made.append(ax.annotate("searched", (0.99, searched[0]), **_BELOW, color=style.INK))
+    made += lines(
+        ax,
+        sizes,
+        means,
+        bands,
+        x_label="weights that share a scale",
+        y_label="best clip (of the largest)",
+        title=title or _clip_title(sizes, means),
+    )
+    ax.set_xticks(np.asarray(sizes))
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda size, _: f"{size:,.0f}"))
+    ax.xaxis.set_minor_locator(NullLocator())
+    return made
+
+
+def _clip_title(sizes: ArrayLike, means: Mapping[str, Sequence[float]]) -> str:
+    name, found = max(means.items(), key=lambda item: abs(item[1][0] - item[1][-1]))
+    few, many = np.asarray(sizes)[[0, -1]]
+    return f"{name}: best clip {found[0]:.2f} for {few:,} weights, {found[-1]:.2f} for {many:,}"
+
+
+def _steps_of_sum(
+    kind: floats.Format, terms: Sequence[str], total: str
+) -> tuple[Fraction, Fraction, Fraction]:
+    """Return how many steps the written total, the exact sum of stored terms and its rounding lie off."""
+    stored = Fraction(floats.fields(total, kind).value)
+    step = Fraction(floats.spacing(total, kind))
+    exact = sum((Fraction(floats.fields(term, kind).value) for term in terms), Fraction(0))
+    rounded = Fraction(floats.fields(exact, kind).value)
+    return (Fraction(total) - stored) / step, (exact - stored) / step, (rounded - stored) / step
+
+
+def _grid_row(ax: Axes, row: float, steps: Sequence[Fraction]) -> list[Artist]:
+    """Draw a format's numbers as ticks, with the written total, the exact sum and the stored sum."""
+    written, exact, rounded = map(float, steps)
+    places = np.arange(-STEPS_SHOWN, STEPS_SHOWN + 1)
+    ticks = ax.vlines(places, row - 0.16, row + 0.16, color=style.BLUE, linewidth=2)
+    look: dict[str, Any] = {"linestyle": "none", "zorder": 4, "markersize": 9}
+    (asked,) = ax.plot(written, row + 0.3, "v", color=style.GREEN, label="the total as written", **look)
+    open_mark = {
+        **look,
+        "markerfacecolor": "white",
+        "markeredgecolor": style.VERMILLION,
+        "markeredgewidth": 2,
+    }
+    (between,) = ax.plot(exact, row, "D", label="the sum before rounding", **open_mark)
+    (stored,) = ax.plot(rounded, row, "o", color=style.VERMILLION, label="the sum as stored", **look)
+    return [ticks, asked, between, stored]
 
 
 @style.look()

@@ -1,5 +1,6 @@
 """Pictures of profiles: single runs as dots, a tree of calls as an icicle, what Amdahl's law leaves."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import matplotlib as mpl
@@ -26,12 +27,14 @@ __all__ = [
     "amdahl_curve",
     "amdahl_points",
     "icicle",
+    "repair",
     "run_times",
     "runs",
     "time_unit",
 ]
 
 DEEPEST = 9  # levels of an icicle that can still be read
+SHALLOW = 5  # levels where two stand below each other
 CHARACTER = 0.62  # the width of a character, as a share of the type's size
 FEWEST_CHARACTERS = 4
 GAP = 0.06  # between two levels, as a share of a level
@@ -91,6 +94,45 @@ def icicle(ax: Axes, call: Call, *, deepest: int = DEEPEST, title: str = "") -> 
     describe(ax, f"time ({unit})", "", title or f"Where {call.name} spends its time")
     labels = [label for depth, left, one in placed if (label := _label(ax, depth, left, one, call.seconds))]
     return Icicle(drawn, labels)
+
+
+@style.look()
+def repair(
+    axes: Sequence[Axes], before: Call, after: Call, *, deepest: int = SHALLOW
+) -> tuple[Icicle, Icicle]:
+    """Draw two trees of calls, before and after a repair, each on a time axis of its own.
+
+    The titles say how long each took and which call takes the largest part of it.
+
+    Parameters
+    ----------
+    axes : sequence of 2 Axes
+        Where to draw.
+    before : Call
+        The outermost call before the repair, as ``profiles.tree`` returns it.
+    after : Call
+        The outermost call after it.
+    deepest : int, optional
+        The most levels that are drawn, 1 or more.
+
+    Returns
+    -------
+    tuple of 2 Icicle
+        The boxes and labels of both.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As for ``icicle``, and for another number of axes.
+    """
+    if len(axes) != 2:
+        raise ValueError(f"axes must be 2, for before and after; got {len(axes)}")
+    shown = {"Before": before, "After": after}
+    first, second = (
+        icicle(ax, call, deepest=deepest, title=f"{when}: {_receipt(call)}")
+        for ax, (when, call) in zip(axes, shown.items(), strict=True)
+    )
+    return first, second
 
 
 @style.look()
@@ -252,6 +294,16 @@ def _places(call: Call, depth: int, left: float) -> list[tuple[int, float, Call]
         found += _places(child, depth + 1, left)
         left += child.seconds
     return found
+
+
+def _receipt(call: Call) -> str:
+    if not isinstance(call, Call):
+        raise TypeError(f"call must be a tree of calls (profiles.tree); got {type(call).__name__}")
+    took = display.seconds(call.seconds)
+    if not call.children:
+        return f"{took} in {call.name} itself"
+    largest = call.children[0]
+    return f"{took}, {100 * largest.seconds / call.seconds:.0f} % of it in {largest.name}"
 
 
 def _own(call: Call) -> float:

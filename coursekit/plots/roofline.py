@@ -1,23 +1,31 @@
 """The roofline: attainable arithmetic against intensity, and a layer's points below it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, NullFormatter
 from numpy.typing import NDArray
 
+from coursekit._core import arguments
 from coursekit.plots import style
 from coursekit.plots.comparison import describe, end_labels
 from coursekit.roofline import CACHE, MEMORY, Point, Roof, rate
 
-__all__ = ["GIGA", "Roofline", "bounds", "of", "roofline", "show"]
+__all__ = ["GIGA", "Roofline", "bounds", "limits", "of", "roofline", "show"]
 
 GIGA = 1e9
 ROOM = 2.5  # the factor by which the axes reach beyond what is drawn
+_BESIDE: dict[str, Any] = {
+    "xytext": (12, -6),
+    "textcoords": "offset points",
+    "ha": "left",
+    "va": "top",
+}
 ABOVE = 0.24  # of the height stays free above the highest roof, for words
 
 
@@ -77,6 +85,66 @@ def roofline(
     return made
 
 
+@style.look()
+def limits(
+    ax: Axes, roof: Roof, intensities: Mapping[str, float], precision: str | None = None, *, title: str = ""
+) -> list[Artist]:
+    """Draw what a roof allows at some intensities: open marks, because nothing was measured there.
+
+    Parameters
+    ----------
+    ax : Axes
+        Where to draw.
+    roof : Roof
+        A machine's peaks and bandwidth, such as those of a data sheet.
+    intensities : mapping of str to float
+        FLOP per byte, by what has that intensity.
+    precision : str, optional
+        One of the roof's; by default its first.
+    title : str, optional
+        The title; by default which part of the peak the first and the last can reach at most.
+
+    Returns
+    -------
+    list of Artist
+        The roof, the marks and the texts.
+
+    Raises
+    ------
+    ValueError
+        For no intensity, or an unknown precision.
+    """
+    if not intensities:
+        raise ValueError("intensities must hold at least one")
+    name = precision or next(iter(roof.peaks))
+    ridge, peak = roof.ridge(name), roof.peaks[arguments.choice("precision", name, roof.peaks)]
+    low, high = min([*intensities.values(), ridge]) / ROOM**2, max([*intensities.values(), ridge]) * ROOM**3
+    reach = np.geomspace(low, high, 200)
+    ax.set(xscale="log", yscale="log", xlim=(low, high))
+    slope = ax.plot(reach, bounds(roof, reach, name, MEMORY), color=style.INK, linewidth=2.4)
+    made: list[Artist] = [*slope]
+    ax.set_ylim(top=ROOM * peak / GIGA)
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+        axis.set_minor_formatter(NullFormatter())
+    shares = {}
+    for what, intensity in intensities.items():
+        bound = roof.bound(intensity, name)
+        shares[what] = bound / peak
+        look: dict[str, Any] = {
+            "markerfacecolor": "white",
+            "markeredgecolor": style.BLUE,
+            "markeredgewidth": 2,
+        }
+        made += ax.plot(intensity, bound / GIGA, "o", markersize=10, zorder=4, **look)
+        words = f"{what}: at most {_percent(shares[what])}"
+        made.append(ax.annotate(words, (intensity, bound / GIGA), **_BESIDE))
+    (first, least), *_, (last, most) = [*shares.items()] * 2
+    said = f"At most {_percent(least)} of the peak for {first}, {_percent(most)} for {last}"
+    describe(ax, "arithmetic intensity (FLOP per byte)", "GFLOP per second", title or said)
+    return made
+
+
 def show(made: Roofline, roof: Roof, points: Sequence[Point], precision: str, source: str) -> None:
     """Let the artists show another precision and source.
 
@@ -126,6 +194,10 @@ def bounds(roof: Roof, intensities: NDArray[np.float64], precision: str, source:
         GFLOP/s, [n].
     """
     return np.array([roof.bound(each, precision, source) for each in intensities]) / GIGA
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.{1 if share < 0.1 else 0}f} %"
 
 
 def of(points: Sequence[Point], precision: str, source: str) -> list[Point]:

@@ -34,6 +34,7 @@ if "google.colab" in sys.modules:
     # %pip install -q "{{install}}"
     pass
 
+import dataclasses
 import math
 import zipfile
 
@@ -59,15 +60,16 @@ exercises.predict("02-mlp", ..., unit="parameters")  # put your guess in place o
 # %% [markdown]
 # A neuron has one weight for each input and one bias. So a layer has inputs × outputs weights and outputs biases.
 
-# %%
-by_hand = (64 * 128 + 128) + (128 * 10 + 10)
+# %% tags=["answer"]
+pixels, neurons, classes = (64, 128, 10)
+by_hand = (pixels * neurons + neurons) + (neurons * classes + classes)
 
-mlp = nn.Sequential(nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 10))
+mlp = nn.Sequential(nn.Linear(pixels, neurons), nn.ReLU(), nn.Linear(neurons, classes))
 by_torch = sum(parameter.numel() for parameter in mlp.parameters())
 print("by hand", by_hand, "  by torch", by_torch)
 claims.show("02-mlp", measured=by_torch)
 
-# %%
+# %% tags=["answer"]
 memory.by_layer(mlp)
 
 # %% [markdown]
@@ -86,21 +88,22 @@ for layer in memory.by_layer(llama).rows:
     parts[name] = parts.get(name, 0) + layer.parameters / 1e9
 print(f"{sum(parts.values()):.4f} billion parameters")
 
-# %%
+# %% jupyter={"source_hidden": true}
 shown = {name: parts[name] for name in ("embedding", "q", "k", "v", "out", "gate", "up", "down", "head")}
+wide = ["gate", "up", "down"]
+share = sum(shown[name] for name in wide) / sum(shown.values())
 picture, ax = plots.style.axes(height=3.4, alt="LLaMA-7B's parameters by kind of layer, one bar for each.")
 plots.comparison.bars(
     ax,
     list(shown),
     list(shown.values()),
     unit="parameters (billions)",
-    title="Almost two thirds of LLaMA-7B are gate, up and down",
-    highlight=["gate", "up", "down"],
+    title=f"{100 * share:.0f} % of LLaMA-7B's parameters are gate, up and down",
+    highlight=wide,
 )
 picture
 
 # %%
-print(f"gate, up and down: {(parts['gate'] + parts['up'] + parts['down']) / sum(parts.values()):.0%}")
 claims.show("02-7b", measured=sum(parts.values()))
 
 # %% [markdown]
@@ -164,17 +167,18 @@ for name, tensors in copies.items():
     torch.save(tensors, folder.path / f"{name}.pt")
     on_disk[name] = (folder.path / f"{name}.pt").stat().st_size
 
-# %%
-excess = [100 * (on_disk[name] / predicted[name] - 1) for name in bits]
-claims.show("02-file", measured=max(excess))
-
 # %% tags=["nbval-ignore-output"]
+excess = [100 * (on_disk[name] / predicted[name] - 1) for name in bits]
 for name in bits:
     print(f"{name}: {on_disk[name] - predicted[name]:6,} bytes more on disk,", end=" ")
     print(f"process grew by {grown[name] / 1e6:5.1f} MB")
-claims.show("02-process", measured=grown["FP32"] / predicted["FP32"])
+claims.table(
+    claims.show("02-file", measured=max(excess)),
+    claims.show("02-process", measured=grown["FP32"] / predicted["FP32"]),
+    title="Parameters times bytes",
+)
 
-# %%
+# %% jupyter={"source_hidden": true} tags=["nbval-ignore-output"]
 picture, ax = plots.style.axes(
     height=3.0, alt="Predicted size as bars, with marks for file and process, in four formats."
 )
@@ -182,8 +186,7 @@ plots.memory.weighed(
     ax,
     list(bits),
     list(predicted.values()),
-    {"file on disk": list(on_disk.values()), "process grew by": list(grown.values())},
-    title="Parameters times bytes predicts file and process",
+    {"file": list(on_disk.values()), "process": list(grown.values())},
 )
 picture
 
@@ -228,14 +231,13 @@ for name, row in prices.items():
     print(f"{name:10}", *(f"{price:7.4g}" for price in row))
 
 # %%
-claims.show("02-100m", measured=np.allclose(prices["100M"], [0.4, 0.2, 0.1, 0.05]))
-
-# %%
-claims.show("02-bert", measured=memory.weight_bytes(memory.MODELS["BERT-base"].parameters, "FP32"))
-
-# %%
-gpt3 = memory.MODELS["GPT-3 175B"]
-claims.show("02-gpt4", measured=gpt3.layers * 12 * gpt3.hidden**2 / 1e9)
+bert, gpt3 = memory.MODELS["BERT-base"], memory.MODELS["GPT-3 175B"]
+claims.table(
+    claims.show("02-100m", measured=np.allclose(prices["100M"], [0.4, 0.2, 0.1, 0.05])),
+    claims.show("02-bert", measured=memory.weight_bytes(bert.parameters, "FP32")),
+    claims.show("02-gpt4", measured=gpt3.layers * 12 * gpt3.hidden**2 / 1e9),
+    title="The price list",
+)
 
 # %% [markdown]
 # The last column is too good to be true. Integers need a scale, and at 4 bits one scale for a whole matrix is too
@@ -245,14 +247,15 @@ claims.show("02-gpt4", measured=gpt3.layers * 12 * gpt3.hidden**2 / 1e9)
 # %%
 exercises.predict("02-scales", ..., unit="GB")
 
-# %%
+# %% tags=["answer"]
 groups = 70e9 / 128
 scales = groups * 16 / 8
 print(f"{(35e9 + scales) / 70e9 * 8:.3f} bits per weight")
-claims.show("02-scales", measured=scales)
-
-# %%
-claims.show("02-13b-int4", measured=memory.weight_bytes(13 * 10**9, "INT4", group=128))
+claims.table(
+    claims.show("02-scales", measured=scales),
+    claims.show("02-13b-int4", measured=memory.weight_bytes(13 * 10**9, "INT4", group=128)),
+    title="With scales",
+)
 
 # %% [markdown]
 # ## 3. What does training add?
@@ -310,9 +313,9 @@ formula = [memory.activations(small, tokens=64 * batch, bits=32) for batch in ba
 for batch, measured, expected in zip(batches, saved, formula, strict=True):
     print(f"batch {batch:2}: {measured:11,} bytes kept, {measured - expected} more than the formula says")
 
-# %%
+# %% jupyter={"source_hidden": true}
 picture, ax = plots.style.axes(
-    height=3.4, alt="Bytes kept for the backward pass against the batch, on the line of the formula."
+    height=3.4, alt="Bytes kept for the backward pass against the batch, and what the formula says."
 )
 plots.memory.on_formula(
     ax,
@@ -320,7 +323,6 @@ plots.memory.on_formula(
     formula,
     saved,
     x_label="batch (sequences of 64 tokens)",
-    title="Twice the batch, twice the activations",
 )
 ax.axhline(sum(held.values()), color=plots.style.GREY, linestyle="--")
 ax.text(32, 1.1 * sum(held.values()), "weights, gradients, Adam", ha="right", color=plots.style.GREY)
@@ -364,9 +366,25 @@ print(f"{cached[0]:,} bytes at {lengths[0]} tokens, {cached[-1]:,} at {lengths[-
 
 # %% [markdown]
 # The shape says it all: [batch, heads, tokens, numbers per head], once for keys and once for values, in every layer.
-# The decoder has 8 heads that ask, but only 2 that are asked: four heads share one set of keys and values. LLaMA-70B
-# does the same, 64 to 8. The cache holds the 2, not the 8.
-#
+# The decoder has 8 heads that ask, but only 2 that are asked: four heads share one set of keys and values (*grouped-query
+# attention*). LLaMA-70B does the same, 64 to 8. The cache holds the 2, not the 8. Build the same decoder with more and
+# with fewer of them, and weigh one token of each cache:
+
+# %%
+kept = {}
+for kv_heads in (small.heads, small.kv_heads, 1):
+    other = memory.build(dataclasses.replace(small, kv_heads=kv_heads))
+    with torch.no_grad():
+        kept[kv_heads] = memory.tensor_bytes(other(torch.zeros(1, 1, dtype=torch.long))[1])
+
+# %% jupyter={"source_hidden": true}
+picture, ax = plots.style.axes(
+    height=4.4, alt="Which heads share keys and values, and what a token keeps, in rows."
+)
+plots.memory.shared_heads(ax, small.heads, kept)
+picture
+
+# %% [markdown]
 # **Exercise 2.** Write the formula. `bits` is the width of one number.
 
 
@@ -384,7 +402,7 @@ exercises.check("02-kv-cache", kv_cache)
 # %% [markdown]
 # Does it agree with the cache that was measured? And what does it say of a large model?
 
-# %%
+# %% tags=["answer"]
 expected = [memory.kv_cache(small, context=tokens, batch=2, bits=32) for tokens in lengths]
 print("formula = bytes of the real cache, at every length:", expected == cached)
 print(f"LLaMA-7B, one token: {memory.kv_cache('LLaMA-7B', context=1):,} bytes")
@@ -395,15 +413,16 @@ exercises.predict(
     "02-13b-cache", ..., unit="tokens"
 )  # how many tokens of a 13B model's cache fit into 15.5 GB?
 
-# %%
+# %% tags=["answer"]
 thirteen = memory.MODELS["LLaMA-13B"]
-print(f"{thirteen.layers} layers, {thirteen.kv_heads} heads of {thirteen.head_dim}")
-claims.show("02-13b-cache", measured=15.5e9 // memory.kv_cache(thirteen, context=1))
-
-# %%
 reserved, used = (memory.kv_cache("LLaMA-7B", context=tokens) for tokens in (2048, 10))
-print(f"{reserved / 1e9:.2f} GB reserved, {used / 1e9:.3f} GB used")
-claims.show("02-reserved", measured=100 * (1 - used / reserved))
+print(f"{thirteen.layers} layers, {thirteen.kv_heads} heads of {thirteen.head_dim}")
+print(f"LLaMA-7B, 2,048 tokens reserved: {reserved / 1e9:.2f} GB, 10 used: {used / 1e9:.3f} GB")
+claims.table(
+    claims.show("02-13b-cache", measured=15.5e9 // memory.kv_cache(thirteen, context=1)),
+    claims.show("02-reserved", measured=100 * (1 - used / reserved)),
+    title="The cache",
+)
 
 # %% [markdown]
 # Now turn the question round: how long can a conversation get on a given device? Drag the batch up and watch the cache
@@ -417,7 +436,8 @@ widgets.context_growth()
 # ## 5. Will it fit?
 #
 # Everything together: weights at some width with their scales, the KV cache at another, activations (when nothing is
-# trained: one layer's at a time), and for training gradients and optimizer. It fits if the sum is not larger than the
+# trained: one layer's at a time, and of at most 512 tokens, because servers read a long prompt in pieces), and for
+# training gradients and optimizer. It fits if the sum is not larger than the
 # device's memory.
 
 # %%
@@ -447,31 +467,23 @@ print(memory.fits(need, memory.this_machine()))
 widgets.will_it_fit("LLaMA-7B", bits=8, context=8192)
 
 # %% [markdown]
-# The lecture's statements, one by one. Each is the function above with other numbers.
+# The lecture's statements. Each is the function above with other numbers.
 
 # %%
-four_bits = memory.need("LLaMA-7B", bits=4, context=2048)
-print(memory.fits(four_bits, memory.Device("4 GB free", 4 * 10**9)))
-claims.show("02-4gb", measured=memory.fits(four_bits, memory.Device("4 GB free", 4 * 10**9)))
-
-# %%
-claims.show("02-7b-a100", measured=100 * memory.fits(memory.need("LLaMA-7B", bits=32), "A100").share)
-
-# %%
-fits = [memory.fits(memory.need("LLaMA-70B", bits=width), "A100") for width in (4, 8)]
-print(*fits, sep="\n")
-claims.show("02-70b-a100", measured=all(fit.verdict == "fits" for fit in fits))
-
-# %%
-claims.show("02-70b-gpus", measured=math.ceil(memory.fits(memory.need("LLaMA-70B", bits=32), "A100").share))
-
-# %%
-claims.show("02-gpt3", measured=math.ceil(memory.weight_bytes(gpt3.parameters, "FP32") / 16e9))
-
-# %%
+four_bits = memory.fits(memory.need("LLaMA-7B", bits=4, context=2048), memory.Device("4 GB free", 4 * 10**9))
+seven, seventy = (memory.fits(memory.need(name, bits=32), "A100") for name in ("LLaMA-7B", "LLaMA-70B"))
+fewer = [memory.fits(memory.need("LLaMA-70B", bits=width), "A100") for width in (4, 8)]
 first_token = memory.need("LLaMA-70B", bits=32, context=1)
-print(first_token)
-claims.show("02-70b-token", measured=first_token.total)
+print(four_bits, *fewer, first_token, sep="\n")
+claims.table(
+    claims.show("02-4gb", measured=four_bits),
+    claims.show("02-7b-a100", measured=100 * seven.share),
+    claims.show("02-70b-a100", measured=all(fit.verdict == "fits" for fit in fewer)),
+    claims.show("02-70b-gpus", measured=math.ceil(seventy.share)),
+    claims.show("02-gpt3", measured=math.ceil(memory.weight_bytes(gpt3.parameters, "FP32") / 16e9)),
+    claims.show("02-70b-token", measured=first_token.total),
+    title="Models and devices",
+)
 
 # %% [markdown]
 # **Exercise 3.** LLaMA-13B has 13 billion parameters, 40 layers and 40 heads of 128 numbers. You want its weights at 4
@@ -526,17 +538,15 @@ held = kept.cumsum()  # bytes held after each step
 worst = held - kept + [step.peak for step in steps.values()]
 table_bytes = int(table.memory_usage().sum())
 
-# %%
+# %% jupyter={"source_hidden": true} tags=["answer"]
 picture, ax = plots.style.axes(
     height=2.8,
     alt="Memory held after each step of the program as bars, with a mark for the worst moment of each.",
 )
-plots.memory.steps(
-    ax, list(steps), held, worst, title="Every line adds a copy, and on the way there can be one more"
-)
+plots.memory.steps(ax, list(steps), held, worst)
 picture
 
-# %%
+# %% tags=["answer"]
 for name, after, most in zip(steps, held, worst, strict=True):
     print(f"{name:9} {after / table_bytes:.1f} tables held, {most / table_bytes:.1f} at the worst moment")
 claims.show("02-csv", measured=max(worst) / table_bytes)
@@ -615,6 +625,9 @@ claims.show("02-mmap", measured=100 * max(0, opened.kept) / on_disk["FP32"])
 # when memory is short, and several processes share them. The price is paid at the first touch, by whoever touches.
 
 # %% [markdown]
+# Nothing here was compared to choose the better of two. Eight predictions were set beside what was weighed (tensors,
+# files, the process, training, activations, the cache, the program's copies, the mapped file), all planned before.
+#
 # ## Quiz
 
 # %%
@@ -630,6 +643,12 @@ exercises.quiz("02")
 # 4. Weights are paid once, the cache for every user. Ask for both before you say that it fits.
 # 5. One harmless line can copy a whole table. Measure the peak, choose the type, work in place, or map the file.
 #
+# ## Your guesses
+
+# %%
+plots.guesses.picture(exercises.guesses("02"))
+
+# %% [markdown]
 # ## Where to go next
 #
 # Notebook 03 asks where the time goes, with the same habit: guess, measure, compare. Notebook 05 makes the INT8 weights

@@ -116,3 +116,36 @@ def test_a_roofline_has_a_slope_a_ridge_and_a_flat_part(ax):
     assert "10" in drawn(ax)
     with pytest.raises(ValueError, match="precision must be one of"):
         chart.roofline(ax, roof, points, "bf16")
+
+
+def test_titles_say_what_the_curves_say(ax):
+    falling = Curve((1, 8, 64), [1e-3, 2e-3, 32e-3], [1e-3, 2e-3, 32e-3], [1e-3, 2e-3, 32e-3])
+    pictures.latency(ax, {"CPU": falling}, title=None)
+    assert ax.get_title(loc="left") == "64 at once: 32.0× the time"
+    pictures.throughput(ax, {"CPU": falling}, title=None)
+    assert ax.get_title(loc="left") == "Most at 8: 4.00×"
+    pictures.residuals(ax, falling, Hockney(0.5e-3, 0.5e-3))
+    assert ax.get_title(loc="left") == "At 8: -125 %"
+
+
+def test_the_title_of_answers_divides_real_by_simulated(ax):
+    served = {
+        name: Served(name, np.zeros(2), np.array([1.0, 1.0]) * factor, np.array([2]))
+        for name, factor in {"1, simulated": 4, "1, real": 2, "64, simulated": 1, "64, real": 1.2}.items()
+    }
+    pictures.answered(ax, served)
+    assert ax.get_title(loc="left") == "Real p50 by simulated p50: 0.50 (1), 1.2 (64)"
+
+
+def test_limits_stand_on_the_roof_and_say_so(ax):
+    roof = roofline.Roof(2e12, {"fp16": 312e12})
+    made = chart.limits(ax, roof, {"1 chat": 1.0, "200 chats": 200.0})
+    marks = [line.get_xydata()[0] for line in ax.get_lines() if line.get_marker() == "o"]
+    assert marks == [pytest.approx([1, 2000]), pytest.approx([200, 312_000])]
+    assert [text.get_text() for text in ax.texts] == ["1 chat: at most 0.6 %", "200 chats: at most 100 %"]
+    assert ax.get_title(loc="left") == "At most 0.6 % of the peak for 1 chat, 100 % for 200 chats"
+    assert len(made) == 5
+    with pytest.raises(ValueError, match="intensities must hold at least one"):
+        chart.limits(ax, roof, {})
+    with pytest.raises(ValueError, match="precision must be"):
+        chart.limits(ax, roof, {"1 chat": 1.0}, "fp32")

@@ -184,3 +184,19 @@ def test_a_part_that_is_everything_has_no_limit_in_the_picture(ax):
 def test_a_share_above_one_is_refused(ax):
     with pytest.raises(ValueError, match="share"):
         plots.amdahl_curve(ax, 1.5)
+
+
+def test_a_repair_shows_both_receipts_each_on_its_own_axis():
+    _, axes = style.axes(2, 1, alt="A plot to test.")
+    before, after = plots.repair(axes, TREE, Call("fast", 1e-3, 1e-3, 1))
+    assert [ax.get_title(loc="left") for ax in axes] == [
+        "Before: 400 ms, 90 % of it in load",
+        "After: 1.00 ms in fast itself",
+    ]
+    assert [ax.get_xlim()[1] for ax in axes] == [0.4, 1e-3]
+    assert len(before.boxes.get_paths()) == 5
+    assert len(after.boxes.get_paths()) == 1
+    with pytest.raises(ValueError, match="axes must be 2"):
+        plots.repair(axes[:1], TREE, TREE)
+    with pytest.raises(TypeError, match="call must be a tree of calls"):
+        plots.repair(axes, TREE, None)

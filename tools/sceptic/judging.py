@@ -15,6 +15,7 @@ __all__ = ["Finding", "assertions", "judge", "literal_titles", "typed_numbers"]
 
 REFUSED = "right answer refused"
 FELL = ("does not hold here", "more than that", "less than that")
+CARD = re.compile(r"^Claim [\w-]+ \(", re.MULTILINE)
 NUMBER = re.compile(r"(?<![\w.])\d[\d,]*(?:\.\d+)?")
 SIZE = 1000  # from here on a number is a size that a change of the network or the data should move
 # What a title says when it says what was found; a title without such a word names what is shown.
@@ -156,7 +157,7 @@ def typed_numbers(runs: Sequence[Run]) -> list[Finding]:
     """
     changed = [(run, touched(run)) for run in runs]
     changed = [(run, cells) for run, cells in changed if cells]
-    if not changed:
+    if len(changed) < 2:  # with one there is nothing to compare
         return []
     always = set.intersection(*(cells for _, cells in changed))
     found = []
@@ -168,7 +169,7 @@ def typed_numbers(runs: Sequence[Run]) -> list[Finding]:
 
 
 def _sizes(cell: NotebookNode) -> set[str]:
-    texts = [text for text in map(text_of, cell.outputs) if not text.startswith("Claim ")]  # it quotes
+    texts = [CARD.split(text)[0] for text in map(text_of, cell.outputs)]  # a card quotes, alone or in a table
     return {
         f"{size} in: {re.sub(NUMBER, '#', line.strip())[:100]}"
         for text in texts
