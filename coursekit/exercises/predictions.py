@@ -92,7 +92,11 @@ class Guesses(display.Tabled):
         waiting = sum(not guess.off for guess in self.made)
         parts = [f"{self.near} of {len(self.rated)} within a factor of 2"] * bool(self.rated)
         parts += [f"{sum(map(_is_met, chosen))} of {len(chosen)} chosen right"] * bool(chosen)
-        parts += [f"{len(other)} compared by the difference"] * bool(other)
+        shares = [guess for guess in other if guess.in_points]
+        gaps = [abs(float(each.value or 0) - float(each.measured or 0)) for each in shares]
+        close = sum(gap <= kept.NEAR_POINTS for gap in gaps)
+        parts += [f"{close} of {len(shares)} within {kept.NEAR_POINTS} points"] * bool(shares)
+        parts += [f"{len(other) - len(shares)} compared by the difference"] * (len(other) > len(shares))
         parts += [f"{waiting} not compared with a measurement yet"] * bool(waiting)
         return ", ".join(parts)
 
