@@ -119,6 +119,17 @@ def told(id, measured):
         ("10k", "parameters", 10_000),
         ("10 thousand parameters", "parameters", 10_000),
         ("7M", "", 7e6),
+        ("1.5K", "parameters", 1500),
+        ("x5", "×", 5),
+        ("× 2.5", "times as fast", 2.5),
+        ("5 billion", "billion parameters", 5),
+        ("5", "billion parameters", 5),
+        ("5 billion parameters", "billion parameters", 5),
+        ("5 million", "billion parameters", 0.005),
+        ("5 M", "MB", 5),
+        ("5 tok", "tokens", 5),
+        ("１２", "", 12),
+        ("-0", "×", 0),
     ],
 )
 def test_what_people_type_is_taken(text, unit, value):
@@ -148,6 +159,15 @@ def test_what_people_type_is_taken(text, unit, value):
         ("5" * 400, "", "guess is too large for a float"),
         ("1e999", "", "guess must be finite"),
         ("many\nlines", "", "a number"),
+        ("9" * 5000, "", "a number"),
+        ("3M", "ms", "a number in ms"),
+        ("5 m", "ms", "a number in ms"),
+        ("5 m", "messages", "a number in messages"),
+        ("x5", "bits", "a number in bits"),
+        ("5 to 10", "×", "a number in ×"),
+        ("1.234,5", "", "a number"),
+        (True, "×", "guess must be a number in ×"),
+        (np.True_, "×", "guess must be a number"),
     ],
 )
 def test_what_is_no_guess_is_refused_in_one_line_that_says_what_is_allowed(text, unit, says):

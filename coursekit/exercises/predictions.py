@@ -195,6 +195,8 @@ def _is_met(guess: claims.Guess) -> bool:
 
 def _value(guess: Any, unit: str) -> bool | float | str:
     if isinstance(guess, bool):
+        if unit:
+            raise TypeError(f"guess must be a number in {unit}, or ... for none yet; got {guess}")
         return guess
     if isinstance(guess, str):
         guess = typed.number(guess, unit)
