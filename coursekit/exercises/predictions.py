@@ -116,9 +116,9 @@ def predict(id: str, guess: Any, unit: str = "", *, choices: Sequence[str] = ())
     id : str
         The claim, or another id that the claim names as its ``guess``.
     guess : number, bool, str or ...
-        A number in ``unit``, also typed as text ("250x", "50 %", "1,000", "~3", "2.5 ms"), a bool, or one of
-        ``choices``. `...` or None means no guess yet and forgets an earlier one, so that a card never shows
-        what its own notebook does not say.
+        A number in ``unit``, also typed as text ("250x", "50 %", "1,000", "~3", "2.5 ms"), a bool where
+        there is no unit, or one of ``choices``. `...` or None means no guess yet and forgets an earlier one,
+        so that a card never shows what its own notebook does not say.
     unit : str
         What the number counts, as it is to be shown behind it.
     choices : sequence of str
