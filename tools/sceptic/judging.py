@@ -13,6 +13,7 @@ from sceptic.running import Run, notebook, text_of
 
 __all__ = ["Finding", "assertions", "judge", "literal_titles", "typed_numbers"]
 
+REFUSED = ("✗ wrong", "○ not tried yet")
 FELL = ("does not hold here", "more than that", "less than that")
 NUMBER = re.compile(r"(?<![\w.])\d[\d,]*(?:\.\d+)?")
 SIZE = 1000  # from here on a number is a size that a change of the network or the data should move
@@ -66,7 +67,7 @@ def _outputs(cell: NotebookNode) -> Iterator[tuple[str, str]]:
             yield "error", f"{output.ename}: {output.evalue}"[:300]
         elif output.get("name") == "stderr":
             yield "stderr", output.text.strip()[:300]
-        elif text_of(output).startswith("✗ wrong"):
+        elif text_of(output).startswith(REFUSED):
             yield "right answer refused", text_of(output).replace("\n", " ")[:300]
 
 
