@@ -1,6 +1,7 @@
 """Data that needs no download: scikit-learn's digits, and generated messages for the spam-filter story."""
 
 import functools
+import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ __all__ = ["ARCHIVE_MESSAGES", "Archive", "Digits", "Messages", "Split", "archiv
 if TYPE_CHECKING:
     import torch
 
+DIGITS = "datasets/data/digits.csv.gz"  # in scikit-learn's folder
 TEST_PICTURES = 360
 VALIDATION_PICTURES = 287
 SPLIT_SEED = 11
@@ -230,8 +232,16 @@ def archive(size: int = 50_000_000, seed: int = 0) -> Archive:
 
 @functools.cache
 def _load_digits() -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    bunch = imports.whole("sklearn.datasets").load_digits()
-    return (bunch.data / 16).astype(np.float32), bunch.target.astype(np.int64)
+    """Return the pictures and their digits from scikit-learn's file, if possible without its import time."""
+    found = importlib.util.find_spec("sklearn")
+    path = Path(found.origin).parent / DIGITS if found is not None and found.origin else None
+    if path is not None and path.is_file():
+        table = np.loadtxt(path, np.float32, delimiter=",")
+        pictures, labels = table[:, :-1], table[:, -1]
+    else:
+        bunch = imports.whole("sklearn.datasets").load_digits()
+        pictures, labels = bunch.data, bunch.target
+    return (pictures / 16).astype(np.float32), labels.astype(np.int64)
 
 
 def _stratified_order(y: NDArray[np.int64]) -> NDArray[np.int64]:

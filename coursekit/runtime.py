@@ -4,6 +4,7 @@ import functools
 import hashlib
 import html
 import importlib.metadata
+import itertools
 import os
 import platform
 import random
@@ -13,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ import platformdirs
 import psutil
 
 from coursekit._core import arguments, display, folders, imports
+from coursekit._core.progress import Bar
 
 __all__ = [
     "DEVICES",
@@ -38,6 +40,7 @@ __all__ = [
     "host",
     "kind_of",
     "presenting",
+    "progress",
     "set_seed",
     "start",
     "theme",
@@ -121,7 +124,7 @@ class Machine:
         return display.table_html(("this machine", ""), self.rows())
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Session(display.Shown):
     """What ``start`` set up, for the reader to see."""
 
@@ -276,6 +279,43 @@ def threads(count: int) -> Iterator[int]:
         yield wanted
     finally:
         torch.set_num_threads(before)
+
+
+def progress(title: str, total: int) -> Callable[..., None]:
+    """Return a counter that shows in a notebook how far a piece of work is; elsewhere it shows nothing.
+
+    Parameters
+    ----------
+    title : str
+        What is being done.
+    total : int
+        How many steps there are.
+
+    Returns
+    -------
+    callable
+        Counts a step with every call, whatever it is given: hand it to a training as ``after``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For a title that is not text, or a total below 1.
+    """
+    bar = Bar(arguments.label("title", title))
+    count = arguments.integer("total", total, 1)
+    done, shown = itertools.count(1), -1
+
+    def step(*_: object) -> None:
+        nonlocal shown
+        number = next(done)
+        percent = 100 * number // count
+        if number >= count:
+            bar.end(f"{title}: done.")
+        elif percent > shown:
+            bar(number / count)
+        shown = percent
+
+    return step
 
 
 def kind_of(device: Any) -> Any:

@@ -15,10 +15,6 @@ NOT_ADOPTED = {
     "02-parameter-count-and-memory",
     "03-profiling-basics",
     "04-batching-benchmark",
-    "05-pytorch-dynamic-quantization",
-    "06-onnx-export-and-quantization",
-    "07-pruning-basics",
-    "08-distillation-basics",
 }
 # Exercises whose answer is a number, a text of bits, or a pair of numbers: whatever is stored is tried.
 # (05-file-size takes whatever is within 5 %, so sizes of other networks would be taken, too.)

@@ -161,7 +161,15 @@ def test_every_cell_has_a_slide_type_and_explicit_ones_stay(course):
 
 def test_tags_stay_and_unknown_metadata_is_refused(course):
     assert course.expected(toy.NAME)[0].cells[4].metadata.tags == ["shown"]
+    edit(course, 'tags=["shown"]', "collapsed=true")
+    with pytest.raises(BuildError, match=r"01-toy\.py, cell 4: unknown metadata collapsed"):
+        course.expected(toy.NAME)
+
+
+def test_a_cell_can_be_folded_and_no_more(course):
     edit(course, 'tags=["shown"]', 'jupyter={"source_hidden": true}')
+    assert course.expected(toy.NAME)[0].cells[4].metadata.jupyter == {"source_hidden": True}
+    edit(course, '{"source_hidden": true}', '{"outputs_hidden": true}')
     with pytest.raises(BuildError, match=r"01-toy\.py, cell 4: unknown metadata jupyter"):
         course.expected(toy.NAME)
 

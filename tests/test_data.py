@@ -1,4 +1,6 @@
 import csv
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -17,6 +19,19 @@ def test_digits_are_split_without_overlap_and_lose_none():
     reference = load_digits()
     ours = sorted(map(bytes, np.column_stack([rows, labels]).astype(np.uint8)))
     assert ours == sorted(map(bytes, np.column_stack([reference.data, reference.target]).astype(np.uint8)))
+
+
+def test_digits_need_no_import_of_scikit_learn_and_are_the_same_with_it(monkeypatch):
+    code = "import sys; from coursekit import data; data.digits(); print('sklearn' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+    read = data._load_digits.__wrapped__
+    x, y = read()
+    monkeypatch.setattr(data, "DIGITS", "elsewhere.csv.gz")
+    again = read()
+    assert np.array_equal(x, again[0])
+    assert np.array_equal(y, again[1])
+    assert again[0].dtype == np.float32
 
 
 @pytest.mark.parametrize("part", ["train", "validation", "test"])

@@ -681,3 +681,16 @@ def test_labels_of_distil_are_called_what_the_caller_calls_them(odd):
     x, student = np.ones((4, 3), np.float32), models.mlp((3, 2))
     with pytest.raises((TypeError, ValueError), match=r"^y must"):
         distillation.distil(student, np.zeros((4, 2), np.float32), x, odd, epochs=1)
+
+
+def test_mean_answers_are_the_means_per_class_and_nan_where_there_is_none():
+    logits = torch.tensor([[2.0, 0.0, -1.0], [1.0, 3.0, 0.0], [0.0, 1.0, 0.5]])
+    found = distillation.mean_answers(logits, [0, 1, 1], 2.0)
+    soft = torch.softmax(logits.double() / 2, dim=1).numpy()
+    np.testing.assert_allclose(found[0], soft[0], rtol=1e-5)
+    np.testing.assert_allclose(found[1], soft[1:].mean(axis=0), rtol=1e-5)
+    assert np.isnan(found[2]).all()
+    with pytest.raises(ValueError, match="labels"):
+        distillation.mean_answers(logits, [0, 1])
+    with pytest.raises(ValueError, match="logits"):
+        distillation.mean_answers([1.0, 2.0], [0, 1])

@@ -11,6 +11,7 @@ from torch.nn import functional
 from coursekit import data, dynamic, models, runtime
 from coursekit.models import ensembles
 from coursekit.models import training as training_room
+from coursekit.models.ensembles import picker
 
 
 def test_mlp_has_the_lectures_parameter_count_and_keeps_the_global_seed():
@@ -705,3 +706,57 @@ def test_logits_stay_logits_through_sums_and_reshapes(after):
     assert models.predict(Squashed(after).eval(), FOUR).tolist() == [0, 0, 1, 1]
     assert models.predict(Squashed(after).eval(), FOUR[:1]).tolist() == [0]
     assert models.predict(Squashed(after).eval(), FOUR[2:]).tolist() == [1, 1]
+
+
+def test_one_long_training_stands_for_all_shorter_ones():
+    digits = data.digits()
+    x, y, seeds = digits.train.x[:150], digits.train.y[:150], (3, 1, 3)
+    kept, running = {}, []
+
+    def after(epoch, networks):
+        kept[epoch] = networks.copy()
+        running.append(networks)
+
+    made = models.fit_many((64, 6, 10), x, y, seeds=seeds, epochs=4, batch_size=40, after=after)
+    assert sorted(kept) == [1, 2, 3, 4]
+    for epoch, found in kept.items():
+        short = models.fit_many((64, 6, 10), x, y, seeds=seeds, epochs=epoch, batch_size=40)
+        for ours, theirs in zip(
+            (*found.weights, *found.biases), (*short.weights, *short.biases), strict=True
+        ):
+            assert torch.equal(ours, theirs)
+            assert not ours.requires_grad
+    assert all(torch.equal(one, other) for one, other in zip(made.weights, running[0].weights, strict=True))
+    assert not torch.equal(kept[1].weights[0], made.weights[0])  # a copy stays as it was
+    assert torch.equal(made.weights[0][0], made.weights[0][2])  # equal seeds, equal networks
+
+
+def test_what_is_called_after_an_epoch_can_be_called_and_may_raise():
+    x, y = np.ones((3, 2)), [0, 1, 0]
+    with pytest.raises(TypeError, match="after"):
+        models.fit_many((2, 2), x, y, seeds=[0], after=3)
+
+    def stop(epoch, networks):
+        raise LookupError(str(epoch))
+
+    with pytest.raises(LookupError, match="^1$"):
+        models.fit_many((2, 2), x, y, seeds=[0], after=stop)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_rows_are_picked_as_two_indices_would(shared):
+    examples = torch.randn(1 if shared else 4, 9, 3, 2)
+    examples = examples.expand(4, 9, 3, 2)
+    rows = torch.randint(0, 9, (4, 5))
+    assert torch.equal(picker(examples)(rows), examples[torch.arange(4).unsqueeze(1), rows])
+
+
+def test_the_first_networks_of_an_ensemble_are_the_same_networks():
+    all_of_them = models.start_many((5, 4, 3), [0, 1, 2])
+    two = all_of_them.first(2)
+    assert str(two) == "2 networks 5-4-3"
+    x = torch.randn(7, 5)
+    assert torch.equal(two.logits(x), all_of_them.logits(x)[:2])
+    for count in (0, 4, 1.5):
+        with pytest.raises((TypeError, ValueError), match="count"):
+            all_of_them.first(count)

@@ -23,7 +23,7 @@ from torch import nn
 
 from coursekit import data, models, runtime
 from coursekit import onnx_models as om
-from coursekit.onnx_models import files, fresh_process, from_sklearn, naming, running
+from coursekit.onnx_models import files, fresh_process, from_sklearn, naming, open_ends, running
 
 WIDE = (512, 1024, 768, 10)
 # The oldest supported ONNX Runtime cannot normalise a layer of one number.
@@ -126,6 +126,64 @@ def test_dynamic_int8_is_integer_arithmetic(folder, trained, digits):
     back = stored["0.weight_quantized"].T * scale
     assert np.abs(back - trained[0].weight.detach().numpy()).max() <= 0.51 * scale
     assert not stored["0.weight_zero_point"].any()
+
+
+def test_static_quantization_may_leave_the_outputs_in_float(folder, digits, trained, tmp_path):
+    made = om.quantize_static(
+        folder / "fp32.onnx", tmp_path / "open.onnx", [digits.train.x], float_outputs=True
+    )
+    rounded = om.quantize_static(folder / "fp32.onnx", tmp_path / "closed.onnx", [digits.train.x])
+    x = digits.validation.x
+    exact, open_ended, closed = (om.load(path)(x) for path in (folder / "fp32.onnx", made.path, rounded.path))
+    # 256 levels at most where the logits are rounded, and as many as there are sums where they are not
+    assert len(np.unique(closed)) <= 256 < len(np.unique(open_ended))
+    # the open file rounded to the closed one's steps is the closed file
+    scale = np.diff(np.unique(closed)).min()
+    assert np.abs(open_ended - closed).max() <= 0.51 * scale
+    assert np.sqrt(np.mean((open_ended - exact) ** 2)) < np.sqrt(np.mean((closed - exact) ** 2)) / 1.2
+    assert made.outputs == rounded.outputs
+    assert onnx.load(made.path).graph.node[-1].op_type == "Gemm"
+
+
+def test_an_output_that_something_else_reads_stays_rounded_there(tmp_path):
+    pair = [
+        helper.make_node("MatMul", ["x", "w"], ["sum"]),
+        helper.make_node("QuantizeLinear", ["sum", "scale", "zero"], ["q"]),
+        helper.make_node("DequantizeLinear", ["q", "scale", "zero"], ["y"]),
+    ]
+    stored = [
+        numpy_helper.from_array(value, name)
+        for name, value in {
+            "w": np.eye(2, dtype=np.float32),
+            "scale": np.float32(0.5),
+            "zero": np.uint8(0),
+        }.items()
+    ]
+
+    def graph(nodes, outputs):
+        ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 2]) for name in ("x", *outputs)]
+        made = helper.make_graph(nodes, "g", ends[:1], ends[1:], copy.deepcopy(stored))
+        return helper.make_model(made, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+
+    def run(model):
+        session = onnxruntime.InferenceSession(model.SerializeToString())
+        return [part.tolist() for part in session.run(None, {"x": np.float32([[0.6, 1.2]])})]
+
+    alone, read, input_itself = (
+        graph(pair, ["y"]),
+        graph([*pair, helper.make_node("Neg", ["y"], ["z"])], ["y", "z"]),
+        graph([helper.make_node("QuantizeLinear", ["x", "scale", "zero"], ["q"]), pair[2]], ["y"]),
+    )
+    assert open_ends.float_outputs(alone) == ("y",)
+    assert [node.op_type for node in alone.graph.node] == ["MatMul"]
+    assert [tensor.name for tensor in alone.graph.initializer] == ["w"]
+    assert run(alone) == [[[np.float32(0.6), np.float32(1.2)]]]
+    assert open_ends.float_outputs(read) == ("y",)
+    assert run(read) == [[[np.float32(0.6), np.float32(1.2)]], [[-0.5, -1.0]]]
+    assert open_ends.float_outputs(input_itself) == ()
+    assert run(input_itself) == [[[0.5, 1.0]]]
+    with pytest.raises(TypeError, match="float_outputs"):
+        om.quantize_static("a", "b", [], float_outputs="yes")
 
 
 @pytest.mark.parametrize("per_channel", [False, True])

@@ -777,3 +777,15 @@ def test_a_sweep_goes_through_a_list_of_shares(odd):
     networks = models.start_many((4, 6, 3), [0, 1])
     with pytest.raises((TypeError, ValueError), match=r"shares must be"):
         pruning.sweep(networks, np.ones((3, 4)), [0, 1, 2], odd)
+
+
+def test_the_cliff_is_the_first_fall_of_the_mean_or_nothing():
+    shares, rows = (0.0, 0.5, 0.8, 0.9), np.array([[0.9, 1.0], [0.9, 0.9], [0.4, 0.98], [0.2, 0.2]])
+    assert pruning.cliff(shares, rows) == 0.8
+    assert pruning.cliff(shares, rows, 0.3) == 0.9
+    assert pruning.cliff(shares, rows, 0.9) is None
+    assert pruning.cliff(shares[:1], rows[:1]) is None
+    with pytest.raises(ValueError, match="accuracies must be"):
+        pruning.cliff(shares, rows[:3])
+    with pytest.raises(ValueError, match="loss"):
+        pruning.cliff(shares, rows, 10)

@@ -203,3 +203,49 @@ def test_fingerprint_tells_machines_apart():
 
     assert one() == one(python="3.12")
     assert len({one(), one(cpu="b"), one(cores=4), one(gpu="g")}) == 4
+
+
+def test_progress_counts_calls_and_shows_nothing_outside_a_notebook(capsys):
+    step = runtime.progress("Training", 3)
+    for number in range(5):
+        assert step(number, "whatever") is None
+    assert capsys.readouterr() == ("", "")
+
+
+def test_progress_moves_a_bar_and_ends_it(monkeypatch):
+    shown = []
+
+    class Recorded:
+        def __init__(self, title):
+            shown.append(title)
+
+        def __call__(self, fraction):
+            shown.append(fraction)
+
+        def end(self, sentence):
+            shown.append(sentence)
+
+    monkeypatch.setattr(runtime, "Bar", Recorded)
+    step = runtime.progress("Training", 4)
+    for _ in range(4):
+        step()
+    assert shown == ["Training", 0.25, 0.5, 0.75, "Training: done."]
+    shown.clear()
+    many = runtime.progress("Much", 10_000)
+    for _ in range(10_000):
+        many()
+    assert len(shown) <= 102
+
+
+@pytest.mark.parametrize(
+    ("title", "total", "says"),
+    [(3, 4, "title"), ("a", 0, "total"), ("a", 2.5, "total"), ("a", True, "total")],
+)
+def test_progress_refuses_what_it_cannot_count(title, total, says):
+    with pytest.raises((TypeError, ValueError), match=says):
+        runtime.progress(title, total)
+
+
+def test_a_session_reads_as_a_sentence_in_a_terminal_too():
+    assert repr(runtime.start(seed=4)) == str(runtime.start(seed=4))
+    assert repr(runtime.start()).startswith("Running on ")

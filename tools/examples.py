@@ -230,9 +230,21 @@ def _orders() -> style.Picture:
     return picture
 
 
+def _disagreements() -> style.Picture:
+    """Return two rows of pictures that only one of two models gets right."""
+    test = data.digits().test
+    answers = {"FP32": test.y + (np.arange(len(test.y)) < 2), "3 bits": (test.y + (test.y == 8)) % 10}
+    picture, axes = style.axes(
+        2, 6, height=2.4, alt="Digits, each with the right and the wrong answer below."
+    )
+    made.quantized.disagreements(axes, test.images, answers, test.y)
+    return picture
+
+
 _four = {name: SEEDS**power for power, name in enumerate(NAMES, 1)}
 PICTURES: dict[str, Callable[[], style.Picture]] = {
     "pipeline.orders": _orders,
+    "quantized.disagreements": _disagreements,
     "onnx_graph.picture": lambda: made.onnx_graph.picture(_graph("Gemm", "Relu", "Gemm"), title="Two layers"),
     "onnx_graph.side_by_side": lambda: made.onnx_graph.side_by_side(
         _graph("MatMul", "Add", "Relu"), _graph("FusedGemm")
@@ -267,6 +279,9 @@ PLOTS: dict[str, Callable[[Any], Any]] = {
         x_label="x",
         y_label="y",
     ),
+    "crossover.fixed_and_product": lambda ax: made.crossover.fixed_and_product(
+        ax, (8, 64, 256), {"FP32": [6e-6, 7e-6, 1.1e-5], "INT8": [2e-5, 2.1e-5, 2.2e-5]}
+    ),
     "crossover.speedups": lambda ax: made.crossover.speedups(ax, _grid()),
     "guesses.draw": lambda ax: made.guesses.draw(ax, _guesses()),
     "distillation.soft_labels": lambda ax: made.distillation.soft_labels(
@@ -283,6 +298,10 @@ PLOTS: dict[str, Callable[[Any], Any]] = {
     ),
     "distillation.gradients": lambda ax: made.distillation.gradients(
         ax, distillation.GradientSizes((1.0, 4.0, 16.0), np.array([1.0, 0.1, 0.005]), np.array([1, 1.6, 1.3]))
+    ),
+    "distillation.patience": lambda ax: made.distillation.patience(ax, _gains(), 0.5),
+    "distillation.mean_answers": lambda ax: made.distillation.mean_answers(
+        ax, 0.7 * np.eye(10) + 0.2 * np.eye(10, k=1) + 0.01
     ),
     "gain_map.gain_map": lambda ax: made.gain_map.gain_map(ax, _gains()),
     "memory.weighed": lambda ax: made.memory.weighed(
@@ -304,8 +323,18 @@ PLOTS: dict[str, Callable[[Any], Any]] = {
     "pruning.sensitivity": lambda ax: made.pruning.sensitivity(ax, SHARES, _four),
     "pruning.histogram": lambda ax: made.pruning.histogram(ax, WEIGHTS, np.abs(WEIGHTS) > 0.2),
     "pruning.matrix": lambda ax: made.pruning.matrix(ax, WEIGHTS.reshape(40, 50)),
+    "pruning.after_the_cut": lambda ax: made.pruning.after_the_cut(ax, _four),
+    "pruning.kept_per_input": lambda ax: made.pruning.kept_per_input(
+        ax, np.abs(WEIGHTS[:1984].reshape(31, 64)) > np.linspace(0, 0.3, 64), (8, 8)
+    ),
     "pruning.break_even": lambda ax: made.pruning.break_even(
         ax, SHARES, {"CSR": _ratios(), "2 of 4": _ratios()[::-1]}
+    ),
+    "quantized.accuracy_by_bits": lambda ax: made.quantized.accuracy_by_bits(
+        ax, (8, 4, 3, 2), {name: SEEDS[:4] * 100 - n for n, name in enumerate(NAMES)}, full=97
+    ),
+    "quantized.bit_budget": lambda ax: made.quantized.bit_budget(
+        ax, {(8, 8): (9472, 97), (2, 8): (3328, 95), (2, 2): (2368, 80), (8, 2): (8512, 90)}, 4000
     ),
     "quantized.mse_against_scale": lambda ax: made.quantized.mse_against_scale(
         ax, {f"{bits} bits": quantization.best_scale(WEIGHTS, bits, steps=40) for bits in (8, 4, 3, 2)}

@@ -1,6 +1,7 @@
 """Distillation: soft labels, the loss, students trained many at once, and when it helps, measured over seeds.
 
-A teacher helps where it knows something that the student's labels do not say; ``SETUPS`` holds the cases.
+Whether a teacher helps hangs on what it knows, on the temperature and on the length of training; ``SETUPS``
+holds cases.
 ``benchmarks/distillation.py`` measures how surely each of them helps, harms or does nothing.
 """
 
@@ -14,7 +15,7 @@ from coursekit.distillation.losses import (
     noisy_labels,
     soften,
 )
-from coursekit.distillation.softness import entropy
+from coursekit.distillation.softness import entropy, mean_answers
 from coursekit.distillation.tasks import SETUPS, STUDENT, TEACHER, Setup
 from coursekit.distillation.training import Matched, distil, distil_many, hidden, match_hidden
 
@@ -40,6 +41,7 @@ __all__ = [
     "label_smoothing",
     "loss",
     "match_hidden",
+    "mean_answers",
     "noisy_labels",
     "soften",
 ]

@@ -256,7 +256,7 @@ def positive(name: str, value: Any, high: float | None = None) -> float:
     return number
 
 
-def log_soften(logits: Tensor, temperature: float | Tensor) -> Tensor:
+def log_soften(logits: Tensor, temperature: float | Tensor, dim: int = -1) -> Tensor:
     """Return the logarithm of softmax(logits / temperature), finite for every finite logit.
 
     Parameters
@@ -265,17 +265,19 @@ def log_soften(logits: Tensor, temperature: float | Tensor) -> Tensor:
         [..., classes].
     temperature : float or Tensor
         One for all, or a tensor that fits the logits.
+    dim : int
+        The axis of the classes.
 
     Returns
     -------
     Tensor
-        [..., classes], in float32 at least: half precision ends at 65,504, and at three digits.
+        Of the logits' shape, in float32 at least: half precision ends at 65,504, and at three digits.
     """
     logits = _single(logits)
     least = torch.finfo(logits.dtype).tiny
     bounded = temperature.clamp(min=least) if isinstance(temperature, Tensor) else max(temperature, least)
-    from_top = logits - logits.detach().amax(-1, keepdim=True)
-    return (from_top / bounded).log_softmax(-1).clamp(min=NEVER)
+    from_top = logits - logits.detach().amax(dim, keepdim=True)
+    return (from_top / bounded).log_softmax(dim).clamp(min=NEVER)
 
 
 def class_numbers(labels: Any, logits: Tensor, name: str = "labels") -> Tensor:

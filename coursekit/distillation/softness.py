@@ -3,10 +3,12 @@
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from coursekit._core import arguments
+from coursekit.distillation.losses import class_numbers, soften
 
-__all__ = ["entropy"]
+__all__ = ["entropy", "mean_answers"]
 
 OFF = 1e-3  # by which the sum of probabilities in float32 may miss 1
 
@@ -37,3 +39,37 @@ def entropy(probabilities: Any) -> float:
         )
     some = shares[shares > 0]
     return float(max(0.0, -(some * np.log2(some)).sum()))
+
+
+def mean_answers(logits: Any, labels: Any, temperature: float = 1.0) -> NDArray[np.float64]:
+    """Return for the examples of each class the mean of the softened answers to them.
+
+    Parameters
+    ----------
+    logits : array_like
+        [n, classes].
+    labels : array_like
+        The right class numbers, [n].
+    temperature : float
+        Above 0.
+
+    Returns
+    -------
+    ndarray of float64
+        Shares, [right class, answered class]; rows of classes without an example are NaN.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As ``soften``, and for labels that are not one class number per row.
+
+    """
+    answers = soften(logits, temperature).double()
+    if answers.ndim != 2:
+        raise ValueError(f"logits must be [n, classes]; got shape {tuple(answers.shape)}")
+    truth = class_numbers(labels, answers).cpu().numpy()
+    shares, classes = answers.detach().cpu().numpy(), answers.shape[1]
+    found = np.full((classes, classes), np.nan)
+    for label in np.unique(truth):
+        found[label] = shares[truth == label].mean(axis=0)
+    return found

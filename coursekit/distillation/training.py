@@ -20,7 +20,7 @@ from coursekit.distillation.losses import (
     loss,
     positive,
 )
-from coursekit.models.ensembles import as_examples, layer_outputs
+from coursekit.models.ensembles import as_examples, layer_outputs, picker
 from coursekit.models.inputs import as_features, as_inputs, as_labels, as_module, run
 from coursekit.models.networks import logits_of
 from coursekit.models.training import train, training
@@ -131,6 +131,7 @@ def distil_many(
     lr: float = LR,
     batch_size: int = BATCH,
     schedule: models.Schedule | None = None,
+    after: models.After | None = None,
 ) -> models.Ensemble:
     """Train one student per seed, all in the same matrix products; alpha = 0 trains on the labels alone.
 
@@ -153,6 +154,8 @@ def distil_many(
         As in ``models.Schedule``.
     schedule : Schedule, optional
         The same three in one object; its seed does not count here.
+    after : callable, optional
+        As in ``models.train_many``.
 
     Returns
     -------
@@ -168,7 +171,7 @@ def distil_many(
     count = as_examples(x, start).shape[1]
     terms = _Terms(start, count, y, teacher_logits, temperature, alpha)
     plan = models.Schedule(epochs, lr, batch_size).or_else(schedule, USUAL)
-    return models.train_many(start, x, terms, seeds=seeds, schedule=plan)
+    return models.train_many(start, x, terms, seeds=seeds, schedule=plan, after=after)
 
 
 def hidden(network: models.Ensemble | nn.Sequential, x: Any) -> Tensor:
@@ -252,11 +255,12 @@ def match_hidden(
     count = as_examples(x, start).shape[1]
     terms = _Terms(start, count, y, None, 1.0, 0.0)
     aim = _per_network("teacher_hidden", teacher_hidden, start, count)
+    inside = picker(aim)
     share = arguments.real("weight", weight, 0)
     projections = _projections(start, aim.shape[-1], seeds).requires_grad_()
 
     def matching(outputs: list[Tensor], rows: Tensor) -> Tensor:
-        gap = outputs[-2] @ projections.transpose(1, 2) - aim[terms.networks, rows]
+        gap = outputs[-2] @ projections.transpose(1, 2) - inside(rows)
         return terms(outputs, rows) + share * gap.square().mean((1, 2)).sum()
 
     plan = models.Schedule(epochs, lr, batch_size).or_else(schedule, USUAL)
@@ -266,39 +270,34 @@ def match_hidden(
 
 
 class _Terms:
-    """The loss of many students at once: the sum over them of each one's mean."""
+    """The loss of many students at once, up to a constant: the sum over them of each one's mean."""
 
     def __init__(
         self, start: models.Ensemble, count: int, y: Any, teacher: Any, temperature: Any, alpha: Any
     ) -> None:
-        self.networks = torch.arange(len(start), device=start.weights[0].device).unsqueeze(1)
         self.temperature = _each("temperature", temperature, start, LARGEST_TEMPERATURE)
         positive("temperature", self.temperature.min().item())
         self.alpha = _each("alpha", alpha, start, 1.0)
         self.labels = self.aim = None
         if (self.alpha < 1).any():
-            self.labels = _labels_per_network(y, start, count)
+            self.labels = picker(_labels_per_network(y, start, count))
         if (self.alpha > 0).any():
             logits = _per_network("teacher_logits", teacher, start, count, start.widths[-1])
-            self.aim = log_soften(logits, self.temperature)
+            self.aim = picker(log_soften(logits, self.temperature).exp())
 
     def __call__(self, outputs: list[Tensor], rows: Tensor) -> Tensor:
         total = outputs[-1].new_zeros(())
+        # Classes in the middle: over a short last axis PyTorch's softmax takes four times as long.
+        logits = outputs[-1].transpose(1, 2)
         if self.labels is not None:
-            hard = _cross_entropy(outputs[-1], self.labels[self.networks, rows])
+            hard = functional.cross_entropy(logits, self.labels(rows), reduction="none")
             total = total + ((1 - self.alpha.flatten()) * hard.mean(1)).sum()
         if self.aim is not None:
-            guess = log_soften(outputs[-1], self.temperature)
-            gap = functional.kl_div(guess, self.aim[self.networks, rows], reduction="none", log_target=True)
-            weight = (self.alpha * self.temperature**2).flatten()
-            total = total + (weight * gap.sum(-1).mean(1)).sum()
+            guess = log_soften(logits, self.temperature, 1)
+            # What is missing to the divergence is the teacher's own entropy, which no student changes.
+            missed = -(self.aim(rows).transpose(1, 2) * guess).sum(1)
+            total = total + ((self.alpha * self.temperature**2).flatten() * missed.mean(1)).sum()
         return total
-
-
-def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Return the cross-entropy of every example, [networks, batch]."""
-    flat = functional.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none")
-    return flat.view(labels.shape)
 
 
 def _each(name: str, value: Any, start: models.Ensemble, high: float) -> Tensor:

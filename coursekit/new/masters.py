@@ -39,7 +39,9 @@ EXERCISE = "exercise"
 KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 LANGUAGE = {"file_extension": ".py", "mimetype": "text/x-python", "name": "python"}
 # What jupytext adds for its own way back to text; every other key has to be one we know.
-ALLOWED, DROPPED = {"tags", "slideshow"}, {"lines_to_next_cell", "lines_to_end_of_cell_marker", "title"}
+ALLOWED = {"tags", "slideshow", "jupyter"}
+DROPPED = {"lines_to_next_cell", "lines_to_end_of_cell_marker", "title"}
+FOLDED = {"source_hidden": True}  # what "jupyter" may say: a cell that only draws is folded
 HEADER = re.compile(r"# %%(?=$|[ \t])")
 LINK = re.compile(r"(\]\()([^)\s]+)")
 ABSOLUTE = re.compile(r"[a-z][a-z0-9+.-]*:|#|/", re.IGNORECASE)
@@ -243,16 +245,22 @@ def _copy(
 
 
 def _tidy(cell: NotebookNode, where: str) -> None:
-    """Leave tags and slide type as the only metadata, and drop what only the percent script needs."""
+    """Leave tags, fold and slide type as the only metadata, and drop what only the percent script needs."""
     unknown = set(cell.metadata) - ALLOWED - DROPPED
-    if unknown:
+    folded = cell.metadata.get("jupyter", {})
+    if unknown or folded not in ({}, FOLDED):
+        names = ", ".join(sorted(unknown or {"jupyter"}))
         raise BuildError(
-            f"{where}: unknown metadata {', '.join(sorted(unknown))}; only tags and slideshow are kept"
+            f"{where}: unknown metadata {names}; only tags, slideshow and jupyter={FOLDED} are kept"
         )
     tags = cell.metadata.get("tags", [])
     slide = cell.metadata.get("slideshow", {}).get("slide_type") or slide_type(cell)
     cell.metadata = nbformat.from_dict(
-        {**({"tags": tags} if tags else {}), "slideshow": {"slide_type": slide}}
+        {
+            **({"tags": tags} if tags else {}),
+            **({"jupyter": dict(folded)} if folded else {}),
+            "slideshow": {"slide_type": slide},
+        }
     )
     if cell.cell_type == "code":
         cell.source = _without_pass(cell.source)

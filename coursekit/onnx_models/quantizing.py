@@ -24,6 +24,7 @@ from coursekit.onnx_models.files import (
     write,
 )
 from coursekit.onnx_models.naming import rename, tidy
+from coursekit.onnx_models.open_ends import float_outputs as leave_open
 from coursekit.onnx_models.outcomes import need_loadable
 from coursekit.onnx_models.packages import need, quiet
 from coursekit.onnx_models.running import optimized
@@ -113,6 +114,7 @@ def quantize_static(
     per_channel: bool = False,
     reduce_range: bool = False,
     method: str = "minmax",
+    float_outputs: bool = False,
 ) -> OnnxFile:
     """Write a copy of the ONNX file whose weights and activations have 8 bits, with scales fixed beforehand.
 
@@ -130,6 +132,8 @@ def quantize_static(
     method : {"minmax", "entropy", "percentile"}
         How the range of the activations is chosen. The last two look at all batches as one: they may differ
         in their number of rows only.
+    float_outputs : bool
+        Whether the file's outputs stay floats; by default they are rounded to 8 bits as everything else is.
 
     Returns
     -------
@@ -159,12 +163,15 @@ def quantize_static(
         "reduce_range": arguments.flag("reduce_range", reduce_range),
         "calibrate_method": getattr(quantization.CalibrationMethod, chosen),
     }
+    open_ends = arguments.flag("float_outputs", float_outputs)
     model, out = _source(source), target_path("target", target)
     seen = Batches(batches, model, at_once=method != "minmax")
 
     def run(model: "onnx.ModelProto", path: Path, operators: tuple[str, ...] | None) -> None:
         kinds = None if operators is None else list(operators)
         quantization.quantize_static(model, str(path), seen.reader(), op_types_to_quantize=kinds, **options)
+        if open_ends:
+            _leave_open(path)
 
     return _written(run, model, checked_path("source", source), out)
 
@@ -188,6 +195,13 @@ def _dynamic(
             made = [value for node in model.graph.node for value in node.output if value.endswith(MADE_UP)]
             rename(model.graph, {value: f"{value}_1" for value in made})
     path.write_bytes(model.SerializeToString())
+
+
+def _leave_open(path: Path) -> None:
+    """Let the outputs of the file that the quantizer wrote stay floats."""
+    made = need("onnx").load(str(path))
+    leave_open(made)
+    path.write_bytes(made.SerializeToString())
 
 
 def _source(source: Any) -> "onnx.ModelProto":

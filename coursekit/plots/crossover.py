@@ -1,24 +1,30 @@
 """Where INT8 pays off: a picture of the speed-ups in a ``timing.CrossoverGrid``."""
 
+from collections.abc import Mapping, Sequence
 from textwrap import shorten
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, NullLocator
+from numpy.typing import ArrayLike, NDArray
 
-from coursekit._core import grids
+from coursekit._core import arguments, grids
+from coursekit._core.display import significant
 from coursekit.plots import style
 from coursekit.plots.comparison import describe, end_labels
 from coursekit.timing.crossover import CrossoverGrid, Interval
 
-__all__ = ["CrossoverGrid", "Interval", "Speedups", "emphasise", "speedups"]
+__all__ = ["CrossoverGrid", "Interval", "Speedups", "emphasise", "fixed_and_product", "speedups"]
 
 MARGIN = 0.12  # of the data's height, free above and below it for what stands in the corners
 LEAST_MARGIN = 0.7  # in octaves
+BAR = 0.4  # of the room for a width
+ROOM_FOR_NAMES = 1.35  # above the highest bar
 MOST_WIDTH_LABELS = 9
 MOST_OF_A_NAME = 60  # characters of the machine's name that fit under the axis
 
@@ -69,6 +75,64 @@ def speedups(ax: Axes, grid: CrossoverGrid, batch: int | None = None) -> Speedup
     place = f"\nmeasured on {shorten(grid.machine, MOST_OF_A_NAME, placeholder=' …')}" if grid.machine else ""
     describe(ax, f"width of the layer (neurons){place}", "speed-up of INT8 over FP32", grid.sentence(chosen))
     return made
+
+
+@style.look()
+def fixed_and_product(
+    ax: Axes, widths: Sequence[int], seconds: Mapping[str, ArrayLike], *, title: str = ""
+) -> list[Artist]:
+    """Draw the time of a call as stacked bars, two series beside each other for every width.
+
+    The lower part is what a call takes at the first width, where the product is next to nothing; the upper
+    part is what the width adds.
+
+    Parameters
+    ----------
+    ax : Axes
+        Where to draw.
+    widths : sequence of int
+        Ascending; the first is so small that its call is overhead only.
+    seconds : mapping of str to array_like
+        Times of a call, [widths], of two series: the baseline, then the one to judge.
+    title : str, optional
+        The title; by default a sentence that the times decide.
+
+    Returns
+    -------
+    list of Artist
+        The bars and their numbers.
+
+    Raises
+    ------
+    ValueError
+        Unless there are two series with a time above 0 for each width.
+    """
+    times = {name: 1e6 * arguments.array(name, given, np.float64, ndim=1) for name, given in seconds.items()}
+    if len(times) != 2 or any(len(each) != len(widths) or (each <= 0).any() for each in times.values()):
+        raise ValueError(f"seconds must hold two series with a time above 0 for each of {len(widths)} widths")
+    made: list[Artist] = []
+    for number, (name, total) in enumerate(times.items()):
+        fixed, x = np.minimum(total[0], total), np.arange(len(widths)) + (number - 0.5) * BAR
+        look: dict[str, Any] = {"width": 0.92 * BAR, "edgecolor": "white", "color": style.SERIES[number]}
+        made += ax.bar(x, fixed, hatch=style.HATCHES[1], label=f"{name}, in every call", **look)
+        made += ax.bar(x, total - fixed, bottom=fixed, label=f"{name}, by its width", **look)
+        made += [
+            ax.annotate(f"{t:.0f}", (at, t), (0, 2), textcoords="offset points", ha="center")
+            for at, t in zip(x, total, strict=True)
+        ]
+    ax.set_xticks(range(len(widths)), [str(width) for width in widths])
+    ax.set_ylim(0, ROOM_FOR_NAMES * max(float(each.max()) for each in times.values()))
+    ax.legend(loc="upper left", ncols=2)
+    describe(ax, "width of the layer (neurons)", "time of a call (µs)", title or _fixed_title(times))
+    return made
+
+
+def _fixed_title(times: Mapping[str, NDArray[np.float64]]) -> str:
+    (baseline, before), (name, after) = times.items()
+    more = float(after[0] - before[0])
+    if more <= 0:
+        return f"{name} has no higher fixed cost than {baseline} here"
+    return f"{name} pays {significant(more, 2)} µs more per call before the width counts"
 
 
 def emphasise(artists: Speedups, chosen: int) -> None:

@@ -9,7 +9,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, ListedColormap
 from matplotlib.image import AxesImage
-from matplotlib.ticker import FuncFormatter, NullLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 from numpy.typing import ArrayLike, NDArray
 
 from coursekit._core import arguments
@@ -21,11 +21,14 @@ from coursekit.timing.crossover import Interval
 __all__ = [
     "PERCENT",
     "accuracy",
+    "after_the_cut",
     "ascending",
     "break_even",
     "fall",
     "histogram",
     "kept_colours",
+    "kept_per_input",
+    "kept_sentence",
     "matrix",
     "pays",
     "sensitivity",
@@ -224,6 +227,108 @@ def matrix(ax: Axes, weight: ArrayLike, mask: ArrayLike | None = None, *, title:
 
 
 @style.look()
+def after_the_cut(ax: Axes, accuracies: Mapping[str, ArrayLike], *, title: str = "") -> list[Artist]:
+    """Draw for up to four plans of pruning how the accuracy comes back after the last cut.
+
+    Parameters
+    ----------
+    ax : Axes
+        Where to draw.
+    accuracies : mapping of str to array_like
+        By the plan's name, from 0 to 1, [epochs, seeds], after every epoch that follows the last cut.
+    title : str, optional
+        The title; by default it names the plan that ends best.
+
+    Returns
+    -------
+    list of Artist
+        The lines, their bands over the middle 80 % of the seeds, and the legend.
+
+    Raises
+    ------
+    ValueError
+        For no or more than four plans, or numbers outside 0 to 1.
+    """
+    if not 1 <= len(accuracies) <= len(style.SERIES):
+        raise ValueError(f"accuracies must hold 1 to {len(style.SERIES)} plans; got {len(accuracies)}")
+    made: list[Artist] = []
+    ends = {}
+    for number, (name, given) in enumerate(accuracies.items()):
+        seeds = 100 * _seeds(name, given)
+        ends[name] = seeds[-1].mean()
+        band = np.quantile(seeds, BAND, axis=1)
+        x = range(1, len(seeds) + 1)
+        made += line_with_band(ax, x, seeds.mean(axis=1), *band, series=number, label=name)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.yaxis.set_major_formatter(PERCENT)
+    best = max(ends, key=lambda name: ends[name])
+    describe(ax, "epochs after the last cut", "accuracy", title or f"Best at its end: {best}")
+    return [*made, ax.legend()]
+
+
+@style.look()
+def kept_per_input(
+    ax: Axes, mask: ArrayLike, shape: tuple[int, int], *, most: float = 1.0, title: str = ""
+) -> AxesImage:
+    """Draw for every input, laid out as a picture, which share of the weights that listen to it stays.
+
+    Parameters
+    ----------
+    ax : Axes
+        Where to draw.
+    mask : array_like
+        Of a first layer, True where a weight stays, [..., out, in]; everything before the inputs is averaged.
+    shape : tuple of 2 int
+        Rows and columns of the picture.
+    most : float, optional
+        The share that gets the brightest colour, above 0 and at most 1: one for maps side by side.
+    title : str, optional
+        The title; by default a sentence that the numbers decide.
+
+    Returns
+    -------
+    AxesImage
+        The image, in per cent.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For what is no mask, or another number of inputs than the shape has cells.
+    """
+    stays = np.asarray(arguments.to_numpy(mask))
+    if stays.dtype != np.bool_ or stays.ndim < 2:
+        raise TypeError(f"mask must be bool, [..., out, in]; got {stays.dtype} of shape {stays.shape}")
+    if stays.shape[-1] != int(np.prod(shape)):
+        raise ValueError(f"shape must have {stays.shape[-1]} cells, one per input; got {tuple(shape)}")
+    top = arguments.real("most", most, 0, 1) or 1.0
+    shares = 100 * stays.reshape(-1, stays.shape[-1]).mean(axis=0)
+    image = ax.imshow(shares.reshape(shape), cmap=style.HEAT, vmin=0, vmax=100 * top)
+    ax.set_xticks([])
+    ax.set_yticks([])
+    ax.spines[:].set_visible(False)
+    names = f"brightest: {100 * top:.0f} %", f"{shape[0]} × {shape[1]} inputs"
+    describe(ax, *names, title or kept_sentence(shares))
+    return image
+
+
+def kept_sentence(shares: ArrayLike) -> str:
+    """Return in one sentence how unevenly the weights that stay are spread over the inputs.
+
+    Parameters
+    ----------
+    shares : array_like
+        What stays at each input, in per cent.
+
+    Returns
+    -------
+    str
+        The sentence.
+    """
+    found = np.asarray(shares, dtype=np.float64)
+    return f"{found.mean():.0f} % stay: {found.min():.0f} to {found.max():.0f} % per input"
+
+
+@style.look()
 def break_even(
     ax: Axes,
     sparsities: ArrayLike,
@@ -366,9 +471,9 @@ def ascending(name: str, given: ArrayLike) -> NDArray[np.float64]:
     return shares
 
 
-def _seeds(name: str, given: Any, count: int) -> NDArray[np.float64]:
+def _seeds(name: str, given: Any, count: int | None = None) -> NDArray[np.float64]:
     seeds = arguments.array(name, given, np.float64, ndim=2)
-    if len(seeds) != count:
+    if count is not None and len(seeds) != count:
         raise ValueError(f"{name} must be [{count} sparsities, seeds]; got shape {seeds.shape}")
     if seeds.min() < 0 or seeds.max() > 1:
         raise ValueError(f"{name} must lie within 0 to 1; got {seeds.min():g} to {seeds.max():g}")

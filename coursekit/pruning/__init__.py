@@ -9,12 +9,13 @@ from coursekit.pruning.many import finetune_many, masks_many, prune_many, struct
 from coursekit.pruning.masking import apply, finetune, masks, sparsity, two_four
 from coursekit.pruning.neurons import neuron_masks, shrink, structured
 from coursekit.pruning.sparse import csr_bytes, to_csr
-from coursekit.pruning.sweeps import Cut, last_steady, sweep
+from coursekit.pruning.sweeps import Cut, cliff, last_steady, sweep
 
 __all__ = [
     "Cut",
     "Layout",
     "apply",
+    "cliff",
     "csr_bytes",
     "finetune",
     "finetune_many",

@@ -116,6 +116,7 @@ def finetune_many(
     lr: float = USUAL.lr,
     batch_size: int = USUAL.batch_size,
     schedule: models.Schedule | None = None,
+    after: models.After | None = None,
 ) -> Ensemble:
     """Return the networks trained on with cross-entropy, their masks held.
 
@@ -133,6 +134,8 @@ def finetune_many(
         As in ``models.Schedule``.
     schedule : Schedule, optional
         The same three in one object.
+    after : callable, optional
+        As in ``models.train_many``.
 
     Returns
     -------
@@ -150,7 +153,7 @@ def finetune_many(
     """
     held = check_masks(masks, _weights(networks))
     plan = models.Schedule(epochs, lr, batch_size).or_else(schedule, USUAL)
-    tuned = models.tune_many(networks, x, y, seeds=seeds, masks=held, schedule=plan)
+    tuned = models.tune_many(networks, x, y, seeds=seeds, masks=held, schedule=plan, after=after)
     return hold_many(tuned, held)
 
 

@@ -13,7 +13,7 @@ from coursekit._core import arguments
 from coursekit.models import Ensemble
 from coursekit.pruning.many import masks_many, structured_many
 
-__all__ = ["BAND", "MODES", "Cut", "Mode", "last_steady", "sweep"]
+__all__ = ["BAND", "MODES", "Cut", "Mode", "cliff", "last_steady", "sweep"]
 
 Mode = Literal["unstructured", "structured"]
 MODES: tuple[Mode, ...] = ("unstructured", "structured")
@@ -125,6 +125,38 @@ def last_steady(cuts: Sequence[Cut], loss: float) -> int:
     medians = np.array([cut.band[0] for cut in given])
     steady = np.logical_and.accumulate(medians > medians[0] - most)
     return max(0, int(steady.sum()) - 1)
+
+
+def cliff(sparsities: Sequence[float], accuracies: ArrayLike, loss: float = 0.1) -> float | None:
+    """Return the first sparsity at which more than ``loss`` of the accuracy is gone, in the mean.
+
+    Parameters
+    ----------
+    sparsities : sequence of float
+        Shares from 0 to 1, ascending, [sparsities].
+    accuracies : array_like
+        From 0 to 1, [sparsities, networks]; the first row is what the others are compared with.
+    loss : float
+        How much counts as a fall, as a share: 0.1 for ten points.
+
+    Returns
+    -------
+    float or None
+        One of ``sparsities``; None where the accuracy never falls so far.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For shapes that do not fit, and for a loss outside 0 to 1.
+
+    """
+    shares = arguments.reals("sparsities", sparsities, 0, 1)
+    found = arguments.array("accuracies", accuracies, np.float64, ndim=2)
+    if len(found) != len(shares):
+        raise ValueError(f"accuracies must be [{len(shares)} sparsities, networks]; got shape {found.shape}")
+    means = found.mean(axis=1)
+    below = np.flatnonzero(means < means[0] - arguments.real("loss", loss, 0, 1))
+    return float(shares[below[0]]) if len(below) else None
 
 
 def _weights(networks: Ensemble, share: float, x: ArrayLike, y: ArrayLike, network: int) -> Cut:

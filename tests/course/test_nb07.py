@@ -409,12 +409,11 @@ def test_networks_that_miss_the_target_are_told_why(dense, answer, says):
 def defined():
     """Return what the notebook's cells with definitions define; the masks and the GPU cell among them."""
     text = MASTER.read_text(encoding="utf-8")
-    pattern = r"^def (?:global_masks|two_four|csr_times|compare_two_four|dropped|paired)\b"
+    pattern = r"^def (?:global_masks|two_four|csr_times|compare_two_four|dropped)\b"
     cells = [cell for cell in text.split("\n# %%") if re.search(pattern, cell, re.MULTILINE)]
-    from coursekit import accuracy
-
     names = {"np": np, "torch": torch, "nn": nn, "functional": functional, "warnings": warnings}
-    names |= {"pruning": pruning, "timing": timing, "models": models, "accuracy": accuracy}
+    names["copy"] = copy
+    names |= {"pruning": pruning, "timing": timing, "models": models}
     for cell in cells:
         body = cell.partition("\n")[2]
         wanted = re.findall(r"^def .*?(?=^\S|\Z)", body, re.MULTILINE | re.DOTALL)
@@ -447,14 +446,6 @@ def test_dropping_rows_changes_outputs_by_what_the_dead_neurons_said(defined):
     x = torch.rand(5, 64)
     missing = zeroed[2].weight[:, dead] @ torch.relu(zeroed[0].bias[dead])
     assert torch.allclose(defined.dropped(zeroed, ~dead)(x) + missing, zeroed(x), atol=1e-5)
-
-
-def test_the_paired_interval_is_students(defined):
-    stats = pytest.importorskip("scipy.stats")
-    a, b = np.random.default_rng(0).normal(size=(2, 20))
-    found = defined.paired(a, b)
-    low, high = stats.ttest_rel(a, b).confidence_interval()
-    assert (found.value, found.low, found.high) == pytest.approx(((a - b).mean(), low, high), rel=1e-3)
 
 
 def test_the_gpu_cell_measures_where_the_pattern_is_known_and_says_nothing_elsewhere(defined, monkeypatch):

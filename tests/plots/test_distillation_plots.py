@@ -22,6 +22,7 @@ DRAWINGS = {
     "differences": lambda ax: plots.paired_differences(ax, GAPS, title="It depends"),
     "gradients": lambda ax: plots.gradients(ax, SIZES, title="T² keeps it"),
     "heatmap": lambda ax: plots.heatmap(ax, GRID, title="Hot is good"),
+    "patience": lambda ax: plots.patience(ax, grid(0, -2, 0, 1), 0.5),
 }
 
 
@@ -111,3 +112,65 @@ def test_gradients_stand_over_their_temperatures(ax):
 def test_plots_name_what_is_wrong(ax, draw, says):
     with pytest.raises(ValueError, match=says):
         draw(ax)
+
+
+def grid(*gains):
+    """Return a grid of two lengths and two temperatures whose five seeds lie closely around ``gains``."""
+    seeds = np.array([-0.02, -0.01, 0.0, 0.01, 0.02])
+    gain = np.reshape(gains, (2, 2, 1, 1)) + seeds
+    return distillation.GainGrid((30, 300), (1, 4), (0.5,), gain)
+
+
+@pytest.mark.parametrize(
+    ("gains", "says"),
+    [
+        ((0, -2, 0, 1), "30 epochs: harm at T = 4\n300 epochs: gain at T = 4"),
+        ((-1, -2, 1, 1), "30 epochs: harm at T = 1, 4\n300 epochs: gain at T = 1, 4"),
+        ((0, 0, 0, 0), "30 epochs: no harm shown\n300 epochs: no gain shown"),
+        ((1, 1, -1, -1), "30 epochs: no harm shown\n300 epochs: no gain shown"),
+    ],
+)
+def test_the_title_about_patience_follows_the_intervals(ax, gains, says):
+    made = plots.patience(ax, grid(*gains), 0.5)
+    assert ax.get_title(loc="left") == says
+    np.testing.assert_allclose(made[1].get_ydata(), [gains[0], gains[2]], atol=1e-9)
+    np.testing.assert_allclose(made[3].get_ydata(), [gains[1], gains[3]], atol=1e-9)
+    np.testing.assert_array_equal(made[1].get_xdata(), [30, 300])
+
+
+def test_patience_refuses_what_was_not_measured(ax):
+    with pytest.raises(ValueError, match="alpha"):
+        plots.patience(ax, grid(0, 0, 0, 0), 0.25)
+
+
+@pytest.mark.parametrize(
+    ("gaps", "says"),
+    [
+        (GAPS, "A teacher helps in 1 of 3 cases and harms in 1"),
+        ({"a": GAPS["nothing"]}, "A teacher helps in 0 of 1 case"),
+        ({"a": GAPS["better"], "b": GAPS["better"]}, "A teacher helps in 2 of 2 cases"),
+    ],
+)
+def test_the_title_about_the_cases_counts_verdicts(ax, gaps, says):
+    plots.paired_differences(ax, gaps)
+    assert ax.get_title(loc="left") == says
+
+
+def test_mean_answers_name_the_classes_that_are_taken_for_each_other_most(ax):
+    answers = 0.8 * np.eye(4) + 0.02
+    answers[2, 1] = 0.15
+    answers[3] = np.nan
+    image = plots.mean_answers(ax, answers, classes="abcd")
+    assert ax.get_title(loc="left") == "A c most resembles a b: 15 %"
+    shown = image.get_array()
+    assert shown.mask.diagonal().all()
+    assert shown.mask[3].all()
+    assert shown[2, 1] == pytest.approx(15)
+    assert {text.get_text() for text in ax.texts} == {"82", "2", "15"}
+    with pytest.raises(ValueError, match="answers must be"):
+        plots.mean_answers(ax, answers)
+
+
+def test_mean_answers_without_any_example_have_a_neutral_title(ax):
+    plots.mean_answers(ax, np.full((3, 3), np.nan), classes="abc")
+    assert ax.get_title(loc="left") == "The mean answer to each class"

@@ -224,6 +224,25 @@ def test_marks_keep_apart_and_above_the_bars(ax, marks):
         assert not any(box.x0 < x < box.x1 and box.y0 < y for x, y in ends)
 
 
+@pytest.mark.parametrize(
+    ("int8", "title"),
+    [
+        ([20e-6, 21e-6, 22e-6], "INT8 pays 14 µs more per call before the width counts"),
+        ([5e-6, 21e-6, 4e-6], "INT8 has no higher fixed cost than FP32 here"),
+    ],
+)
+def test_what_every_call_costs_is_told_apart_from_what_the_width_adds(ax, int8, title):
+    widths, fp32 = (8, 64, 256), [6e-6, 7e-6, 11e-6]
+    crossover.fixed_and_product(ax, widths, {"FP32": fp32, "INT8": int8})
+    assert ax.get_title(loc="left") == title
+    fixed, by_width = ([bar.get_height() for bar in ax.containers[i]] for i in (2, 3))
+    np.testing.assert_allclose(np.add(fixed, by_width), 1e6 * np.array(int8))
+    np.testing.assert_allclose(fixed, np.minimum(1e6 * int8[0], 1e6 * np.array(int8)))
+    for bad in ({"FP32": fp32}, {"FP32": fp32, "INT8": int8[:2]}, {"FP32": fp32, "INT8": [0, 1, 2]}):
+        with pytest.raises(ValueError, match="seconds"):
+            crossover.fixed_and_product(ax, widths, bad)
+
+
 @pytest.mark.parametrize(("values", "bins"), [([], 10), ([np.nan], 10), ([1.0], 0)])
 def test_histogram_refuses(ax, values, bins):
     with pytest.raises(ValueError, match="values|bins"):
@@ -262,6 +281,70 @@ def test_an_error_map_has_a_cell_per_value(ax):
     assert image.get_clim() == (0, 10)
     with pytest.raises(ValueError, match="errors"):
         quantized.error_map(ax, [1.0, 2.0], limit=1)
+
+
+BITS = (8, 4, 3, 2)
+
+
+@pytest.mark.parametrize(
+    ("means", "title"),
+    [
+        ([97, 97, 95, 60], "The cliff, one: more than 5 points lost at 2 bits"),
+        ([97, 97, 80, 60], "The cliff, one: more than 5 points lost at 3 bits"),
+        ([97, 97, 95, 92], "Down to 2 bits no cliff: one loses at most 5 points"),
+        ([10, 10, 10, 10], "Over the cliff from the start: one loses more than 5 points"),
+    ],
+)
+def test_the_cliff_stands_where_the_numbers_put_it(ax, means, title):
+    found = {"one": np.array(means)[:, None] + [-1, 0, 1], "two": np.full((4, 3), 20.0)}
+    quantized.accuracy_by_bits(ax, BITS, found, full=97)
+    assert ax.get_title(loc="left") == title
+    assert ax.get_xlim()[0] > ax.get_xlim()[1]
+    with pytest.raises(ValueError, match="one"):
+        quantized.accuracy_by_bits(ax, BITS, {"one": means}, full=97)
+
+
+@pytest.mark.parametrize(
+    ("points", "title"),
+    [
+        (
+            {(2, 2): (10, 80.0), (2, 4): (12, 83.1)},
+            "Within the budget, unequal bits are up to 3.1 points better",
+        ),
+        (
+            {(2, 2): (10, 80.0), (2, 4): (12, 80.4)},
+            "Within the budget, equal bits are the best choice, up to 0.5 points",
+        ),
+        (
+            {(2, 2): (10, 80.0), (2, 4): (30, 99.0)},
+            "Within the budget, equal bits are the best choice, up to 0.5 points",
+        ),
+        ({(4, 4): (30, 99.0), (2, 4): (12, 80.0)}, "Equal bits do not fit into this budget"),
+        ({(4, 4): (30, 99.0)}, "No choice of bits fits into this budget"),
+    ],
+)
+def test_equal_bits_are_judged_within_the_budget(ax, points, title):
+    dots, *_ = quantized.bit_budget(ax, points, budget=20)
+    assert len(dots.get_xdata()) == len(points)
+    assert ax.get_title(loc="left") == title
+
+
+def test_a_budget_needs_choices(ax):
+    with pytest.raises(ValueError, match="points"):
+        quantized.bit_budget(ax, {}, budget=20)
+
+
+def test_only_pictures_on_which_one_model_is_right_are_shown():
+    images, labels = np.arange(5.0)[:, None, None] * np.ones((5, 2, 2)), np.arange(5)
+    answers = {"one": [0, 1, 2, 0, 0], "two": [0, 0, 9, 3, 0]}
+    figure, axes = style.axes(2, 1, squeeze=False, alt="pictures")
+    quantized.disagreements(axes, images, answers, labels)
+    assert [row[0].get_title(loc="left") for row in axes] == ["only one right: 2", "only two right: 1"]
+    assert [row[0].images[0].get_array()[0, 0] for row in axes] == [1, 3]
+    assert [row[0].texts[0].get_text() for row in axes] == ["1, not 0", "3, not 0"]
+    for bad in ({"one": [0]}, {"one": [0] * 4, "two": [0] * 5}):
+        with pytest.raises(ValueError, match="answers"):
+            quantized.disagreements(axes, images, bad, labels)
 
 
 # Comparison

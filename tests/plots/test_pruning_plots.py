@@ -34,6 +34,8 @@ DRAWINGS = {
     "histogram": lambda ax: plots.histogram(ax, WEIGHTS, MASK),
     "matrix": lambda ax: plots.matrix(ax, WEIGHTS, MASK, title="Three of four are gone"),
     "break-even": lambda ax: plots.break_even(ax, SHARES, RATIOS),
+    "plans": lambda ax: plots.after_the_cut(ax, {"once": SEEDS[::-1], "in steps": SEEDS[:0:-1] ** 0.5}),
+    "kept": lambda ax: plots.kept_per_input(ax, WEIGHTS.reshape(3, 64) > 0.2, (8, 8)),
     "two formats": lambda ax: plots.break_even(ax, SHARES, {"CSR": RATIOS, "dense": [ratio(1.0)] * 6}),
 }
 
@@ -235,3 +237,30 @@ def test_the_sentence_about_the_break_even_is_true(lows, sentence):
 def test_bad_input_is_named(ax, draw, error, says):
     with pytest.raises(error, match=says):
         draw(ax)
+
+
+def test_kept_weights_stand_at_their_pixels_and_the_title_follows_them():
+    ax = style.axes(alt="A plot to test.")[1]
+    mask = np.zeros((2, 5, 6), dtype=bool)
+    mask[:, :, 0] = True
+    mask[0, :, 1] = True
+    image = plots.kept_per_input(ax, torch.from_numpy(mask), (2, 3))
+    np.testing.assert_allclose(image.get_array(), [[100, 50, 0], [0, 0, 0]])
+    assert title(ax) == "25 % stay: 0 to 100 % per input"
+    assert image.get_clim() == (0, 100)
+    assert plots.kept_per_input(ax, mask[0], (3, 2), most=0.5, title="one").get_clim() == (0, 50)
+    with pytest.raises(ValueError, match="shape must have 6 cells"):
+        plots.kept_per_input(ax, mask, (8, 8))
+    with pytest.raises(TypeError, match="mask must be bool"):
+        plots.kept_per_input(ax, mask.astype(float), (2, 3))
+
+
+def test_the_title_about_plans_names_the_one_that_ends_best():
+    for better, worse in (("once", "in steps"), ("in steps", "once")):
+        ax = style.axes(alt="A plot to test.")[1]
+        made = plots.after_the_cut(ax, {better: [[0.5, 0.6], [0.9, 0.9]], worse: [[0.9, 0.95], [0.8, 0.8]]})
+        assert title(ax) == f"Best at its end: {better}"
+        np.testing.assert_allclose(made[0].get_ydata(), [55, 90])
+        np.testing.assert_allclose(made[0].get_xdata(), [1, 2])
+    with pytest.raises(ValueError, match="accuracies must hold 1 to 4 plans"):
+        plots.after_the_cut(ax, {})
