@@ -124,6 +124,7 @@ def test_right_orders_are_accepted(answer):
         ([("distil", "prune", "prune")], "is not an order"),
         ("distil", "a list of orders"),
         (INT8[:2], "one is missing"),
+        ([], "no order"),
         ([3], "a list of orders, each a list"),
     ],
 )

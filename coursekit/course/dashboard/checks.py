@@ -40,6 +40,8 @@ def orders(answer: Any) -> Verdict:
     expected = {order for order in permutations(STEPS) if order.index("quantize") > order.index("distil")}
     if found == expected:
         return right("INT8 is left where nothing started anew after it: quantize comes after distil.")
+    if not found:
+        return wrong("Your list holds no order.", "Some orders do ship integers: go through all six.")
     if len(found) == 6:
         return wrong("Not every order ships integers.", "What does a student take over from its teacher?")
     if found == {order for order in expected if order[-1] == "quantize"}:
