@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -12,7 +12,7 @@ from coursekit._core import arguments, courses, display, texts
 from coursekit.claims import holding
 from coursekit.claims.judging import Reading, Rule
 
-__all__ = ["CONDITIONS", "ID", "Claim", "find", "load", "plain_number"]
+__all__ = ["CONDITIONS", "ID", "Claim", "find", "in_words", "load", "plain_number"]
 
 KINDS = ("arithmetic", "statistical", "hardware")
 ID = re.compile(r"[A-Za-z0-9]+(-[a-z0-9]+)+")
@@ -63,7 +63,7 @@ class Claim:
     @property
     def holds_for(self) -> str:
         """The conditions of ``when`` in words; no text if there are none."""
-        return ", ".join(CONDITIONS[name] for name in self.when)
+        return in_words(self.id, self.when)
 
     @property
     def must_hold(self) -> bool:
@@ -192,6 +192,30 @@ def _word(word: str) -> str:
     return {"True": "yes", "False": "no"}.get(word, word)
 
 
+def in_words(where: str, when: Sequence[Any]) -> str:
+    """Return conditions as a reader reads them.
+
+    Parameters
+    ----------
+    where : str
+        What a message names.
+    when : sequence of str
+        Names in ``CONDITIONS``.
+
+    Returns
+    -------
+    str
+        No text if there are none.
+
+    Raises
+    ------
+    ValueError
+        For another name.
+
+    """
+    return ", ".join(CONDITIONS[arguments.choice(f"{where}: when", name, list(CONDITIONS))] for name in when)
+
+
 def load() -> dict[str, Claim]:
     """Return all claims of the courses by id, notebook by notebook.
 
@@ -262,9 +286,8 @@ def _claim(where: str, table: Any) -> Claim:
         raise ValueError(f"{where}: notebook must be what the id begins with, {notebook}")
     arguments.choice(f"{where}: kind", table["kind"], KINDS)
     arguments.choice(f"{where}: source", table.get("source", "lecture"), SOURCES)
-    table["when"] = tuple(
-        arguments.choice(f"{where}: when", name, list(CONDITIONS)) for name in table.get("when", ())
-    )
+    in_words(where, table.setdefault("when", []))
+    table["when"] = tuple(table["when"])
     table.setdefault("digits", DIGITS[table["kind"]])
     arguments.integer(f"{where}: digits", table["digits"], 1, 17)
     return Claim(

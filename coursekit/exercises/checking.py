@@ -53,7 +53,7 @@ def check(id: str, answer: Any) -> Verdict:
     solutions = SOLUTIONS if ours else OTHER_SOLUTIONS
     verdict = replace(_ask(checker, answer), id=id, solutions=solutions)
     if verdict.outcome == WRONG:
-        verdict = replace(verdict, ladder=hints.ladder(id))
+        verdict = replace(verdict, ladder=hints.ladder(id), meant_for=hints.meant_for(id))
     if claims.strict() == "1" and verdict.outcome != RIGHT:
         raise AssertionError(f"exercise {id}: {verdict}")
     return verdict

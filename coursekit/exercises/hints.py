@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from coursekit._core import arguments, courses, display, texts
+from coursekit.claims import rules
 from coursekit.exercises.verdicts import RUNGS
 
-__all__ = ["Hint", "hint", "ladder"]
+__all__ = ["Hint", "hint", "ladder", "meant_for"]
 
 _KEYS = ("question", "place", "nearly")
 
@@ -98,18 +99,49 @@ def ladder(id: str) -> tuple[str, ...]:
         If ``id`` is not text, or the notebook's ``hints.toml`` breaks the rules: every table names an
         exercise of the notebook once, and has a question, a place and what is nearly the line.
     """
-    return _load(arguments.label("id", id).partition("-")[0]).get(id, ())
+    return _exercise(id).ladder
 
 
-def _load(notebook: str) -> dict[str, tuple[str, ...]]:
+def meant_for(id: str) -> str:
+    """Return under which conditions an exercise can be solved, in words.
+
+    Parameters
+    ----------
+    id : str
+        The exercise.
+
+    Returns
+    -------
+    str
+        What its ``when`` names, such as "a network of this shape"; no text if it names nothing.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As for ``ladder``.
+    """
+    return _exercise(id).meant_for
+
+
+@dataclass(frozen=True)
+class _Exercise:
+    ladder: tuple[str, ...] = ()
+    meant_for: str = ""
+
+
+def _exercise(id: str) -> _Exercise:
+    return _load(arguments.label("id", id).partition("-")[0]).get(id, _Exercise())
+
+
+def _load(notebook: str) -> dict[str, _Exercise]:
     path = courses.files(courses.HINTS).get(notebook)
     if path is None:
         return {}
-    where, found = texts.place(path), {}
+    where, found = texts.place(path), dict[str, _Exercise]()
     known = courses.notebooks()[notebook].checkers(notebook)
     for number, table in enumerate(_tables(where, texts.load(path)), 1):
         place = f"{where}, exercise {number}"
-        fields = texts.fields(place, table, dict.fromkeys(("id", *_KEYS), str), {})
+        fields = texts.fields(place, table, dict.fromkeys(("id", *_KEYS), str), {"when": list})
         id = fields["id"]
         if id not in known or id in found:
             why = "is there twice" if id in found else f"is not one of {', '.join(known)}"
@@ -117,7 +149,8 @@ def _load(notebook: str) -> dict[str, tuple[str, ...]]:
         blank = [key for key in _KEYS if not fields[key].strip()]
         if blank:
             raise ValueError(f"{place} ({id}): {blank[0]} must not be empty")
-        found[id] = tuple(" ".join(fields[key].split()) for key in _KEYS)
+        rungs = tuple(" ".join(fields[key].split()) for key in _KEYS)
+        found[id] = _Exercise(rungs, rules.in_words(f"{place} ({id})", fields.get("when", [])))
     return found
 
 

@@ -32,6 +32,8 @@ class Verdict(display.Shown):
         Where the worked solutions lie; ``check`` fills it in.
     ladder : tuple of str
         Hints that lead to the answer, one by one; ``check`` fills them in.
+    meant_for : str
+        Under which conditions the exercise can be solved, where there are any; ``check`` fills it in.
 
     """
 
@@ -43,6 +45,7 @@ class Verdict(display.Shown):
     id: str = ""
     solutions: str = SOLUTIONS
     ladder: tuple[str, ...] = ()
+    meant_for: str = ""
 
     @property
     def head(self) -> str:
@@ -54,9 +57,15 @@ class Verdict(display.Shown):
         """Where to look when no hint helps."""
         return f"Still stuck? The worked solutions are in {self.solutions}."
 
+    @property
+    def condition(self) -> str:
+        """What the exercise asks for beside an answer."""
+        return f"The exercise is meant for {self.meant_for}."
+
     def __str__(self) -> str:
         lines = [f"{self.head}{': ' * bool(self.message)}{self.message}"]
         if self.outcome == WRONG:
+            lines += [f"  {self.condition}"] * bool(self.meant_for)
             lines += [f"  Hint: {self.hint}"] * bool(self.hint)
             lines += [f'  More hints, one at a time: exercises.hint("{self.id}")'] * bool(self.ladder)
             lines += [f"  {self.pointer}"]
@@ -65,6 +74,7 @@ class Verdict(display.Shown):
     def _repr_html_(self) -> str:
         lines = [texts.rich(self.message)] if self.message else []
         if self.outcome == WRONG:
+            lines += [texts.rich(self.condition)] * bool(self.meant_for)
             hint = f"<p>{texts.rich(self.hint)}</p>" if self.hint else ""
             lines.append(_folded("Hint" if self.hint else "Help", hint + self._rungs()))
         title = f"{self.head}{': ' * bool(self.id)}{self.id}"

@@ -41,6 +41,9 @@ class Change:
         What a cell calls whose results are others now, as a regular expression; "" if only edited cells are.
     env : mapping of str to str
         Variables of the kernel.
+    first : bool
+        Whether only the first cell that there is something to edit in is edited: the notebook's own network,
+        and not those that it makes for a purpose later.
 
     """
 
@@ -50,11 +53,13 @@ class Change:
     breaks: frozenset[str] = frozenset()
     roots: str = ""
     env: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    first: bool = False
 
 
 def _hidden(width: int) -> Callable[[str], str]:
     def edit(source: str) -> str:
         source = _TUPLE.sub(f"(64, {width}, 10)", source)
+        source = source.replace("(64, 16, 10)", f"(64, {max(4, width // 8)}, 10)")  # 08's student
         return _LAST.sub(f"nn.Linear({width}, 10)", _FIRST.sub(f"nn.Linear(64, {width})", source))
 
     return edit
@@ -100,7 +105,7 @@ CHANGES = (
         Change(f"{width} hidden neurons", edit=_hidden(width), breaks=frozenset({"network"}))
         for width in HIDDEN
     ),
-    Change("one more layer", edit=_deeper, breaks=frozenset({"network"})),
+    Change("one more layer", edit=_deeper, breaks=frozenset({"network"}), first=True),
     Change("other seeds", edit=_seeds, inside=("other_seeds",), roots=r"\bmodels\.(mlp|fit)\("),
     Change(
         "twice the epochs",

@@ -13,7 +13,8 @@ from sceptic.running import Run, notebook, text_of
 
 __all__ = ["Finding", "assertions", "judge", "literal_titles", "typed_numbers"]
 
-REFUSED = ("✗ wrong", "○ not tried yet")
+REFUSED = "right answer refused"
+REFUSALS = ("✗ wrong", "○ not tried yet")
 FELL = ("does not hold here", "more than that", "less than that")
 NUMBER = re.compile(r"(?<![\w.])\d[\d,]*(?:\.\d+)?")
 SIZE = 1000  # from here on a number is a size that a change of the network or the data should move
@@ -57,6 +58,7 @@ def judge(run: Run) -> list[Finding]:
 
     """
     found = [(number, kind, text) for number, cell in enumerate(run.cells) for kind, text in _outputs(cell)]
+    found = [each for each in found if each[1] != REFUSED or not _excused(run, each[2])]
     found += [(-1, "claim", text) for text in _claims(run)]
     return [Finding(run.name, run.change.name, *each) for each in found]
 
@@ -67,8 +69,13 @@ def _outputs(cell: NotebookNode) -> Iterator[tuple[str, str]]:
             yield "error", f"{output.ename}: {output.evalue}"[:300]
         elif output.get("name") == "stderr":
             yield "stderr", output.text.strip()[:300]
-        elif text_of(output).startswith(REFUSED):
-            yield "right answer refused", text_of(output).replace("\n", " ")[:300]
+        elif text_of(output).startswith(REFUSALS):
+            yield REFUSED, text_of(output).replace("\n", " ")
+
+
+def _excused(run: Run, verdict: str) -> bool:
+    """Tell whether the exercise is meant for what the change broke; its verdict says so."""
+    return any(rules.CONDITIONS[name] in verdict for name in run.change.breaks)
 
 
 def _claims(run: Run) -> Iterator[str]:

@@ -86,10 +86,10 @@ def run(master: Path, change: Change) -> Run:
 
     """
     plain, changed = notebook(master), notebook(master)
-    edited = set()
+    edited: set[int] = set()
     code = [cell for cell in changed.cells if cell.cell_type == "code"]
     for number, cell in enumerate(code):
-        source = change.edit(cell.source)
+        source = cell.source if change.first and edited else change.edit(cell.source)
         if source != cell.source:
             edited.add(number)
         cell.source = source
