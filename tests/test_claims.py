@@ -313,19 +313,19 @@ NOTHING = "Nothing was found."
         ("05-served", 250, HOLDS, ""),
         ("05-served", 125, HOLDS, ""),
         ("05-served", 500, HOLDS, ""),
-        ("05-served", 1086, MORE, "By a factor of 4.3 above 250×."),
-        ("05-served", 501, MORE, "By a factor of 2.0 above 250×."),
-        ("05-served", 59.5, LESS, "By a factor of 4.2 below 250×."),
+        ("05-served", 1086, MORE, "That is a factor of 4.3 above 250×."),
+        ("05-served", 501, MORE, "That is a factor of 2.004 above 250×."),
+        ("05-served", 59.5, LESS, "That is a factor of 4.2 below 250×."),
         ("05-served", 0, LESS, "It is not above 0."),
         ("05-served", -3.0, LESS, "It is not above 0."),
         ("05-served", reading(400, 300, 500), HOLDS, ""),
-        ("05-served", reading(600, 500.1, 700), MORE, "By a factor of 2.4 above 250×."),
+        ("05-served", reading(600, 500.1, 700), MORE, "That is a factor of 2.4 above 250×."),
         ("05-served", reading(600, 500, 700), OPEN, ACROSS),
         ("05-served", reading(250, 100, 1000), OPEN, ACROSS),
         ("05-two-to-five", 2, HOLDS, ""),
         ("05-two-to-five", 5.5, HOLDS, ""),
-        ("05-two-to-five", 10, MORE, "By a factor of 2.0 above 5 times as accurate."),
-        ("05-two-to-five", 1, LESS, "By a factor of 2.0 below 2 times as accurate."),
+        ("05-two-to-five", 10, MORE, "That is a factor of 2 above 5 times as accurate."),
+        ("05-two-to-five", 1, LESS, "That is a factor of 2 below 2 times as accurate."),
         # a figure to its last digit
         ("05-written", 6.7384, HOLDS, ""),
         ("05-written", 6.7376, HOLDS, ""),
@@ -366,7 +366,7 @@ def test_verdicts_and_what_is_said_about_them(id, measured, verdict, note):
     card = claims.show(id, measured=measured)
     assert (card.verdict, card.note) == (verdict, note)
     assert not re.search(r"\b(inf|nan)\b", f"{card}{card._repr_html_()}{claims.report()}", re.IGNORECASE)
-    assert card.measured == "nothing found" or note not in (NOTHING, "The interval has no end.")
+    assert (card.measured == "nothing found") == (note == NOTHING)
     assert row(id)[3:] == (card.measured, f"{judging.MARKS[verdict]} {verdict}")
 
 
@@ -814,3 +814,24 @@ def test_a_measurement_that_hides_its_number_is_refused():
         with pytest.raises((TypeError, ValueError), match=r"claim 01-half") as refused:
             claims.show("01-half", measured=odd)
         assert "\n" not in str(refused.value)
+
+
+@pytest.mark.usefixtures("sample")
+@pytest.mark.parametrize(
+    "measured", [torch.tensor(True), np.array(True), torch.tensor([True]), np.array([False]), np.True_, True]
+)
+def test_a_truth_of_any_library_is_no_number(measured):
+    with pytest.raises(TypeError, match="05-served needs a number"):
+        claims.show("05-served", measured=measured)
+
+
+@pytest.mark.usefixtures("sample")
+def test_what_was_found_is_shown_also_where_its_interval_has_no_end():
+    card = claims.show("05-speed", measured=reading(3, 2.5, math.inf))
+    assert (card.measured, card.verdict) == ("3×", OPEN)
+
+
+@pytest.mark.usefixtures("sample")
+@pytest.mark.parametrize(("measured", "factor"), [(500.0001, "2"), (500.1, "2.0004"), (124.9, "2.002")])
+def test_a_figure_that_is_hardly_missed_is_not_missed_by_the_factor_allowed(measured, factor):
+    assert f"a factor of {factor}" in claims.show("05-served", measured=measured).note

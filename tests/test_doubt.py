@@ -10,6 +10,7 @@ import torch
 from sceptic import changes, inside, judging, running
 
 from coursekit import data, distillation, models, pruning
+from coursekit.claims import rules
 
 HEADER = """\
 # ---
@@ -181,3 +182,17 @@ def test_titles_that_state_a_finding_are_found_and_neutral_ones_are_not():
     plots.lines(ax, title="No difference at all")
     """
     assert judging.assertions(textwrap.dedent(source)) == ["Flat, then a cliff", "No difference at all"]
+
+
+def test_each_condition_that_a_claim_may_name_is_broken_by_a_change():
+    broken = {name for change in changes.CHANGES for name in change.breaks}
+    assert broken == set(rules.CONDITIONS)
+    named = {change.name for change in changes.CHANGES if "split" in change.breaks}
+    assert named == {"another split"}
+    (everything,) = changes.SHORT
+    assert everything.breaks == {name for name in rules.CONDITIONS if name != "classes"}
+
+
+def test_a_solution_that_counts_as_not_tried_is_found(master):
+    (run,) = doubted(master('exercises.check("01-first-missing", ...)'), "as it stands")
+    assert [finding.kind for finding in judging.judge(run)] == ["right answer refused"]

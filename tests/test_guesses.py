@@ -119,6 +119,17 @@ def told(id, measured):
         ("10k", "parameters", 10_000),
         ("10 thousand parameters", "parameters", 10_000),
         ("7M", "", 7e6),
+        ("1.5K", "parameters", 1500),
+        ("x5", "×", 5),
+        ("× 2.5", "times as fast", 2.5),
+        ("5 billion", "billion parameters", 5),
+        ("5", "billion parameters", 5),
+        ("5 billion parameters", "billion parameters", 5),
+        ("5 million", "billion parameters", 0.005),
+        ("5 M", "MB", 5),
+        ("5 tok", "tokens", 5),
+        ("１２", "", 12),
+        ("-0", "×", 0),
     ],
 )
 def test_what_people_type_is_taken(text, unit, value):
@@ -148,6 +159,15 @@ def test_what_people_type_is_taken(text, unit, value):
         ("5" * 400, "", "guess is too large for a float"),
         ("1e999", "", "guess must be finite"),
         ("many\nlines", "", "a number"),
+        ("9" * 5000, "", "a number"),
+        ("3M", "ms", "a number in ms"),
+        ("5 m", "ms", "a number in ms"),
+        ("5 m", "messages", "a number in messages"),
+        ("x5", "bits", "a number in bits"),
+        ("5 to 10", "×", "a number in ×"),
+        ("1.234,5", "", "a number"),
+        (True, "×", "guess must be a number in ×"),
+        (np.True_, "×", "guess must be a number"),
     ],
 )
 def test_what_is_no_guess_is_refused_in_one_line_that_says_what_is_allowed(text, unit, says):
@@ -196,6 +216,9 @@ def test_a_choice_may_be_typed_in_another_case(text):
         ("98-size", 2, "GB", 10**9, "2 GB: within a factor of 2 (2 times too high)"),
         ("98-size", "500 MB", "GB", 10**9, "0.5 GB: within a factor of 2 (2 times too low)"),
         ("98-size", 3, "tokens", 10**9, "3 tokens"),
+        ("98-speed", "50 %", "%", 2, "50 %"),
+        ("98-share", 2, "×", 50, "2×"),
+        ("98-share", 40, "", 50, "40: within a factor of 2 (1.2 times too low)"),
         ("98-yes", True, "", True, "yes: right"),
         ("98-yes", False, "", True, "no: wrong"),
         ("98-yes", 3, "", True, "3"),
@@ -259,12 +282,27 @@ def test_all_guesses_of_a_notebook_stand_together_in_the_order_of_its_claims():
     claims.show("98-share", measured=80)
     made = exercises.guesses("98")
     assert [guess.id for guess in made.made] == ["98-speed", "98-share", "98-verdict"]
-    assert made.summary == "1 of 2 within a factor of 2, 1 of 1 chosen right"
+    assert made.summary == "0 of 1 within a factor of 2, 1 of 1 chosen right, 1 of 1 within 10 points"
     assert "98-share" in made._repr_html_()
     assert "10 points too high" in str(made)
     assert exercises.guesses().made == made.made
     exercises.predict("98-share", 70, "%")  # another guess waits for its own measurement
     assert exercises.guesses("98").summary.endswith("1 not compared with a measurement yet")
+
+
+def test_a_guess_in_per_cent_is_not_near_because_it_is_more_than_half():
+    exercises.predict("98-share", 99, "%")
+    claims.show("98-share", measured=51)
+    made = exercises.guesses("98")
+    assert made.summary == "0 of 1 within 10 points"
+    assert made.made[0].ratio is None
+
+
+def test_yes_and_no_may_be_choices_of_a_claim_that_is_true_or_false():
+    exercises.predict("98-yes", "No", choices=["yes", "no"])
+    assert told("98-yes", True) == "no: wrong"
+    exercises.predict("98-yes", "yes", choices=["yes", "no"])
+    assert told("98-yes", np.True_) == "yes: right"
 
 
 def test_values_that_no_factor_compares_are_counted_apart():
@@ -343,7 +381,10 @@ def test_the_picture_shows_a_dot_where_a_factor_compares_and_words_elsewhere():
     claims.show("98-share", measured=31)
     figure, ax = plots.style.axes(alt="Guesses.")
     drawn = plots.guesses.draw(ax, exercises.guesses("98"))
-    assert [dot.get_xdata()[0] for dot in drawn.dots] == [plots.guesses.FARTHEST, pytest.approx(30 / 31)]
-    assert [text.get_text() for text in drawn.labels] == ["not compared yet"]
+    assert [dot.get_xdata()[0] for dot in drawn.dots] == [plots.guesses.FARTHEST]
+    assert [text.get_text() for text in drawn.labels] == [
+        "within a point (1 too low)",
+        "not compared yet",
+    ]
     assert ax.get_title(loc="left").replace("\n", " ") == exercises.guesses("98").summary
     assert figure.png()

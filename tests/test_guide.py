@@ -348,7 +348,7 @@ def test_cards_that_stand_in_a_table_are_found():
     table = "\n\n".join(
         ["Claims: 1 holds, 1 more than that", card("01-size", "1 kB"), card("01-time", "5 s")]
     )
-    wide = card("01-wide", "3×", "↑ more than that. By a factor of 3.0 above 1×.").replace(
+    wide = card("01-wide", "3×", "↑ more than that. That is a factor of 3 above 1×.").replace(
         "\nThis", "\nAccepted: 1×\nThis"
     )
     assert guide.figures([notebook(table, wide)]) == {

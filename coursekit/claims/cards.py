@@ -23,6 +23,7 @@ from coursekit.claims.judging import (
 
 __all__ = ["Card", "results", "show", "strict"]
 
+MOST_DIGITS = 7  # of a factor that is hardly more than the one that is allowed
 STRICT = ("0", "1", "claims")
 _TONES = {HOLDS: "good", FAILS: "bad", MORE: "bad", LESS: "bad", CORRECTED: "neutral", UNDECIDED: "quiet"}
 _TONES[GUESS_FIRST] = "quiet"
@@ -206,15 +207,20 @@ def _note(claim: rules.Claim, reading: Reading, verdict: str) -> str:
             return "No difference was shown, and one may be too small to see."
         return "The interval reaches across the limit, so another run may say otherwise."
     if verdict in (MORE, LESS):
-        return _how_far(claim, rule.times_off(float(value or 0)), verdict)
+        return _how_far(claim, float(value or 0), verdict)
     return f"Expected: {claim.expected}." if verdict == FAILS and rule.name == "is" else ""
 
 
-def _how_far(claim: rules.Claim, factor: float, verdict: str) -> str:
+def _how_far(claim: rules.Claim, value: float, verdict: str) -> str:
+    rule, factor = claim.holds, claim.holds.times_off(value)
     if math.isinf(factor):
         return "It is not above 0."
-    end = claim.number(claim.holds.said[1 if verdict == MORE else 0])
-    return f"By a factor of {display.significant(factor, 2)} {'above' if verdict == MORE else 'below'} {end}."
+    # "Give or take a factor of 2", and missed by "a factor of 2.0"? More digits, until the two differ.
+    digits = range(2, MOST_DIGITS)
+    allowed = next((n for n in digits if float(display.significant(factor, n)) > rule.factor), MOST_DIGITS)
+    end = claim.number(rule.said[1 if verdict == MORE else 0])
+    times = rules.plain_number(factor, allowed)
+    return f"That is a factor of {times} {'above' if verdict == MORE else 'below'} {end}."
 
 
 def _value(reading: Reading) -> float | bool | str | None:

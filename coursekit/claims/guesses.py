@@ -27,6 +27,7 @@ __all__ = [
 ]
 
 RIGHT_ON, NEAR = 1.05, 2.0  # a guess that is off by no more than these factors
+NEAR_POINTS = 10  # and one in per cent by no more than this: any guess above 50 % is half of 100 % or more
 FEW = 20  # below it, whole numbers are compared by their difference
 SAME = "same"  # the rule of a claim that two are equal within a margin, and the choice that says so
 TIMES = ("×", "x", "times")
@@ -41,6 +42,7 @@ SCALES: Mapping[str, tuple[str, float]] = {
     "GB": ("size", 1e9),
     "TB": ("size", 1e12),
 }
+PER_CENT = "per cent"  # what these measure
 _PER_CENT = ("%", "points", "point")
 
 
@@ -78,12 +80,17 @@ class Guess:
 
     @property
     def ratio(self) -> float | None:
-        """How many times the measurement the guess was; None where one of the two is not above 0."""
+        """How many times the measurement the guess was; None for per cent, and for what is not above 0."""
         numbers = (self.value, self.measured)
-        if any(isinstance(n, bool | str) or n is None or n <= 0 for n in numbers):
+        if self.in_points or any(isinstance(n, bool | str) or n is None or n <= 0 for n in numbers):
             return None
         ratio = float(self.value or 0) / float(self.measured or 1)
         return ratio if 0 < ratio < math.inf else None
+
+    @property
+    def in_points(self) -> bool:
+        """Whether it counts per cent or points, which are compared by their difference."""
+        return word(self.unit) in _PER_CENT
 
     @property
     def met(self) -> bool | None:
@@ -271,6 +278,8 @@ def against(claim: rules.Claim, reading: Reading) -> str:
     measured = _in_unit(reading.value, claim.unit, found.unit)
     if found.choices and claim.holds.name == SAME:
         measured = _side(reading, claim.holds, found.choices)
+    if isinstance(measured, bool) and {"yes", "no"} & {*found.choices}:
+        measured = "yes" if measured else "no"
     shown = claim.show(reading) if measured is not None else ""
     told = Guess(found.id, found.text, found.value, found.unit, found.choices, measured, shown)
     if told != found:
@@ -284,8 +293,15 @@ def _in_unit(value: Any, unit: str, wanted: str) -> float | bool | str | None:
         return value
     if value is None or not math.isfinite(value):
         return None
-    (kind, scale), (other, per) = (SCALES.get(word(each), ("", 1.0)) for each in (unit, wanted))
-    return float(value) * scale / per if kind == other else None
+    (kind, scale), (other, per) = map(_scale, (unit, wanted))
+    bare = {kind, other} == {"", PER_CENT} and not (unit and wanted)
+    return float(value) * scale / per if kind == other or bare else None
+
+
+def _scale(unit: str) -> tuple[str, float]:
+    """Return what a unit measures, and how much of it; what differs is not compared."""
+    head = word(unit)
+    return SCALES.get(head, (PER_CENT if head in _PER_CENT else "", 1.0))
 
 
 def _side(reading: Reading, holds: Rule, choices: Sequence[str]) -> str | None:

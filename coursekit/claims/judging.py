@@ -30,13 +30,15 @@ _SHORT = {HOLDS: ("holds", "hold"), FAILS: ("does not hold", "do not hold")}
 class Reading:
     """A measurement as a claim sees it: a number with its interval (or equal bounds), a truth, a verdict.
 
-    ``value`` is None where nothing was found; ``reason`` says why then.
+    ``value`` is None where nothing was found, or nothing that could decide; ``reason`` says why then, and
+    ``found`` is the number in an interval without an end.
     """
 
     value: float | bool | str | None
     low: float = math.nan
     high: float = math.nan
     reason: str = ""
+    found: float | None = None
 
     @property
     def has_interval(self) -> bool:

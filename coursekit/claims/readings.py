@@ -64,7 +64,7 @@ def _number_reading(measured: Any, claim: Claim) -> Reading:
     if not math.isfinite(value):
         return Reading(None, reason=NOTHING)
     if not (math.isfinite(low) and math.isfinite(high)):
-        return Reading(None, reason=NO_END)
+        return Reading(None, reason=NO_END, found=value)
     if low > high:
         raise ValueError(f"claim {claim.id} needs an interval with low <= high; got {low} to {high}")
     return Reading(value, low, high)
@@ -95,7 +95,8 @@ def _numbers(measured: Any, claim: Claim) -> tuple[float, float, float]:
 
 
 def _number(claim: Claim, value: Any) -> float:
-    if isinstance(value, bool | np.bool_ | str | bytes):
+    dtype = str(getattr(value, "dtype", ""))
+    if isinstance(value, bool | str | bytes) or dtype in ("bool", "torch.bool"):
         raise TypeError(f"claim {claim.id} needs a number; got {arguments.shown(value)}")
     try:
         number = float(arguments.dense(f"what claim {claim.id} measured", value))

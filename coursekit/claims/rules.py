@@ -119,7 +119,7 @@ class Claim:
             The text.
         """
         if reading.value is None:
-            return NOTHING
+            return NOTHING if reading.found is None else self.number(reading.found)
         if isinstance(reading.value, bool | str):
             return _word(str(reading.value))
         if not reading.has_interval:

@@ -430,11 +430,22 @@ def _bits(value: Any, width: int | None) -> str:
 
 
 def _unusable(name: str, expected: str, answer: Any) -> Verdict:
-    return wrong(f"{_start(name)} should be {expected}, but it is {describe(answer)}.")
+    hint = "Without the quotation marks it is one." if "number" in expected and _is_quoted(answer) else ""
+    return wrong(f"{_start(name)} should be {expected}, but it is {describe(answer)}.", hint)
+
+
+def _is_quoted(answer: Any) -> bool:
+    """Tell whether the answer is a number as text."""
+    try:
+        return isinstance(answer, str) and float(answer) == float(answer)
+    except ValueError:
+        return False
 
 
 def _start(text: str) -> str:
-    return text[:1].upper() + text[1:]
+    """Return the text as a sentence begins; names of the student's own code stay as they are."""
+    first = text.partition(" ")[0]
+    return text if len(first) == 1 or "_" in first else text[:1].upper() + text[1:]
 
 
 def _brief(value: Any) -> str:

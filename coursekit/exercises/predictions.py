@@ -92,7 +92,11 @@ class Guesses(display.Tabled):
         waiting = sum(not guess.off for guess in self.made)
         parts = [f"{self.near} of {len(self.rated)} within a factor of 2"] * bool(self.rated)
         parts += [f"{sum(map(_is_met, chosen))} of {len(chosen)} chosen right"] * bool(chosen)
-        parts += [f"{len(other)} compared by the difference"] * bool(other)
+        shares = [guess for guess in other if guess.in_points]
+        gaps = [abs(float(each.value or 0) - float(each.measured or 0)) for each in shares]
+        close = sum(gap <= kept.NEAR_POINTS for gap in gaps)
+        parts += [f"{close} of {len(shares)} within {kept.NEAR_POINTS} points"] * bool(shares)
+        parts += [f"{len(other) - len(shares)} compared by the difference"] * (len(other) > len(shares))
         parts += [f"{waiting} not compared with a measurement yet"] * bool(waiting)
         return ", ".join(parts)
 
@@ -112,9 +116,9 @@ def predict(id: str, guess: Any, unit: str = "", *, choices: Sequence[str] = ())
     id : str
         The claim, or another id that the claim names as its ``guess``.
     guess : number, bool, str or ...
-        A number in ``unit``, also typed as text ("250x", "50 %", "1,000", "~3", "2.5 ms"), a bool, or one of
-        ``choices``. `...` or None means no guess yet and forgets an earlier one, so that a card never shows
-        what its own notebook does not say.
+        A number in ``unit``, also typed as text ("250x", "50 %", "1,000", "~3", "2.5 ms"), a bool where
+        there is no unit, or one of ``choices``. `...` or None means no guess yet and forgets an earlier one,
+        so that a card never shows what its own notebook does not say.
     unit : str
         What the number counts, as it is to be shown behind it.
     choices : sequence of str
@@ -191,6 +195,8 @@ def _is_met(guess: claims.Guess) -> bool:
 
 def _value(guess: Any, unit: str) -> bool | float | str:
     if isinstance(guess, bool):
+        if unit:
+            raise TypeError(f"guess must be a number in {unit}, or ... for none yet; got {guess}")
         return guess
     if isinstance(guess, str):
         guess = typed.number(guess, unit)

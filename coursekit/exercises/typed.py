@@ -20,11 +20,15 @@ _NAMES = {
     **{"kilobytes": "kB", "megabytes": "MB", "gigabytes": "GB", "terabytes": "TB"},
 }
 _MORE = {"min": 60.0, "minute": 60.0, "minutes": 60.0, "h": 3600.0, "hour": 3600.0, "hours": 3600.0}
+_PREFIXES = {"kb": "k", "mb": "m", "gb": "g", "tb": "t"}  # "5 M" in MB
 _MORE_BYTES = {"kib": 2.0**10, "mib": 2.0**20, "gib": 2.0**30, "tib": 2.0**40}
-_MANY = {"k": 1e3, "thousand": 1e3, "M": 1e6, "million": 1e6, "mio": 1e6, "billion": 1e9}
+_MANY = {"k": 1e3, "K": 1e3, "thousand": 1e3, "M": 1e6, "million": 1e6, "mio": 1e6, "bn": 1e9, "billion": 1e9}
+LONGEST = 4000  # digits; Python reads no number of more than 4,300
+SHORTEST = 3  # letters that may stand for a longer unit: "tok" for tokens, but no "m" for ms
 _ABOUT = re.compile(r"^(?:~|≈|about|around|approx\.?|roughly|circa|ca\.?|c\.)\s*", re.IGNORECASE)
 _GROUPED = r"[1-9]\d{0,2}(?:[, '’_\u00a0\u202f]\d{3})+(?:\.\d+)?"
 _PLAIN = r"\d[\d_]*(?:[.,]\d*)?|\.\d+"
+_TIMES_FIRST = re.compile(r"^[×xX]\s*(\d)")  # "x5" is "5x"
 _POWER = r"e[+-]?\d{1,3}"
 _NUMBER = re.compile(rf"([+-]?)\s*({_GROUPED}(?![\d,.])|{_PLAIN})({_POWER})?", re.IGNORECASE)
 
@@ -96,9 +100,11 @@ def number(text: str, unit: str = "") -> float:
         If it is no number, or has another unit; the message says what is allowed.
     """
     cleaned = _ABOUT.sub("", " ".join(text.replace("−", "-").split()))
+    if word(unit) in TIMES:
+        cleaned = _TIMES_FIRST.sub(r"\1", cleaned)
     found = _NUMBER.match(cleaned)
     factor = _factor(cleaned[found.end() :].strip(), arguments.label("unit", unit)) if found else None
-    if found is None or factor is None:
+    if found is None or factor is None or len(found[0]) > LONGEST:
         raise ValueError(f"guess must be {_allowed(unit)}; got {arguments.shown(text)}")
     value = _value(found[1] + found[2], found[3] or "")
     return value if factor == 1 else round(value * factor, 12) if value * factor > 1e-6 else value * factor
@@ -114,9 +120,11 @@ def _value(digits: str, power: str) -> float:
 def _factor(behind: str, unit: str) -> float | None:
     """Return what the number is multiplied by for the text ``behind`` it; None for another unit."""
     amount, _, rest = behind.partition(" ")
+    head, _, counted = unit.partition(" ")
     if word(unit) not in SCALES and amount in _MANY:
-        many = _factor(rest, unit)
-        return None if many is None else many * _MANY[amount]
+        # "5 million" in million parameters is 5, and in parameters it is 5,000,000.
+        many = _factor(rest, counted if head in _MANY else unit)
+        return None if many is None else many * _MANY[amount] / _MANY.get(head, 1.0)
     if not behind or _means(behind.casefold(), unit.casefold()):
         return 1
     kind, per = SCALES.get(word(unit), ("", 1.0))
@@ -131,7 +139,8 @@ def _factor(behind: str, unit: str) -> float | None:
 def _means(typed: str, unit: str) -> bool:
     head = word(unit)
     names = _TIMES if head in TIMES else _PER_CENT if head == "%" else _POINTS if head == "points" else {head}
-    if unit and (unit.startswith(typed) or typed.rstrip("s") == head.rstrip("s")):
+    short = len(typed) < SHORTEST and typed not in _PREFIXES.get(head, "")
+    if unit and not short and (unit.startswith(typed) or typed.rstrip("s") == head.rstrip("s")):
         return True
     first, _, rest = typed.partition(" ")
     return typed in names or (first in names and unit.endswith(f" {rest}"))

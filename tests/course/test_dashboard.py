@@ -103,6 +103,10 @@ def test_the_cases_tell_the_mistakes_apart():
         ["->".join(order) for order in INT8],
         [[f" {step.title()} " for step in order] for order in INT8],
         [" → ".join(order).upper() for order in INT8],
+        [" then ".join(order) for order in INT8],
+        [" > ".join(order) for order in INT8],
+        ["+".join(order).replace("distil", "distill") for order in INT8],
+        [[step.replace("ize", "ise") for step in order] for order in INT8],
     ],
 )
 def test_right_orders_are_accepted(answer):
@@ -119,7 +123,9 @@ def test_right_orders_are_accepted(answer):
         ([("distil", "prune")], "is not an order"),
         ([("distil", "prune", "prune")], "is not an order"),
         ("distil", "a list of orders"),
-        ([3], "could not be checked"),
+        (INT8[:2], "one is missing"),
+        ([], "no order"),
+        ([3], "a list of orders, each a list"),
     ],
 )
 def test_wrong_orders_are_told_apart(answer, says):

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 from scipy import optimize
+from sklearn.linear_model import LinearRegression
 
 from coursekit import batching, exercises, models
 from coursekit.course.nb04 import checks
@@ -117,9 +118,15 @@ def yes_or_no(waiting, oldest_age, max_batch, max_wait):
     return waiting >= max_batch or oldest_age >= max_wait
 
 
+def with_scikit_learn(batches, seconds):
+    line = LinearRegression().fit(batches[:, None], seconds)
+    return line.intercept_, line.coef_  # a number and an array of one
+
+
 @pytest.mark.parametrize(
     ("id", "answer"),
     [
+        ("04-fit", with_scikit_learn),
         ("04-fit", plain),
         ("04-fit", relative),
         ("04-fit", by_formula),
@@ -149,6 +156,9 @@ def test_right_answers_are_accepted_in_every_form(id, answer):
     ("id", "answer", "says"),
     [
         ("04-fit", swapped, "swapped"),
+        ("04-fit", lambda x, y: {"a": 1, "b": 2}, "two numbers"),
+        ("04-fit", lambda x, y: ([1, 2], 3), "a should be a number"),
+        ("04-fit", lambda x, y: ("0.1", 3), "Without the quotation marks"),
         ("04-fit", through_the_origin, "origin"),
         ("04-fit", in_milliseconds, "seconds"),
         ("04-fit", lambda x, y: [1e6 * part for part in plain(x, y)], "not in µs"),

@@ -278,6 +278,7 @@ def test_typical_mistakes_in_the_layer_are_explained(answer, says):
         ("05-bits", chosen_by(by_accuracy, fits=lambda *_: True), "the budget is"),
         ("05-bits", chosen_by(by_accuracy, fits=lambda b, w, limit: size(b, w) * 8 <= 8000), "bytes"),
         ("05-bits", chosen_by(by_accuracy, fits=lambda b, w, limit: size(b, w) < limit), "exactly"),
+        ("05-bits", chosen_by(by_accuracy, fits=lambda b, w, limit: size(b, w) // 1 <= limit), "take 702.25"),
         ("05-bits", chosen_by(lambda b, accuracy, w: -size(b, w)), "smallest"),
         ("05-bits", chosen_by(lambda b, accuracy, w: (size(b, w), -b[0])), "more accurate"),
         ("05-bits", uniform, "different bits"),

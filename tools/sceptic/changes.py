@@ -100,7 +100,7 @@ CHANGES = (
     Change("as it stands"),
     Change("shuffled labels", inside=("shuffled_labels",), breaks=frozenset({"labels"}), roots=_DATA),
     Change("two classes", inside=("two_classes",), breaks=frozenset({"classes"}), roots=_DATA),
-    Change("another split", inside=("another_split",), roots=_DATA),
+    Change("another split", inside=("another_split",), breaks=frozenset({"split"}), roots=_DATA),
     *(
         Change(f"{width} hidden neurons", edit=_hidden(width), breaks=frozenset({"network"}))
         for width in HIDDEN
@@ -122,7 +122,7 @@ SHORT = (
         "everything at once",
         edit=_everything,
         inside=("shuffled_labels", "another_split", "other_seeds"),
-        breaks=frozenset({"labels", "network", "training"}),
+        breaks=frozenset({"labels", "split", "network", "training"}),
         roots=_DATA,
     ),
 )

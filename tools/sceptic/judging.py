@@ -14,6 +14,7 @@ from sceptic.running import Run, notebook, text_of
 __all__ = ["Finding", "assertions", "judge", "literal_titles", "typed_numbers"]
 
 REFUSED = "right answer refused"
+REFUSALS = ("✗ wrong", "○ not tried yet")
 FELL = ("does not hold here", "more than that", "less than that")
 CARD = re.compile(r"^Claim [\w-]+ \(", re.MULTILINE)
 NUMBER = re.compile(r"(?<![\w.])\d[\d,]*(?:\.\d+)?")
@@ -69,7 +70,7 @@ def _outputs(cell: NotebookNode) -> Iterator[tuple[str, str]]:
             yield "error", f"{output.ename}: {output.evalue}"[:300]
         elif output.get("name") == "stderr":
             yield "stderr", output.text.strip()[:300]
-        elif text_of(output).startswith("✗ wrong"):
+        elif text_of(output).startswith(REFUSALS):
             yield REFUSED, text_of(output).replace("\n", " ")
 
 

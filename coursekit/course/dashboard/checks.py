@@ -13,6 +13,7 @@ from coursekit.variants.rows import dominates
 __all__ = ["CHECKERS"]
 
 STEPS = ("distil", "prune", "quantize")
+_SPELT = {"distill": "distil", "quantise": "quantize"}
 Points = Mapping[str, tuple[float, float]]
 CASES: tuple[Points, ...] = (
     {"a": (40.0, 15.0), "b": (14.0, 44.0), "c": (39.0, 6.0), "d": (11.0, 7.5), "e": (3.0, 7.4)},
@@ -39,6 +40,8 @@ def orders(answer: Any) -> Verdict:
     expected = {order for order in permutations(STEPS) if order.index("quantize") > order.index("distil")}
     if found == expected:
         return right("INT8 is left where nothing started anew after it: quantize comes after distil.")
+    if not found:
+        return wrong("Your list holds no order.", "Some orders do ship integers: go through all six.")
     if len(found) == 6:
         return wrong("Not every order ships integers.", "What does a student take over from its teacher?")
     if found == {order for order in expected if order[-1] == "quantize"}:
@@ -49,7 +52,9 @@ def orders(answer: Any) -> Verdict:
     if found - expected:
         name = " → ".join(sorted(found - expected)[0])
         return wrong(f"{name} ships FP32.", "The last step that makes new weights decides their format.")
-    return wrong(f"These are right, but {len(expected - found)} are missing.", "Go through all six orders.")
+    missing = len(expected - found)
+    verb = "one is" if missing == 1 else f"{missing} are"
+    return wrong(f"These are right, but {verb} missing.", "Go through all six orders.")
 
 
 def _wrong_front(points: Points, found: set[str], expected: set[str]) -> Verdict:
@@ -88,8 +93,9 @@ def _items(value: Any, expected: str) -> list[Any]:
 
 
 def _order(one: Any) -> tuple[str, ...]:
-    parts = re.split(r"(?:→|->|,|\s)+", one.strip()) if isinstance(one, str) else list(one)
-    words = [str(part).strip().casefold() for part in parts]
+    parts = re.findall(r"\w+", one) if isinstance(one, str) else _items(one, "a list of orders, each a list")
+    typed = [str(part).strip().casefold() for part in parts]
+    words = [_SPELT.get(word, word) for word in typed if word != "then"]
     if sorted(words) != sorted(STEPS):
         raise Stop(
             wrong(f"`{one!r}` is not an order of {', '.join(STEPS)}.", "Each of the three steps comes once.")

@@ -70,14 +70,14 @@ def mystery_1(answer: Any) -> Verdict:
             f"The answers are right, but `read` is still called {read.calls} times for {LETTERS} messages.",
             "The list of words does not change from message to message. Where would you read it once?",
         )
+    times = "once" if read.calls == 1 else f"{read.calls} times"
     looked_up = sum(len(text.split()) for text in texts)
     if comparisons.count * FEWER > looked_up * len(words) / 2:
         return wrong(
-            f"The list is read {read.calls} times only, but for {looked_up:,} words {comparisons.count:,} "
+            f"The list is read only {times}, but for {looked_up:,} words {comparisons.count:,} "
             "comparisons are made.",
             "`in` looks through a whole list. `read()` gives a set, which finds a word at once: keep it one.",
         )
-    times = "once" if read.calls == 1 else f"{read.calls} times"
     return right(f"The same answers, and the list is read {times} instead of {LETTERS} times.")
 
 

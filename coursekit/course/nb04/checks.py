@@ -118,8 +118,9 @@ def _check_line(answer: Any, sizes: np.ndarray, seconds: np.ndarray, a: float, b
 
 def _line(answer: Any, sizes: np.ndarray, seconds: np.ndarray) -> tuple[float, float]:
     result = call(answer, sizes, seconds)
-    pair = (result.a, result.b) if isinstance(result, batching.Hockney) else result
-    if len(np.shape(pair)) != 1 or len(pair) != 2:
+    pair: Any = (result.a, result.b) if isinstance(result, batching.Hockney) else result
+    pair = pair.tolist() if hasattr(pair, "tolist") else pair  # an array or a tensor
+    if not isinstance(pair, tuple | list) or len(pair) != 2:
         raise Stop(wrong("The function should return two numbers, a and b."))
     return as_number(pair[0], "a"), as_number(pair[1], "b")
 

@@ -67,7 +67,7 @@ def bits(answer: Any) -> Verdict:
         size = _packed(chosen, weights)
         if size > budget:
             return wrong(
-                f"Bits {chosen} take {size:,.0f} bytes, but the budget is {budget:,}.",
+                f"Bits {chosen} take {size:,.10g} bytes, but the budget is {budget:,}.",
                 "Bits per weight times weights, divided by 8, summed over the layers.",
             )
         fitting = {key: value for key, value in accuracy.items() if _packed(key, weights) <= budget}
@@ -172,12 +172,17 @@ def _wrong_integers(q: Array, weight: Array, scale: Array) -> Verdict:
 
 @functools.cache
 def _budgets() -> tuple[tuple[dict[tuple[int, int], float], tuple[int, int], int], ...]:
-    """Return (accuracy, weights, budget): the bits belong in layer 1, in layer 2, and a tight fit."""
+    """Return (accuracy, weights, budget): the bits belong in layer 1, in layer 2, tight, a bit too tight."""
     pairs = [(a, b) for a in range(2, 9) for b in range(2, 9)]
     first = {(a, b): 0.9 - 0.8 * 2.0**-a - 0.1 * 2.0**-b for a, b in pairs}
     second = {(a, b): 0.9 - 0.1 * 2.0**-a - 0.8 * 2.0**-b for a, b in pairs}
     flat = {(a, b): 0.5 + (a == 4 and b == 6) * 0.4 - 0.01 * 2.0**-a for a, b in pairs}
-    return (first, (800, 800), 900), (second, (8192, 1280), 3000), (flat, (800, 400), 700)
+    return (
+        (first, (800, 800), 900),
+        (second, (8192, 1280), 3000),
+        (flat, (800, 400), 700),
+        (flat, (803, 401), 702),  # the best takes a quarter of a byte too much
+    )
 
 
 def _packed(bits: tuple[int, int], weights: tuple[int, int]) -> float:
