@@ -398,10 +398,10 @@ def test_a_claim_that_is_true_or_false_has_no_range_and_a_part_that_is_tested_is
     labels = dict(claims.show("05-zero", measured=True).lines())
     assert "Accepted" not in labels
     assert "Tested here" not in labels
-    assert "Said for" not in labels
+    assert "Holds for" not in labels
     served = dict(claims.show("05-served", measured=3).lines())
     assert served["Tested here"] == "the handler alone."
-    assert served["Said for"] == "labels that can be learned, a network of this shape"
+    assert served["Holds for"] == "labels that can be learned, a network of this shape"
 
 
 FAILING = {"05-byte": 9, "05-decibels": 3.0, "05-zero": False, "05-flips": "a better", "05-speed": 0.5}

@@ -73,7 +73,7 @@ class Card(display.Shown):
             (f"The {self.source} says", self.says),
             ("It should say", self.corrected),
             ("Tested here", self.tests),
-            ("Said for", self.holds_for),
+            ("Holds for", self.holds_for),
             ("Accepted", self.accepted),
             ("You guessed", " ".join(filter(None, (self.guess, self.about_guess)))),
             ("This machine says", self.measured),

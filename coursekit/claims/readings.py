@@ -79,7 +79,7 @@ def _numbers(measured: Any, claim: Claim) -> tuple[float, float, float]:
         measured = measured.difference
     if hasattr(measured, "low") and hasattr(measured, "high"):
         middle = "mean" if isinstance(measured, PairedDifference) else "value"
-        shares = hasattr(measured, "confidence") and claim.unit.split()[:1] in [[unit] for unit in PER_CENT]
+        shares = hasattr(measured, "confidence") and claim.unit.startswith(PER_CENT)
         factor = 100 if shares else 1
         low, value, high = (
             factor * _number(claim, getattr(measured, n, None)) for n in ("low", middle, "high")

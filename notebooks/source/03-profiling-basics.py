@@ -674,8 +674,8 @@ claims.table(
 #
 # **Amdahl's law.** The other question before you start: how much can it help? If a part takes the share $p$ of the time
 # and becomes $s$ times as fast, the whole becomes $1 / (1 - p + p/s)$ times as fast. In the slow request, the part is
-# loading. The rest is what a fast request takes, the way there and back included. Drag how many times as fast loading
-# becomes:
+# loading. The rest is what a fast request takes, the way there and back included, so the limit lies below the ratio of
+# the handlers alone. Drag how many times as fast loading becomes:
 
 # %% tags=["nbval-ignore-output"]
 loading = median(answer["loading"] for answer in slow_answers)

@@ -273,7 +273,7 @@ exercises.check("04-budget", best_batch)
 # Now on your own curve. Slide the budget: the best batch that fits lights up. Then judge by the upper quartile. If the
 # *median* just fits, half of the calls are late. If the *upper quartile* fits, at most a quarter is.
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["nbval-ignore-output", "answer"]
 widgets.slo(curve)
 
 # %% [markdown]

@@ -765,7 +765,7 @@ for variant, file in names.items():
     )
 three_ways
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["nbval-ignore-output", "answer"]
 scoreboard.table()
 
 # %% [markdown]

@@ -249,7 +249,7 @@ claims.table(
 # the first thing to do:
 
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["nbval-ignore-output", "answer"]
 def pruned_alone(layer):
     accuracies = [pruning.prune_many(ensemble, sparsity, layers=[layer]) for sparsity in sparsities]
     return np.array([networks.accuracy(x_validation, y_validation) for networks in accuracies])

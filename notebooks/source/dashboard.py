@@ -220,7 +220,7 @@ exercises.check("dashboard-front", pareto_front)
 # And these are the unbeaten ones here in size and time, by coursekit's own function. It asks for no accuracy yet: the panel
 # below does.
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["nbval-ignore-output", "answer"]
 for name in variants.front(sitting):
     print(f"{name:13} {sitting[name].size_bytes:7,} bytes {sitting[name].latency * 1e6:6.1f} µs")
 
@@ -237,7 +237,7 @@ for budget in variants.BUDGETS.values():
 # those of these seven files, so there you have to choose. Blue dots fit with their whole interval, orange diamonds may fit, grey
 # crosses do not. Raise the share of right answers and see the front lose its smallest member.
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["nbval-ignore-output", "answer"]
 widgets.pareto(sitting)
 
 # %% [markdown]
@@ -338,7 +338,7 @@ claims.show("dashboard-two-steps", measured=accuracy.paired(two_steps.accuracies
 #
 # The rules of thumb of the course, each with the evidence of your sitting. The factors are against the baseline.
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["nbval-ignore-output", "answer"]
 variants.decisions(sitting)
 
 # %% [markdown]
@@ -366,7 +366,7 @@ plots.guesses.picture(exercises.guesses())
 # The scoreboard, with everything that was ever recorded. If you carry your results folder to another machine, that one gets a
 # table of its own: a ranking across machines would compare the machines.
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["nbval-ignore-output", "answer"]
 scoreboard.table()
 
 # %% [markdown]
