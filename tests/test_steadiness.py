@@ -18,6 +18,12 @@ KINDS = {
         DRIFTS,
         lambda rng: np.linspace(1.4, 1, RUNS) * (1 + 0.02 * rng.standard_normal(RUNS)),
     ),
+    "another speed at the end": (
+        DRIFTS,
+        lambda rng: (
+            np.where(STEPS < 140, 1, 1.15 + 0.3 * np.exp(-(STEPS - 140) / 15)) * rng.normal(1, 0.05, RUNS)
+        ),
+    ),
     "two at random": (TWO_LEVELS, lambda rng: rng.choice([1, 1.3], RUNS) * rng.normal(1, 0.01, RUNS)),
     "one jump": (TWO_LEVELS, lambda rng: np.where(STEPS < 80, 1, 1.3) * rng.normal(1, 0.02, RUNS)),
 }

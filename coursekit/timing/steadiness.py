@@ -65,7 +65,8 @@ def steadiness(seconds: Any, tolerance: float) -> Steadiness:
     Notes
     -----
     Drift: the medians of ten blocks rise or fall nearly throughout (Kendall's tau), by more than the
-    tolerance between the first and the last quarter. A slow start alone does not do that.
+    tolerance between the first and the last quarter; or the last fifth lies beyond all of the first half, by
+    more than the tolerance. A slow start alone does neither.
     """
     times = arguments.array("seconds", seconds, np.float64, ndim=1)
     if len(times) < BLOCKS or times.min() <= 0:
@@ -77,7 +78,8 @@ def steadiness(seconds: Any, tolerance: float) -> Steadiness:
     found = levels(times)
     if found and found.slow / found.quick - 1 > near:
         return Steadiness(TWO_LEVELS, rest, drift, found)
-    if abs(_tau(times)) > TREND and abs(drift) > near:
+    blocks = np.array_split(times, BLOCKS)
+    if (abs(_tau(blocks)) > TREND and abs(drift) > near) or _left(blocks, near):
         return Steadiness(DRIFTS, rest, drift, None)
     return Steadiness(SETTLES if rest <= LATE * len(times) else UNSETTLED, rest, drift, None)
 
@@ -121,8 +123,21 @@ def _spread(values: NDArray[np.float64]) -> float:
     return float(high - low) / 1.349  # of a bell curve, its standard deviation
 
 
-def _tau(times: NDArray[np.float64]) -> float:
+def _left(blocks: list[NDArray[np.float64]], near: float) -> bool:
+    """Tell whether the last two blocks lie beyond all of the first half, and not by chance.
+
+    The first block may be a slow start. A block's median is uncertain by 1.25 deviations over the root of its
+    runs.
+    """
+    medians = np.log([np.median(block) for block in blocks])
+    noise = np.median([_spread(np.log(block)) for block in blocks]) * 1.25 / np.sqrt(len(blocks[0]))
+    margin = max(np.log1p(near), 2 * noise)
+    early, late = medians[1 : BLOCKS // 2], medians[-2:]
+    return bool(late.min() - early.max() > margin or early.min() - late.max() > margin)
+
+
+def _tau(blocks: list[NDArray[np.float64]]) -> float:
     """Return Kendall's tau of the blocks' medians against their order, -1 to 1."""
-    medians = np.array([np.median(block) for block in np.array_split(times, BLOCKS)])
+    medians = np.array([np.median(block) for block in blocks])
     later = np.sign(medians[None, :] - medians[:, None])[np.triu_indices(BLOCKS, 1)]
     return float(later.mean())
