@@ -97,8 +97,14 @@ def elsewhere(student, solution):
             if len(re.sub(r"\D", "", figure).strip("0")) < DISTINCT:
                 continue
             for number, cell in enumerate(student.cells):
-                if figure in NUMBER.findall(plain(cell)):
+                if figure in NUMBER.findall(plain(cell)) and not by_chance(said, figure, plain(cell)):
                     yield number, f"shows {figure}, which {id} asks for"
+
+
+def by_chance(said, figure, text):
+    """Tell whether a ratio, 371×, was found as another number: "371 samples" in a text about times."""
+    times = said.startswith(f"{figure}×")
+    return times and f"{figure}×" not in text and not re.search(rf"{re.escape(figure)} times\b", text)
 
 
 def solved(student, _):

@@ -69,6 +69,17 @@ def test_a_measured_figure_is_found_wherever_it_stands():
     assert found(cell("a", "so 9,610."), cell("a", "19,610"), PREDICT, shows, cell("b", "9,610")) == [0, 3, 4]
 
 
+def test_a_ratio_is_not_found_in_a_number_that_counts_something_else():
+    predict = cell('exercises.predict("03-load-once", ..., unit="×")', "○ no guess yet")
+    card = "Claim 03-load-once (hardware)\nThis machine says: 371× [360× to 380×]\n"
+    shows = cell('claims.show("03-load-once", measured=1)', card)
+    assert found(cell("a", "371 samples"), cell("a", "so 371×"), cell("a", "371 times"), predict, shows) == [
+        1,
+        2,
+        4,
+    ]
+
+
 @pytest.mark.parametrize(
     ("id", "shown", "leaks"),
     [

@@ -180,6 +180,7 @@ def test_titles_that_state_a_finding_are_found_and_neutral_ones_are_not():
     ax.set_title(f"{n} stay the same")
     plots.lines(ax, title="accuracy against bits per weight")
     plots.lines(ax, title="No difference at all")
+    plots.lines(ax, title="How large is each file?")
     """
     assert judging.assertions(textwrap.dedent(source)) == ["Flat, then a cliff", "No difference at all"]
 

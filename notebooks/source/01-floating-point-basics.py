@@ -531,6 +531,12 @@ claims.show("01-zero-point", measured=np.abs(corrected.error(values)).max())
 exercises.quiz("01")
 
 # %% [markdown]
+# And your guesses, beside what this machine measured:
+
+# %%
+plots.guesses.picture(exercises.guesses("01"))
+
+# %% [markdown]
 # ## What you should remember
 #
 # 1. A float is sign, exponent and digits. It is rounded the moment you write it down.
@@ -540,12 +546,6 @@ exercises.quiz("01")
 # 5. A bit more is 6 dB more. How far to clip depends on the bits and on how many weights share the scale: hardly at
 #    8 bits, a little at 4 bits in groups of 128, a lot at 4 bits with one scale for thousands.
 #
-# ## Your guesses
-
-# %%
-plots.guesses.picture(exercises.guesses("01"))
-
-# %% [markdown]
 # ## Where to go next
 #
 # Notebook 02 counts the numbers of a whole model and asks whether they fit. Notebook 05 quantizes a trained network

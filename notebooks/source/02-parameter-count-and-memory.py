@@ -634,6 +634,12 @@ claims.show("02-mmap", measured=100 * max(0, opened.kept) / on_disk["FP32"])
 exercises.quiz("02")
 
 # %% [markdown]
+# And your guesses, beside what this machine measured:
+
+# %%
+plots.guesses.picture(exercises.guesses("02"))
+
+# %% [markdown]
 # ## What you should remember
 #
 # 1. Bytes = parameters × bits / 8. It is exact in memory. On disk a few kB come on top, which only a
@@ -643,12 +649,6 @@ exercises.quiz("02")
 # 4. Weights are paid once, the cache for every user. Ask for both before you say that it fits.
 # 5. One harmless line can copy a whole table. Measure the peak, choose the type, work in place, or map the file.
 #
-# ## Your guesses
-
-# %%
-plots.guesses.picture(exercises.guesses("02"))
-
-# %% [markdown]
 # ## Where to go next
 #
 # Notebook 03 asks where the time goes, with the same habit: guess, measure, compare. Notebook 05 makes the INT8 weights

@@ -466,6 +466,10 @@ table, table_bytes, _ = allocated(lambda: pd.read_csv(archive.csv, nrows=rows))
 lower, lower_bytes, _ = allocated(lambda: [text.lower() for text in table.text])
 words, words_bytes, _ = allocated(lambda: [text.split() for text in lower])
 
+# %% [markdown]
+# On disk these messages are one text. What do the three steps keep of it?
+
+# %% tags=["nbval-ignore-output"]
 sizes = {"on disk": on_disk, "table": table_bytes, "lower case": lower_bytes, "split into words": words_bytes}
 copies = (table_bytes + lower_bytes + words_bytes) / on_disk
 picture, ax = plots.style.axes(
@@ -876,6 +880,12 @@ print("mystery 3:", prove(mystery_3, faster_3, some, centres))
 exercises.quiz("03")
 
 # %% [markdown]
+# And your guesses, beside what this machine measured:
+
+# %%
+plots.guesses.picture(exercises.guesses("03"))
+
+# %% [markdown]
 # ## What you should remember
 #
 # 1. Profile, find the bottleneck, repair it, prove it: same answers, then a new measurement.
@@ -886,12 +896,6 @@ exercises.quiz("03")
 #
 # And the habit from section 1: look at what the data give away before you believe a score.
 #
-# ## Your guesses
-
-# %%
-plots.guesses.picture(exercises.guesses("03"))
-
-# %% [markdown]
 # ## Where to go next
 #
 # Notebook 04 vectorises on purpose: it collects requests into batches and asks how large a batch should be. Notebook 05

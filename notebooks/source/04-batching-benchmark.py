@@ -644,6 +644,12 @@ picture
 exercises.quiz("04")
 
 # %% [markdown]
+# And your guesses, beside what this machine measured:
+
+# %%
+plots.guesses.picture(exercises.guesses("04"))
+
+# %% [markdown]
 # ## What you should remember
 #
 # 1. A call costs $a + b \cdot B$. Batching shares the overhead $a$; half of the highest throughput comes at $B = a/b$.
@@ -652,12 +658,6 @@ exercises.quiz("04")
 # 4. Decoding one token reads every weight for two operations, so a single chat is memory-bound and a batch is cheap.
 # 5. A micro-batcher trades a short wait for throughput. Near capacity a small error of a call's time is the whole queue.
 #
-# ## Your guesses
-
-# %%
-plots.guesses.picture(exercises.guesses("04"))
-
-# %% [markdown]
 # ## Where to go next
 #
 # Notebook 05 makes the bytes fewer: 8-bit weights, in one line and by hand. Notebook 02 tells what a batch of chats

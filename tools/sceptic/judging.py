@@ -138,8 +138,9 @@ def _titles(call: ast.Call) -> Iterator[str]:
     if name == "describe":
         given += call.args[3:4]
     for value in given:
-        if isinstance(value, ast.Constant) and isinstance(value.value, str) and ASSERTS.search(value.value):
-            yield value.value
+        text = value.value if isinstance(value, ast.Constant) else None
+        if isinstance(text, str) and ASSERTS.search(text) and not text.endswith("?"):
+            yield text
 
 
 def typed_numbers(runs: Sequence[Run]) -> list[Finding]:
