@@ -30,9 +30,10 @@ SETTINGS = {  # every cell stays in the page, also far below what the window sho
 WINDOW = {"width": 1300, "height": 1000}
 OPEN_MS, RUN_MS, REDRAW_MS = 120_000, 300_000, 10_000
 IDLE = '.jp-Notebook-ExecutionIndicator[data-status="idle"]'
-# Every cell has run (its prompt holds a number), or one has failed and the rest never will.
+# Every cell has run (its prompt holds a number), or one has failed and the rest never will. A folded cell's
+# placeholder has a prompt without a number.
 ALL_RAN = """() => {
-  const prompts = [...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')];
+  const prompts = [...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt:not(.jp-Placeholder *)')];
   const failed = document.querySelector('[data-mime-type="application/vnd.jupyter.error"]');
   return failed || (prompts.length && prompts.every(prompt => /\\[\\d+\\]/.test(prompt.textContent)));
 }"""
