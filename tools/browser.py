@@ -262,12 +262,13 @@ class Shown:
 def copy_of(root: Path, folder: Path) -> dict[str, int]:
     """Copy the course's notebooks to ``folder``, without outputs: what the page shows has just been computed.
 
-    Return how many panels each of them had stored.
+    Return how many panels each of them shows: the copy with the solutions has stored all of them.
     """
     panels = {}
     for path in pages.notebooks(root):
         notebook = nbformat.read(path, 4)
-        stored = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+        solved = nbformat.read(path.parent / "solutions" / path.name, 4)
+        stored = [output for cell in solved.cells for output in cell.get("outputs", [])]
         panels[path.name] = sum(WIDGET_VIEW in output.get("data", {}) for output in stored)
         nbformat.write(clear_outputs(notebook), folder / path.name)
     return panels

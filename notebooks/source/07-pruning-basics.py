@@ -658,9 +658,9 @@ claims.show("07-zeros-speed", measured=with_zeros.ratio("90 % zeros"))
 exercises.predict("07-csr-pays", ..., unit="% zeros")
 
 # %% tags=["nbval-ignore-output", "answer"]
-levels, ratios = [0.5, 0.7, 0.8, 0.9, 0.95], []
-progress = runtime.progress("Timing products", len(levels))
-for level in levels:
+zero_shares, ratios = [0.5, 0.7, 0.8, 0.9, 0.95], []
+progress = runtime.progress("Timing products", len(zero_shares))
+for level in zero_shares:
     progress()
     csr = pruning.to_csr(W * pruning.masks(W, level)[0])
     runs = {"dense": lambda: W @ x, "CSR": lambda csr=csr: csr @ x}
@@ -668,12 +668,12 @@ for level in levels:
 picture, ax = plots.style.axes(
     alt="The speed-up of the CSR product against its share of zeros, and the line at 1×."
 )
-plots.pruning.break_even(ax, levels, ratios)
+plots.pruning.break_even(ax, zero_shares, ratios)
 picture
 
 # %% tags=["nbval-ignore-output", "answer"]
 wins = [ratio.low > 1 for ratio in ratios]
-pays = [level for place, level in enumerate(levels) if all(wins[place:])]  # from here on, always
+pays = [level for place, level in enumerate(zero_shares) if all(wins[place:])]  # from here on, always
 claims.show("07-csr-pays", measured=100 * min(pays) if pays else None)
 
 # %% [markdown]

@@ -184,9 +184,11 @@ def gradient_length(student_logits, temperature):
 # %% tags=["nbval-ignore-output"]
 with torch.no_grad():
     newborn = models.mlp((64, 16, 10))(x)  # a student that has not learned anything yet
-lengths = {temperature: gradient_length(newborn, temperature) for temperature in (1, 2, 4, 8, 16, 32)}
+gradient_lengths = {
+    temperature: gradient_length(newborn, temperature) for temperature in (1, 2, 4, 8, 16, 32)
+}
 print("   T   gradient   times T²")
-for temperature, length in lengths.items():
+for temperature, length in gradient_lengths.items():
     print(f"{temperature:4}   {length:8.4f}   {length * temperature**2:8.2f}")
 
 # %% [markdown]
@@ -195,7 +197,7 @@ for temperature, length in lengths.items():
 # would also turn the teacher's volume down, and alpha would mean something else at every T.
 
 # %% tags=["nbval-ignore-output"]
-claims.show("08-t-squared", measured=lengths[16] / lengths[32])
+claims.show("08-t-squared", measured=gradient_lengths[16] / gradient_lengths[32])
 
 # %% [markdown]
 # The factor is a rule for high temperatures: at T = 1 the column on the right is less than half of what it is at T = 4.
