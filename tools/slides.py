@@ -124,9 +124,20 @@ def split(cell: NotebookNode) -> list[NotebookNode]:
         ]
     if not cell.get("outputs") or lines(cell) <= PAGE:
         return [cell]
-    result = _part(cell, 1, "subslide", source="")
-    result.metadata.transient = {"remove_source": True}
-    return [_part(cell, 0, slide_type(cell), outputs=[]), result]
+    results = [_part(cell, n, "subslide", source="", outputs=some) for n, some in enumerate(_pages(cell), 1)]
+    for result in results:
+        result.metadata.transient = {"remove_source": True}
+    return [_part(cell, 0, slide_type(cell), outputs=[]), *results]
+
+
+def _pages(cell: NotebookNode) -> list[list[NotebookNode]]:
+    """Return the outputs of a cell, page by page."""
+    found: list[list[NotebookNode]] = [[]]
+    for output in cell.outputs:
+        if found[-1] and sum(map(_output_lines, [*found[-1], output])) > PAGE:
+            found.append([])
+        found[-1].append(output)
+    return found
 
 
 def _part(cell: NotebookNode, number: int, kind: str, **changes: object) -> NotebookNode:
@@ -168,6 +179,9 @@ def _html_lines(text: str) -> float:
     table = ROW * text.count("<tr")
     blocks = re.split(r"</?(?:div|li|details)\b", UNSEEN.sub("", text))
     texts = [seen for block in blocks if (seen := re.sub(r"^[^>]*>|<[^>]*>", "", block).strip())]
+    if table and "<details" in text:  # claims: sentences in a column of less than half the width, and "Why"
+        rows = [re.sub(r"^[^>]*>|<[^>]*>", "", row) for row in text.split("<tr")[1:]]
+        return GAP + ROW * (len(rows) + _wrapped(rows, WIDTH // 2))
     columns = 2 if "<details" in text else 1
     return table + GAP + CARD_LINE * _wrapped(texts, WIDTH // columns) / columns
 
