@@ -228,7 +228,7 @@ def _value(reading: Reading) -> float | bool | str | None:
 
 
 def _is_mistake(claim: rules.Claim, verdict: str) -> bool:
-    """Tell whether a verdict is a mistake of the course; what stays open is none, unless it is arithmetic."""
+    """Tell whether a verdict is a mistake of the course; an open one is only where it is arithmetic."""
     if verdict == UNDECIDED:
         return claim.kind == "arithmetic"
     return claim.must_hold and verdict not in (HOLDS, CORRECTED)

@@ -67,7 +67,7 @@ def choice(guess: object, choices: Iterable[str]) -> str:
     Raises
     ------
     TypeError, ValueError
-        If it is none of them.
+        If it is not one of them.
     """
     options = list(choices)
     if isinstance(guess, str):

@@ -80,7 +80,7 @@ claims.show("07-three-by-three", measured=100 * (~mask).mean())
 
 # %% [markdown]
 # The share of zeros is the **sparsity**. Here it is 4 of 9. In the picture bright cells are large weights, and what went
-# is black:
+# is black (in a notebook with a dark page, white):
 
 # %% jupyter={"source_hidden": true} tags=["nbval-ignore-output"]
 picture, axes = plots.style.axes(
