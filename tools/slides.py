@@ -35,6 +35,8 @@ REVEAL_FILES = (
 # Heights in lines of text, as deck/deck.css has them: a page holds 19 lines of 110 characters.
 PAGE, WIDTH, CODE_WIDTH = 19.0, 110, 93
 HEADING, GAP, CODE_LINE, ROW, CARD_LINE = 1.0, 0.5, 0.78, 1.05, 0.9
+# A table of claims: a sentence, what is accepted, what this machine says, the verdict; in characters.
+CLAIM_WIDTHS, CELL_LINE, CELL_GAP = (58, 26, 22, 22), 0.74, 0.2
 # A picture takes at least its own pixels, of which a line has 38 and a page 640, and at most what is left.
 PICTURE_LINE, PICTURE_MOST = 38, 640
 HEADING_LINE = re.compile(r"^(?=## )", re.MULTILINE)
@@ -179,11 +181,21 @@ def _html_lines(text: str) -> float:
     table = ROW * text.count("<tr")
     blocks = re.split(r"</?(?:div|li|details)\b", UNSEEN.sub("", text))
     texts = [seen for block in blocks if (seen := re.sub(r"^[^>]*>|<[^>]*>", "", block).strip())]
-    if table and "<details" in text:  # claims: sentences in a column of less than half the width, and "Why"
-        rows = [re.sub(r"^[^>]*>|<[^>]*>", "", row) for row in text.split("<tr")[1:]]
-        return GAP + ROW * (len(rows) + _wrapped(rows, WIDTH // 2))
+    if table and "<details" in text:
+        return _claims_lines(text)
     columns = 2 if "<details" in text else 1
     return table + GAP + CARD_LINE * _wrapped(texts, WIDTH // columns) / columns
+
+
+def _claims_lines(text: str) -> float:
+    """Return how high a table of claims is: a row is as high as its highest cell, and "Why" is folded."""
+    height = GAP + ROW
+    for row in re.sub(r"(?<=<summary>Why</summary>).*?(?=</details>)", "", text).split("<tr")[1:]:
+        cells = [re.split(r"<div>|<details>", cell) for cell in re.split(r"<t[dh]", row)[1:]]
+        blocks = [[re.sub(r"^[^<]*?>|<[^>]*>", "", block) for block in cell] for cell in cells]
+        widths = CLAIM_WIDTHS[: len(blocks)]
+        height += CELL_GAP + CELL_LINE * max(map(_wrapped, blocks, widths))
+    return height
 
 
 def _paragraphs(rows: list[str]) -> list[str]:
