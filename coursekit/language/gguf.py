@@ -80,6 +80,8 @@ class GGUFFile:
         self.path = arguments.path("path", path)
         if not self.path.is_file():
             raise FileNotFoundError(f"no file at {self.path}")
+        if not self.path.stat().st_size:
+            raise ValueError(f"{self.path} is cut off or damaged: it is empty")
         self._bytes: NDArray[np.uint8] = np.memmap(self.path, dtype=np.uint8, mode="r")
         self._at = 0
         self.metadata: dict[str, Any] = {}
