@@ -1,5 +1,6 @@
 """An example of every panel and of every plot, for the gallery, the tests and the benchmarks."""
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -71,6 +72,7 @@ def arguments(name: str) -> tuple[Any, ...]:
         "patience": lambda: (_gains(),),
         "pipeline": lambda: (_pipelines(),),
         "pruning": _networks,
+        "qat": lambda: (_aware(),),
         "roofline_chart": _roof,
         "slo": lambda: (_powers(),),
         "temperature": _answers,
@@ -173,6 +175,15 @@ def sitting(
     """Return a sitting of the dashboard's variants."""
     rows = [row(*parts, spread) for parts in zip(names, sizes, times, right, strict=True)]
     return Sitting(tuple(rows), "a server CPU @ 2.70GHz, 2 cores")
+
+
+@functools.cache
+def _aware() -> quantization.AwareTraining:
+    """Return what eight small networks give, measured: a second, so it is done once."""
+    digits, seeds = data.digits(), range(8)
+    networks = models.fit_many((64, 32, 10), digits.train.x, digits.train.y, seeds=seeds, epochs=10)
+    parts = digits.train.x, digits.train.y, digits.test.x, digits.test.y
+    return quantization.aware_training(networks, *parts, seeds=seeds, schedule=models.Schedule(6, 1e-3))
 
 
 def _times() -> np.ndarray:

@@ -17,25 +17,36 @@ from coursekit.quantization.affine import (
     quantize,
     sqnr,
 )
+from coursekit.quantization.columns import ErrorSteps, error_steps
+from coursekit.quantization.one_weight import OneWeight, straight_through
 
 if TYPE_CHECKING:
+    from coursekit.quantization.aware import AwareTraining, aware_training, round_many
     from coursekit.quantization.fake import FakeWeight, baked, fake_quantize, with_fake_weights
 
 __all__ = [
     "ROUNDING",
+    "AwareTraining",
+    "ErrorSteps",
     "FakeWeight",
     "FloatArray",
+    "OneWeight",
     "Quantized",
     "ScaleSearch",
+    "aware_training",
     "baked",
     "best_scale",
+    "error_steps",
     "fake_quantize",
     "quantize",
+    "round_many",
     "sqnr",
+    "straight_through",
     "with_fake_weights",
 ]
 
 _FROM_TORCH = {
+    "aware": ("AwareTraining", "aware_training", "round_many"),
     "fake": ("FakeWeight", "baked", "fake_quantize", "with_fake_weights"),
 }
 _HOMES = {name: module for module, names in _FROM_TORCH.items() for name in names}
