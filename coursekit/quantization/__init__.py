@@ -17,26 +17,108 @@ from coursekit.quantization.affine import (
     quantize,
     sqnr,
 )
+from coursekit.quantization.budget import BitPlan, allocate_bits
+from coursekit.quantization.packing import pack, unpack
 
 if TYPE_CHECKING:
+    from coursekit.quantization.activation_aware import ScaledRounding, awq, fold_scales
+    from coursekit.quantization.calibration import (
+        Calibration,
+        calibrate,
+        hessian,
+        layer_inputs,
+        observed,
+        output_error,
+    )
+    from coursekit.quantization.clipping import round_clipped
+    from coursekit.quantization.column_rounding import gptq
     from coursekit.quantization.fake import FakeWeight, baked, fake_quantize, with_fake_weights
+    from coursekit.quantization.matrices import Rounded, round_matrix
+    from coursekit.quantization.normal_floats import NormalFloat, nf4, nf4_levels
+    from coursekit.quantization.smoothing import smoothed, smoothing_scales, with_rounded_inputs
+    from coursekit.quantization.whole_models import LayerRounding, RoundedModel, rounded
 
 __all__ = [
     "ROUNDING",
+    "BitPlan",
+    "Calibration",
     "FakeWeight",
     "FloatArray",
+    "LayerRounding",
+    "NormalFloat",
     "Quantized",
+    "Rounded",
+    "RoundedModel",
     "ScaleSearch",
+    "ScaledRounding",
+    "allocate_bits",
+    "awq",
     "baked",
     "best_scale",
+    "calibrate",
     "fake_quantize",
+    "fold_scales",
+    "gptq",
+    "hessian",
+    "layer_inputs",
+    "nf4",
+    "nf4_levels",
+    "observed",
+    "output_error",
+    "pack",
     "quantize",
+    "round_clipped",
+    "round_matrix",
+    "rounded",
+    "smoothed",
+    "smoothing_scales",
     "sqnr",
+    "unpack",
     "with_fake_weights",
+    "with_rounded_inputs",
 ]
 
 _FROM_TORCH = {
-    "fake": ("FakeWeight", "baked", "fake_quantize", "with_fake_weights"),
+    "activation_aware": (
+        "ScaledRounding",
+        "awq",
+        "fold_scales",
+    ),
+    "calibration": (
+        "Calibration",
+        "calibrate",
+        "hessian",
+        "layer_inputs",
+        "observed",
+        "output_error",
+    ),
+    "clipping": ("round_clipped",),
+    "fake": (
+        "FakeWeight",
+        "baked",
+        "fake_quantize",
+        "with_fake_weights",
+    ),
+    "column_rounding": ("gptq",),
+    "matrices": (
+        "Rounded",
+        "round_matrix",
+    ),
+    "normal_floats": (
+        "NormalFloat",
+        "nf4",
+        "nf4_levels",
+    ),
+    "smoothing": (
+        "smoothed",
+        "smoothing_scales",
+        "with_rounded_inputs",
+    ),
+    "whole_models": (
+        "LayerRounding",
+        "RoundedModel",
+        "rounded",
+    ),
 }
 _HOMES = {name: module for module, names in _FROM_TORCH.items() for name in names}
 
