@@ -17,37 +17,119 @@ from coursekit.quantization.affine import (
     quantize,
     sqnr,
 )
-from coursekit.quantization.columns import ErrorSteps, error_steps
+from coursekit.quantization.budget import BitPlan, allocate_bits
+from coursekit.quantization.one_row import ErrorSteps, error_steps
 from coursekit.quantization.one_weight import OneWeight, straight_through
+from coursekit.quantization.packing import pack, unpack
 
 if TYPE_CHECKING:
+    from coursekit.quantization.activation_aware import ScaledRounding, awq, fold_scales
     from coursekit.quantization.aware import AwareTraining, aware_training, round_many
+    from coursekit.quantization.calibration import (
+        Calibration,
+        calibrate,
+        hessian,
+        layer_inputs,
+        observed,
+        output_error,
+    )
+    from coursekit.quantization.clipping import round_clipped
+    from coursekit.quantization.column_rounding import gptq
     from coursekit.quantization.fake import FakeWeight, baked, fake_quantize, with_fake_weights
+    from coursekit.quantization.matrices import Rounded, round_matrix
+    from coursekit.quantization.normal_floats import NormalFloat, nf4, nf4_levels
+    from coursekit.quantization.smoothing import smoothed, smoothing_scales, with_rounded_inputs
+    from coursekit.quantization.whole_models import LayerRounding, RoundedModel, rounded
 
 __all__ = [
     "ROUNDING",
     "AwareTraining",
+    "BitPlan",
+    "Calibration",
     "ErrorSteps",
     "FakeWeight",
     "FloatArray",
+    "LayerRounding",
+    "NormalFloat",
     "OneWeight",
     "Quantized",
+    "Rounded",
+    "RoundedModel",
     "ScaleSearch",
+    "ScaledRounding",
+    "allocate_bits",
     "aware_training",
+    "awq",
     "baked",
     "best_scale",
+    "calibrate",
     "error_steps",
     "fake_quantize",
+    "fold_scales",
+    "gptq",
+    "hessian",
+    "layer_inputs",
+    "nf4",
+    "nf4_levels",
+    "observed",
+    "output_error",
+    "pack",
     "quantize",
+    "round_clipped",
     "round_many",
+    "round_matrix",
+    "rounded",
+    "smoothed",
+    "smoothing_scales",
     "sqnr",
     "straight_through",
+    "unpack",
     "with_fake_weights",
+    "with_rounded_inputs",
 ]
 
 _FROM_TORCH = {
+    "activation_aware": (
+        "ScaledRounding",
+        "awq",
+        "fold_scales",
+    ),
     "aware": ("AwareTraining", "aware_training", "round_many"),
-    "fake": ("FakeWeight", "baked", "fake_quantize", "with_fake_weights"),
+    "calibration": (
+        "Calibration",
+        "calibrate",
+        "hessian",
+        "layer_inputs",
+        "observed",
+        "output_error",
+    ),
+    "clipping": ("round_clipped",),
+    "fake": (
+        "FakeWeight",
+        "baked",
+        "fake_quantize",
+        "with_fake_weights",
+    ),
+    "column_rounding": ("gptq",),
+    "matrices": (
+        "Rounded",
+        "round_matrix",
+    ),
+    "normal_floats": (
+        "NormalFloat",
+        "nf4",
+        "nf4_levels",
+    ),
+    "smoothing": (
+        "smoothed",
+        "smoothing_scales",
+        "with_rounded_inputs",
+    ),
+    "whole_models": (
+        "LayerRounding",
+        "RoundedModel",
+        "rounded",
+    ),
 }
 _HOMES = {name: module for module, names in _FROM_TORCH.items() for name in names}
 

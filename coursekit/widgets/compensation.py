@@ -12,7 +12,7 @@ from coursekit._core import arguments
 from coursekit.plots import style
 from coursekit.plots.comparison import describe
 from coursekit.plots.gain_map import SIGNED
-from coursekit.quantization.columns import Handling, error_steps
+from coursekit.quantization.one_row import Handling, error_steps
 from coursekit.widgets.panel import Panel, View
 
 __all__ = ["ORDERS", "SIGNS", "CompensationView", "compensation"]
