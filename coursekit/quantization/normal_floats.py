@@ -21,7 +21,7 @@ BITS = 4
 BLOCK = 64  # weights that share a scale
 NEGATIVE, POSITIVE = 7, 8  # levels on either side of 0
 # The outermost probability, 1 - (1/30 + 1/32) / 2, to the seven digits that the published levels were made
-with: # halfway between the middles of the last of 15 and of the last of 16 equal parts.
+# with: halfway between the middles of the last of 15 and of the last of 16 equal parts.
 OUTERMOST = 0.9677083
 
 

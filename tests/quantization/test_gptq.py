@@ -100,10 +100,9 @@ def test_outputs_lose_less_than_by_plain_rounding_and_more_with_the_wrong_sign(s
     for seed in range(5):
         w, x = problem(seed, rows=32, columns=64, tokens=2000)
         h = hessian(x)
-        right, plain, wrong = (
-            output_error(w, gptq(w, h, sign=s, **scheme).dequantized(), h) for s in (-1, 0, 1)
-        )
-        ordered = output_error(w, gptq(w, h, act_order=True, **scheme).dequantized(), h)
+        found = [gptq(w, h, sign=sign, **scheme) for sign in (-1, 0, 1)]
+        found.append(gptq(w, h, act_order=True, **scheme))
+        right, plain, wrong, ordered = (output_error(w, each.dequantized(), h) for each in found)
         assert right < plain < wrong
         assert ordered < plain
 
