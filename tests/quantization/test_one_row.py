@@ -36,7 +36,7 @@ def test_the_end_is_what_gptq_gives(handling, act_order, seed):
     row = row.astype(np.float32)
     steps = error_steps(row, products, 3, handling=handling, act_order=act_order)
     made = gptq(row[None], products, 3, act_order=act_order, sign=HANDLINGS[handling])
-    np.testing.assert_allclose(steps.states[-1], np.asarray(made.dequantize())[0], atol=1e-5)
+    np.testing.assert_allclose(steps.states[-1], np.asarray(made.dequantized())[0], atol=1e-5)
 
 
 def test_errors_are_those_of_the_output():
