@@ -18,6 +18,7 @@ from coursekit.quantization.affine import (
     sqnr,
 )
 from coursekit.quantization.budget import BitPlan, allocate_bits
+from coursekit.quantization.by_method import MethodRow, MethodTable
 from coursekit.quantization.one_row import ErrorSteps, error_steps
 from coursekit.quantization.one_weight import OneWeight, straight_through
 from coursekit.quantization.packing import pack, unpack
@@ -50,6 +51,8 @@ __all__ = [
     "FakeWeight",
     "FloatArray",
     "LayerRounding",
+    "MethodRow",
+    "MethodTable",
     "NormalFloat",
     "OneWeight",
     "Quantized",

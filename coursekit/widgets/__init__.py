@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # Python loads what is used; type checkers and editors see al
     from coursekit.widgets.dynamic_batching import dynamic_batching
     from coursekit.widgets.encode_stepper import encode_stepper
     from coursekit.widgets.explore import explore
+    from coursekit.widgets.methods_by_bits import methods_by_bits
     from coursekit.widgets.noise import noise
     from coursekit.widgets.number_line import number_line
     from coursekit.widgets.panel import InputError, Panel, View
@@ -52,6 +53,7 @@ __all__ = [
     "dynamic_batching",
     "encode_stepper",
     "explore",
+    "methods_by_bits",
     "noise",
     "number_line",
     "pareto",
