@@ -70,7 +70,7 @@ def allocate_bits(sensitivity: Any, sizes: Any, options: Any, budget: float) -> 
             f"sensitivity must be [layers, options], {(len(counts), len(bits))} for these sizes and options; "
             f"got {losses.shape}"
         )
-    budget = arguments.real("budget", budget)
+    budget = min(arguments.real("budget", budget), float(bits[-1]))
     if budget < bits[0]:
         raise ValueError(f"budget must be at least the smallest of the options, {bits[0]}; got {budget:g}")
     costs = counts[:, None] * bits

@@ -267,6 +267,9 @@ def _run(
 
     def hook(layer: nn.Module, given: tuple[Any, ...], named: dict[str, Any]) -> None:
         x = given[0] if given else named["input"]
+        if not isinstance(x, Tensor):
+            got = arguments.shown(x)
+            raise TypeError(f"batches must give {names[layer]} a Tensor to take; it was given {got}")
         if not torch.isfinite(x).all():
             raise ValueError(
                 f"batches must keep the inputs of {names[layer]} finite; some are NaN or infinite"

@@ -138,6 +138,11 @@ def rounded(
         As the methods; for a pattern that fits no layer, a model without nn.Linear, weights that are computed
         anew at every call, and a calibration that is missing or lacks a layer.
     """
+    if axis is not None:
+        arguments.integer("axis", axis, 0, 0)
+    if group_size is not None:
+        group_size = arguments.integer("group_size", group_size, 1)
+    symmetric = arguments.flag("symmetric", symmetric)
     found = chosen(model, include, exclude)
     known = _known(calibration, found)
     make = _maker(method, _bits_of(bits, found), axis, group_size, symmetric, found, known)

@@ -68,6 +68,7 @@ def test_equal_losses_take_fewer_bits():
     plan = allocate_bits([[1.0, 1.0], [1.0, 0.5]], [10, 10], [2, 4], 4)
     assert plan.bits == (2, 4)
     assert allocate_bits([[3.0, 1.0]], [10], [2, 4], 3.9).bits == (2,)
+    assert allocate_bits([[3.0, 1.0]], [10], [2, 4], 1e308).bits == (4,)
 
 
 @pytest.mark.parametrize(

@@ -168,6 +168,8 @@ def test_layers_without_inputs_and_inputs_that_are_not_finite_are_refused():
     model.unused = nn.Linear(2, 2)
     with pytest.raises(ValueError, match="unused was given no input"):
         calibrate(model, tokens())
+    with pytest.raises(TypeError, match="batches must give 0 a Tensor to take"):
+        calibrate(nn.Sequential(nn.Linear(2, 2)), [3])
     with pytest.raises(ValueError, match="inputs of 0 finite"):
         calibrate(nn.Sequential(nn.Linear(2, 2)), [torch.full((1, 2), torch.nan)])
 
