@@ -261,7 +261,7 @@ def from_gguf(path: str | Path, name: str | None = None, context: int | None = N
         for part, h in (("q_proj", config.heads), ("k_proj", config.kv_heads))
         if part in k
     ):
-        weights[key] = halves_paired(weights[key], heads)
+        weights[key] = _halves_paired(weights[key], heads)
     special = [number for number, kind in enumerate(about["tokenizer.ggml.token_type"]) if kind == SPECIAL]
     tokenizer = Tokenizer.from_merges(
         about["tokenizer.ggml.tokens"],
@@ -273,7 +273,7 @@ def from_gguf(path: str | Path, name: str | None = None, context: int | None = N
     return LanguageModel(name, _with_weights(config, weights), tokenizer)
 
 
-def halves_paired(weight: Tensor, heads: int) -> Tensor:
+def _halves_paired(weight: Tensor, heads: int) -> Tensor:
     """Return a query or key matrix with the rows of each head in Hugging Face's order.
 
     llama.cpp turns neighbours as a pair, Hugging Face a row of the first half with one of the second.
