@@ -1,24 +1,28 @@
-"""What ``odd_calls`` calls functions with: values that are right, by the argument's name, and odd ones."""
+"""Values that are right, by the argument's name, with which ``odd_calls`` calls functions."""
 
-import warnings
 from collections.abc import Callable, Mapping
-from decimal import Decimal
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import scipy.sparse
 import torch
 from sklearn.linear_model import LogisticRegression
 from torch import nn
 
-from coursekit import accuracy, batching, memory, models, onnx_models, pruning, roofline, timing, variants
+from coursekit import (
+    accuracy,
+    batching,
+    memory,
+    models,
+    onnx_models,
+    pruning,
+    quantization,
+    roofline,
+    timing,
+    variants,
+)
 
 Maker = Callable[[], Any]
-
-# So that a try is told from what Python says about a value of its own class.
-nan, inf = float("nan"), float("inf")
 
 
 def _network() -> nn.Module:
@@ -85,6 +89,14 @@ def _loss(outputs: Any, rows: Any) -> Any:
 
 def _served() -> batching.Served:
     return batching.simulate([0.0, 0.1, 0.5], lambda size: 0.1, max_batch=2, max_wait=0.1)
+
+
+def _matrix() -> torch.Tensor:
+    return torch.tensor(np.random.default_rng(0).normal(size=(4, 8)), dtype=torch.float32)
+
+
+def _calibration() -> Mapping[str, quantization.Calibration]:
+    return quantization.calibrate(_network(), [torch.tensor(_x())])
 
 
 def _roof() -> roofline.Roof:
@@ -298,7 +310,38 @@ RIGHT: Mapping[str, Maker] = {
     "variants.pipeline.seeds": lambda: [0],
     "variants.build.data": lambda: (_x(), _y(), _x(), _y()),
     "estimator": _estimator,
+    "act_order": lambda: True,
+    "block": lambda: 4,
+    "calibration": _calibration,
+    "clip": lambda: 0.8,
+    "damping": lambda: 0.01,
+    "exclude": lambda: ["2"],
+    "factors": lambda: [0.5, 1.0],
+    "group_size": lambda: 2,
+    "hessian": lambda: np.eye(8),
+    "include": lambda: ["0", "2"],
+    "sign": lambda: 1,
+    "quantization.allocate_bits.budget": lambda: 3.0,
+    "quantization.allocate_bits.options": lambda: [2, 4],
+    "quantization.allocate_bits.sensitivity": lambda: [[1.0, 0.5], [2.0, 0.1]],
+    "quantization.allocate_bits.sizes": lambda: [10, 20],
+    "quantization.awq.calibration": lambda: quantization.observed(np.eye(8)),
+    "quantization.baked.model": lambda: quantization.with_fake_weights(_network(), 4),
     "quantization.best_scale.x": lambda: _x().ravel(),
+    "quantization.calibrate.batches": lambda: [torch.tensor(_x())],
+    "quantization.fake_quantize.weight": _matrix,
+    "quantization.fold_scales.layers": lambda: [nn.Linear(4, 3)],
+    "quantization.fold_scales.norm": lambda: nn.LayerNorm(4),
+    "quantization.fold_scales.scales": lambda: [1.0, 2.0, 0.5, 1.0],
+    "quantization.hessian.inputs": _x,
+    "quantization.layer_inputs.batches": lambda: [torch.tensor(_x())],
+    "quantization.observed.inputs": _x,
+    "quantization.output_error.rounded": lambda: _matrix().round(),
+    "quantization.pack.values": lambda: [1, 2, 3],
+    "quantization.rounded.method": lambda: "gptq",
+    "quantization.smoothing_scales.calibration": lambda: quantization.observed(np.eye(8)),
+    "quantization.unpack.length": lambda: 3,
+    "quantization.unpack.packed": lambda: [0x21, 0x03],
     "roofline.Point.work": lambda: roofline.linear(4, 4, 1),
     "roofline.measure_layer.batches": lambda: (1, 2),
     "roofline.measure_layer.precisions": lambda: ("fp32",),
@@ -313,91 +356,3 @@ def _three() -> int:
 
 async def _application(scope: Any, receive: Any, send: Any) -> None:
     """Answer nothing: only whether it is taken is of interest."""
-
-
-def _quietly(make: Maker) -> Maker:
-    def made() -> Any:
-        with warnings.catch_warnings(action="ignore"):
-            return make()
-
-    return made
-
-
-ODD: Mapping[str, Maker] = {
-    "None": lambda: None,
-    "''": str,
-    "'text'": lambda: "text",
-    "'3'": lambda: "3",
-    "'False'": lambda: "False",
-    "two lines": lambda: "one\ntwo " * 200,
-    "b'3'": lambda: b"3",
-    "True": lambda: True,
-    "nan": lambda: nan,
-    "inf": lambda: inf,
-    "-inf": lambda: -inf,
-    "0": lambda: 0,
-    "-0.0": lambda: -0.0,
-    "-1": lambda: -1,
-    "0.5": lambda: 0.5,
-    "1.5": lambda: 1.5,
-    "5": lambda: 5,
-    "10**400": lambda: 10**400,
-    "-10**400": lambda: -(10**400),
-    "10**5000": lambda: 10**5000,
-    "2**63": lambda: 2**63,
-    "1e308": lambda: 1e308,
-    "5e-324": lambda: 5e-324,
-    "1j": lambda: 1j,
-    "[]": list,
-    "()": tuple,
-    "{}": dict,
-    "[None]": lambda: [None],
-    "['a']": lambda: ["a"],
-    "[nan]": lambda: [nan],
-    "[2, 1]": lambda: [2, 1],
-    "[10**400]": lambda: [10**400],
-    "object()": object,
-    "int": lambda: int,
-    "print": lambda: print,
-    "generator": lambda: iter([]),
-    "Decimal('nan')": lambda: Decimal("nan"),
-    "Fraction(1, 3)": lambda: Fraction(1, 3),
-    "np.int8(100)": lambda: np.int8(100),
-    "np.int32(20000)": lambda: np.int32(20000),
-    "np.bool_": lambda: np.True_,
-    "np.float32(nan)": lambda: np.float32(nan),
-    "np.array(3)": lambda: np.array(3),
-    "np.zeros((0, 3))": lambda: np.zeros((0, 3)),
-    "np.ones((2, 3, 4))": lambda: np.ones((2, 3, 4)),
-    "array of text": lambda: np.array(["a", "b"]),
-    "array of objects": lambda: np.array([None, 1]),
-    "array with nan": lambda: np.full((8, 4), nan, np.float32),
-    "masked array": lambda: np.ma.array(_x(), mask=_x() > 0),
-    "np.ma.masked": lambda: np.ma.masked,
-    "np.datetime64": lambda: np.datetime64("2026-01-01"),
-    "np.timedelta64": lambda: np.timedelta64(5, "ns"),
-    "scipy sparse": lambda: scipy.sparse.csr_array(_x()),
-    "torch.tensor(3)": lambda: torch.tensor(3),
-    "torch.tensor(True)": lambda: torch.tensor(True),
-    "empty tensor": lambda: torch.tensor([]),
-    "complex tensor": lambda: torch.ones(8, 4, dtype=torch.complex64),
-    "sparse tensor": lambda: torch.tensor(_x()).to_sparse(),
-    "CSR tensor": _quietly(lambda: torch.tensor(_x()).to_sparse_csr()),
-    "meta tensor": lambda: torch.ones(8, 4, device="meta"),
-    "nested tensor": _quietly(lambda: torch.nested.nested_tensor([torch.ones(2), torch.ones(3)])),
-    "quantized tensor": _quietly(lambda: torch.quantize_per_tensor(torch.ones(8, 4), 0.1, 0, torch.qint8)),
-    "nn.Linear": lambda: nn.Linear,
-    "nn.Linear(2, 2)": lambda: nn.Linear(2, 2),
-    "a folder": lambda: Path("."),
-    "an absent path": lambda: Path("absent/file"),
-}
-
-# The same number in other forms: the result must be the same.
-FORMS: Mapping[str, Callable[[Any], Any]] = {
-    "np.int32": np.int32,
-    "np.int64": np.int64,
-    "np.uint8": np.uint8,
-    "np.float64": np.float64,
-    "0-d array": np.array,
-    "tensor": lambda number: torch.tensor(number, dtype=torch.float64 if isinstance(number, float) else None),
-}
