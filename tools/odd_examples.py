@@ -1,5 +1,7 @@
 """Values that are right, by the argument's name, with which ``odd_calls`` calls functions."""
 
+import functools
+import struct
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from torch import nn
 from coursekit import (
     accuracy,
     batching,
+    language,
     memory,
     models,
     onnx_models,
@@ -42,6 +45,30 @@ def _curve() -> batching.Curve:
     return batching.Curve(
         (1, 2, 4), np.array([1.0, 1.5, 2.0]), np.array([0.9, 1.4, 1.9]), np.array([2.0, 2, 3])
     )
+
+
+@functools.cache
+def _language() -> language.LanguageModel:
+    config = language.Config(vocab_size=1024, width=8, layers=1, heads=2, kv_heads=1, hidden=8, context=64)
+    model = language.Transformer(config).eval()
+    return language.LanguageModel("tiny", model, language.small().tokenizer)
+
+
+def _windows() -> torch.Tensor:
+    return language.windows(range(100), 8)
+
+
+def _folder() -> Path:
+    """Return the path of a model in Hugging Face's layout, written once into the present folder."""
+    folder = Path("model-folder")
+    return folder if folder.exists() else language.to_folder(_language(), folder)
+
+
+def _gguf() -> Path:
+    """Return the path of a GGUF file without tensors, written once into the present folder."""
+    path = Path("empty.gguf")
+    path.write_bytes(b"GGUF" + struct.pack("<IQQ", 3, 0, 0))
+    return path
 
 
 def _file() -> Path:
@@ -321,6 +348,56 @@ RIGHT: Mapping[str, Maker] = {
     "hessian": lambda: np.eye(8),
     "include": lambda: ["0", "2"],
     "sign": lambda: 1,
+    "language.Config.context": lambda: 64,
+    "language.Config.head_dim": lambda: 4,
+    "language.Config.heads": lambda: 2,
+    "language.Config.hidden": lambda: 8,
+    "language.Config.kv_heads": lambda: 1,
+    "language.Config.layers": lambda: 1,
+    "language.Config.norm_eps": lambda: 1e-5,
+    "language.Config.qkv_bias": lambda: False,
+    "language.Config.rope_base": lambda: 1e4,
+    "language.Config.vocab_size": lambda: 10,
+    "language.Config.width": lambda: 8,
+    "language.GGUFFile.path": _gguf,
+    "language.KVCache.config": lambda: _language().model.config,
+    "language.Recipe.steps": lambda: 3,
+    "language.Reference.data": _windows,
+    "language.Reference.language": _language,
+    "language.Transformer.config": lambda: _language().model.config,
+    "language.accepts.draft": lambda: torch.tensor([0.5, 0.5]),
+    "language.accepts.target": lambda: torch.tensor([0.25, 0.75]),
+    "language.accepts.token": lambda: 1,
+    "language.accepts.u": lambda: 0.5,
+    "language.bits_per_character.characters": lambda: 30,
+    "language.bits_per_character.loss": lambda: 3.0,
+    "language.bits_per_character.tokens": lambda: 10,
+    "language.expected_tokens.ahead": lambda: 4,
+    "language.expected_tokens.rate": lambda: 0.5,
+    "language.from_folder.folder": _folder,
+    "language.generate.model": lambda: _language().model,
+    "language.generate.new": lambda: 3,
+    "language.generate.tokens": lambda: [1, 2, 3],
+    "language.leftover.draft": lambda: torch.tensor([0.5, 0.5]),
+    "language.leftover.target": lambda: torch.tensor([0.25, 0.75]),
+    "language.losses.data": _windows,
+    "language.losses.model": lambda: _language().model,
+    "language.perplexity.loss": lambda: 3.0,
+    "language.shares.logits": lambda: torch.tensor([1.0, 2.0, 3.0]),
+    "language.speculate.ahead": lambda: 2,
+    "language.speculate.draft": lambda: lambda text, count: list(text[-1:]) * count,
+    "language.speculate.model": lambda: _language().model,
+    "language.speculate.new": lambda: 3,
+    "language.speculate.tokens": lambda: [1, 2, 3],
+    "language.text.name": lambda: "evaluation",
+    "language.to_folder.folder": lambda: "new-folder",
+    "language.to_folder.language": _language,
+    "language.windows.count": lambda: 2,
+    "language.windows.length": lambda: 4,
+    "language.windows.tokens": lambda: range(50),
+    "language.with_outliers.channels": lambda: 2,
+    "language.with_outliers.factor": lambda: 30.0,
+    "language.with_outliers.language": _language,
     "quantization.allocate_bits.budget": lambda: 3.0,
     "quantization.allocate_bits.options": lambda: [2, 4],
     "quantization.allocate_bits.sensitivity": lambda: [[1.0, 0.5], [2.0, 0.1]],

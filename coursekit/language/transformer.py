@@ -83,11 +83,15 @@ class Config:
             object.__setattr__(self, name, arguments.size(name, getattr(self, name)))
         for name in ("rope_base", "norm_eps"):
             object.__setattr__(self, name, arguments.positive(name, getattr(self, name)))
+        for name in ("qkv_bias", "tied"):
+            object.__setattr__(self, name, arguments.flag(name, getattr(self, name)))
         if self.heads % self.kv_heads:
             raise ValueError(f"heads must be a multiple of kv_heads; got {self.heads} and {self.kv_heads}")
         if self.head_dim is None and self.width % self.heads:
             raise ValueError(f"width must be a multiple of heads; got {self.width} and {self.heads}")
-        head_dim = arguments.size("head_dim", self.head_dim or self.width // self.heads)
+        head_dim = (
+            self.width // self.heads if self.head_dim is None else arguments.size("head_dim", self.head_dim)
+        )
         if head_dim % 2:
             raise ValueError(f"head_dim must be even, because positions turn pairs; got {head_dim}")
         object.__setattr__(self, "head_dim", head_dim)
