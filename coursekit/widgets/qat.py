@@ -100,7 +100,7 @@ class QatView(View):
         self.lines: list[tuple[Line2D, Line2D]] = []
         for number, name in enumerate(LINES):
             look: dict[str, Any] = {"color": style.SERIES[number], "zorder": 4}
-            (bars,) = ax.plot([], [], linewidth=3, alpha=0.6, **look)
+            (bars,) = ax.plot([], [], color=style.GREY, linewidth=3, alpha=0.6, zorder=3.5)
             (line,) = ax.plot([], [], style.DASHES[number], marker=style.MARKERS[number], label=name, **look)
             self.lines.append((bars, line))
             self.moving += [bars, line]

@@ -104,6 +104,7 @@ class StraightThroughView(View):
         describe(ax, "weight", "rounded weight")
         ends = [self.low, self.high]
         ax.plot(ends, ends, ":", color=style.GREY, linewidth=1.6)
+        ax.text(1.0, self.target, "target", transform=ax.get_yaxis_transform(), ha="right", va="bottom")
         (self.stairs,) = ax.plot([], [], color=style.BLUE, zorder=3)
         (self.here,) = ax.plot(
             [], [], "o", color=style.ORANGE, markersize=10, markeredgecolor=style.INK, zorder=5
@@ -125,9 +126,13 @@ class StraightThroughView(View):
         (self.point,) = ax.plot(
             [], [], "o", color=style.ORANGE, markersize=9, markeredgecolor=style.INK, zorder=5
         )
-        ax.legend(loc="lower right", ncols=2, markerscale=2)
-        ax.text(1.0, self.target, "target", transform=ax.get_yaxis_transform(), ha="right", va="bottom")
-        self.moving += [self.rounded, self.latent, self.point]
+        place = {
+            "loc": "lower right",
+            "bbox_to_anchor": (1, 0.12),
+        }  # free at all bits with the lecture's numbers
+        legend = ax.legend(ncols=2, markerscale=2, **place)
+        legend.set_zorder(6)
+        self.moving += [self.rounded, self.latent, self.point, legend]
 
     def update(self, steps: int, bits: int) -> dict[str, Any]:
         """Show the weight after so many steps.
