@@ -120,12 +120,8 @@ class QatView(View):
         ax.set_ylim(len(GAPS) - 0.4, -0.6)
         ax.set_yticks([])
         ax.spines["left"].set_visible(False)
-        ax.vlines(
-            [0] * len(GAPS),
-            *(np.arange(len(GAPS)) + end for end in (-0.22, 0.4)),
-            color=style.INK,
-            linewidth=1.2,
-        )
+        rows = np.arange(len(GAPS))
+        ax.vlines(0 * rows, rows - 0.22, rows + 0.4, color=style.INK, linewidth=1.2)
         describe(ax, "points (logarithmic beyond ±1)", "")
         self.gaps = []
         for row, (name, _, _) in enumerate(GAPS):

@@ -126,11 +126,8 @@ class StraightThroughView(View):
         (self.point,) = ax.plot(
             [], [], "o", color=style.ORANGE, markersize=9, markeredgecolor=style.INK, zorder=5
         )
-        place = {
-            "loc": "lower right",
-            "bbox_to_anchor": (1, 0.12),
-        }  # free at all bits with the lecture's numbers
-        legend = ax.legend(ncols=2, markerscale=2, **place)
+        # Free at all bits, with the lecture's numbers.
+        legend = ax.legend(ncols=2, markerscale=2, loc="lower right", bbox_to_anchor=(1, 0.12))
         legend.set_zorder(6)
         self.moving += [self.rounded, self.latent, self.point, legend]
 
