@@ -1,6 +1,8 @@
 """An example of every panel and of every plot, for the gallery, the tests and the benchmarks."""
 
+import importlib
 from collections.abc import Callable, Sequence
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -66,16 +68,23 @@ def arguments(name: str) -> tuple[Any, ...]:
         "crossover": lambda: (_grid(),),
         "draw_a_digit": _models,
         "dynamic_batching": lambda: (_powers(),),
+        "methods_by_bits": lambda: (measured().methods(),),
         "noise": lambda: (_times(),),
         "pareto": lambda: (sitting(),),
         "patience": lambda: (_gains(),),
         "pipeline": lambda: (_pipelines(),),
         "pruning": _networks,
+        "qat": lambda: (measured().aware(),),
         "roofline_chart": _roof,
         "slo": lambda: (_powers(),),
         "temperature": _answers,
     }
     return made_up[name]() if name in made_up else ()
+
+
+def measured() -> ModuleType:
+    """Return the module of the examples that are measured, wherever this one was imported from."""
+    return importlib.import_module(f"{__name__.rpartition('examples')[0]}small_experiments")
 
 
 def explored() -> Panel:

@@ -18,10 +18,14 @@ from coursekit.quantization.affine import (
     sqnr,
 )
 from coursekit.quantization.budget import BitPlan, allocate_bits
+from coursekit.quantization.by_method import MethodRow, MethodTable
+from coursekit.quantization.one_row import ErrorSteps, error_steps
+from coursekit.quantization.one_weight import OneWeight, straight_through
 from coursekit.quantization.packing import pack, unpack
 
 if TYPE_CHECKING:
     from coursekit.quantization.activation_aware import ScaledRounding, awq, fold_scales
+    from coursekit.quantization.aware import AwareTraining, aware_training, round_many
     from coursekit.quantization.calibration import (
         Calibration,
         calibrate,
@@ -40,22 +44,29 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ROUNDING",
+    "AwareTraining",
     "BitPlan",
     "Calibration",
+    "ErrorSteps",
     "FakeWeight",
     "FloatArray",
     "LayerRounding",
+    "MethodRow",
+    "MethodTable",
     "NormalFloat",
+    "OneWeight",
     "Quantized",
     "Rounded",
     "RoundedModel",
     "ScaleSearch",
     "ScaledRounding",
     "allocate_bits",
+    "aware_training",
     "awq",
     "baked",
     "best_scale",
     "calibrate",
+    "error_steps",
     "fake_quantize",
     "fold_scales",
     "gptq",
@@ -68,11 +79,13 @@ __all__ = [
     "pack",
     "quantize",
     "round_clipped",
+    "round_many",
     "round_matrix",
     "rounded",
     "smoothed",
     "smoothing_scales",
     "sqnr",
+    "straight_through",
     "unpack",
     "with_fake_weights",
     "with_rounded_inputs",
@@ -84,6 +97,7 @@ _FROM_TORCH = {
         "awq",
         "fold_scales",
     ),
+    "aware": ("AwareTraining", "aware_training", "round_many"),
     "calibration": (
         "Calibration",
         "calibrate",

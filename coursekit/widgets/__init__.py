@@ -15,12 +15,14 @@ if TYPE_CHECKING:  # Python loads what is used; type checkers and editors see al
     from coursekit.widgets.amdahl import amdahl
     from coursekit.widgets.channel_heatmap import channel_heatmap
     from coursekit.widgets.click_a_bit import click_a_bit
+    from coursekit.widgets.compensation import compensation
     from coursekit.widgets.context_growth import context_growth
     from coursekit.widgets.crossover import crossover
     from coursekit.widgets.draw_a_digit import draw_a_digit
     from coursekit.widgets.dynamic_batching import dynamic_batching
     from coursekit.widgets.encode_stepper import encode_stepper
     from coursekit.widgets.explore import explore
+    from coursekit.widgets.methods_by_bits import methods_by_bits
     from coursekit.widgets.noise import noise
     from coursekit.widgets.number_line import number_line
     from coursekit.widgets.panel import InputError, Panel, View
@@ -28,10 +30,12 @@ if TYPE_CHECKING:  # Python loads what is used; type checkers and editors see al
     from coursekit.widgets.patience import patience
     from coursekit.widgets.pipeline import pipeline
     from coursekit.widgets.pruning import pruning
+    from coursekit.widgets.qat import qat
     from coursekit.widgets.roofline_chart import roofline_chart
     from coursekit.widgets.slo import slo
     from coursekit.widgets.sparse_bytes import sparse_bytes
     from coursekit.widgets.staircase import staircase
+    from coursekit.widgets.straight_through import straight_through
     from coursekit.widgets.temperature import temperature
     from coursekit.widgets.will_it_fit import will_it_fit
 
@@ -42,22 +46,26 @@ __all__ = [
     "amdahl",
     "channel_heatmap",
     "click_a_bit",
+    "compensation",
     "context_growth",
     "crossover",
     "draw_a_digit",
     "dynamic_batching",
     "encode_stepper",
     "explore",
+    "methods_by_bits",
     "noise",
     "number_line",
     "pareto",
     "patience",
     "pipeline",
     "pruning",
+    "qat",
     "roofline_chart",
     "slo",
     "sparse_bytes",
     "staircase",
+    "straight_through",
     "temperature",
     "will_it_fit",
 ]
