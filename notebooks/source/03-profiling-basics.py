@@ -428,6 +428,7 @@ assert classify_all(pipeline, texts) == classify_each(pipeline, texts)
 loop_and_batch = timing.compare(
     {"each": lambda: classify_each(pipeline, texts), "all": lambda: classify_all(pipeline, texts)},
     baseline="each",
+    after=runtime.progress("each against all", 10),
 )
 loop_and_batch
 
@@ -602,7 +603,11 @@ profilers = {
     "torch.profiler": under(lambda: torch.profiler.profile(activities=[activity.CPU])),
 }
 price = timing.compare(
-    {"none": lambda: one_by_one(small, few), **profilers}, baseline="none", max_time=1, threads=1
+    {"none": lambda: one_by_one(small, few), **profilers},
+    baseline="none",
+    max_time=1,
+    threads=1,
+    after=runtime.progress("four profilers", 10),
 )
 
 # %% jupyter={"source_hidden": true} tags=["nbval-ignore-output"]
