@@ -240,8 +240,8 @@ claims.show("03-one-run", measured=max(thirty) / min(thirty))
 timing.measure(lambda: predict(pipeline, text), name="predict")
 
 # %% [markdown]
-# How many runs are enough? Drag: with few runs the median jumps, then it comes to rest. Then change the order, as if you
-# had measured on another day, and ask for more precision.
+# How many runs are enough? Drag: with few runs the median jumps, then it comes to rest. Then ask for more precision. And
+# press *Measure again*: the machine has had time to change, so does a second series come to rest in the same place?
 
 
 # %%
