@@ -8,13 +8,13 @@ import importlib
 import inspect
 import io
 import re
-from pathlib import Path
 from types import SimpleNamespace
 
 import examples as pictures
 import numpy as np
 import pytest
 import sight
+from build_notebooks import Course
 from helpers import span, texts_collide
 from matplotlib.colors import to_rgb
 from PIL import Image
@@ -25,7 +25,7 @@ from coursekit._core.progress import _BAR
 from coursekit.exercises import verdicts
 from coursekit.plots import style
 
-MASTERS = sorted((Path(__file__).parent.parent / "notebooks" / "source").glob("*.py"))
+MASTERS = list(Course().masters().values())
 PLOTS = [*pictures.PICTURES, *pictures.PLOTS]
 LIGHT, DARK = "#FFFFFF", "#111111"  # JupyterLab's pages
 # Marks whose names, or whose own shapes, stand on them: colour only repeats what they say.

@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -353,6 +354,71 @@ def test_names_select_and_unknown_ones_are_refused(course, runs, capsys):
     assert "no master for '07'; there are: 01-toy, 02-other, dashboard" in capsys.readouterr().err
 
 
+LETTER = "A-letter"
+
+
+@pytest.fixture
+def lettered(course):
+    """Make a course that has a lettered notebook, too, and a README with both tables."""
+    toy.course(course.root, toy.MASTER, "dashboard")
+    toy.course(course.root, toy.MASTER.replace("# 01 Toy", "# A · Toy"), LETTER, "beyond")
+    text = "<!-- notebooks -->\n<!-- /notebooks -->\n<!-- beyond -->\n<!-- /beyond -->\n"
+    (course.root / "README.md").write_text(text, encoding="utf-8")
+    return toy.with_address(course, "ada/engine")
+
+
+def test_lettered_notebooks_come_last_and_lie_in_a_folder_of_their_own(lettered, runs):
+    assert lettered.select([]) == [toy.NAME, "dashboard", LETTER]
+    assert lettered.select(["A"]) == lettered.select([f"notebooks/beyond/{LETTER}.ipynb"]) == [LETTER]
+    assert build_notebooks.build(lettered, LETTER) == [
+        f"notebooks/beyond/{LETTER}.ipynb executed",
+        f"notebooks/beyond/solutions/{LETTER}.ipynb executed",
+    ]
+    assert [folder for _, folder, _ in runs] == [path.parent for path in lettered.paths(LETTER)]
+    assert lettered.students()[-1] == lettered.paths(LETTER)[0]
+
+
+def test_what_is_stale_or_lost_among_the_lettered_is_found(lettered, runs):
+    (lettered.notebooks / "beyond" / "B-lost.ipynb").write_text("{}", encoding="utf-8")
+    found = build_notebooks.check(lettered, [LETTER])
+    assert f"notebooks/beyond/{LETTER}.ipynb: is missing or cannot be read" in found
+    assert "notebooks/beyond/B-lost.ipynb: has no master; delete it" in found
+
+
+def test_badges_and_links_of_a_lettered_notebook_lead_into_its_folder(lettered):
+    student, solution = (notebook.cells[0].source for notebook in lettered.expected(LETTER))
+    file, solved = (f"notebooks/beyond/{place}{LETTER}.ipynb" for place in ("", "solutions/"))
+    for text, here, there in ((student, file, solved), (solution, solved, file)):
+        assert f"/lab/tree/{here})" in text.replace("urlpath=", "urlpath=/")
+        assert re.findall(r"blob/v0\.2\.0/([^)]+)", text) == [here, there, here]
+    assert f"[Solutions](solutions/{LETTER}.ipynb)" in student
+    assert f"[The exercises](../{LETTER}.ipynb)" in solution
+    assert "(../../docs/guide.md)" in solution
+
+
+def test_lettered_notebooks_have_a_table_of_their_own(lettered, runs):
+    assert build_notebooks.main([], lettered) == 0
+    first, second = (lettered.root / "README.md").read_text(encoding="utf-8").split("<!-- beyond -->")
+    assert f"| A | [Toy](notebooks/beyond/{LETTER}.ipynb) | 5 |" in second
+    assert "| 01 | [Toy](notebooks/01-toy.ipynb) | 5 |" in first
+    assert LETTER not in first
+    assert "01-toy" not in second
+    assert build_notebooks.check(lettered, []) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "number"), [("01-toy", "01"), ("A-toy", "A"), ("dashboard", ""), ("AB-toy", ""), ("a-toy", "")]
+)
+def test_a_notebook_is_known_by_its_number_or_letter(name, number):
+    assert masters.number(name) == number
+
+
+@pytest.mark.parametrize("title", ["01 A toy", "A · A toy", "A toy"])
+def test_a_title_is_told_without_its_number_or_letter(title):
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(f"# {title}")])
+    assert masters.summary(notebook) == ("A toy", "")
+
+
 def test_writing_is_all_or_nothing(course, monkeypatch):
     path = course.notebooks / "text"
     build_notebooks.replace_text(path, "old")
@@ -490,7 +556,7 @@ def test_the_readmes_table_follows_the_masters(course, runs, capsys):
     readme.write_text("Top\n<!-- notebooks -->\n<!-- /notebooks -->\nEnd\n", encoding="utf-8")
     build_notebooks.build(course, toy.NAME)
     assert build_notebooks.check(course, []) == [
-        "README.md: its table of notebooks is not what the masters say"
+        "README.md: its tables of notebooks are not what the masters say"
     ]
     assert build_notebooks.main([], course) == 0
     assert "README.md written" in capsys.readouterr().out

@@ -153,14 +153,14 @@ def test_a_wrong_answer_gets_a_reason_a_hint_and_a_pointer():
     verdict = exercises.check("99-answer", 41)
     assert str(verdict) == (
         "✗ wrong: `41` is not it.\n  Hint: Multiply six by seven.\n"
-        "  Still stuck? The worked solutions are in solutions."
+        "  Still stuck? The worked solutions are in the folder solutions, beside the notebook."
     )
     html = verdict._repr_html_()
     assert "<strong>✗ wrong: 99-answer</strong>" in html
     assert "<code>41</code> is not it." in html
     hidden = re.search("<details>.*</details>", html).group()
     assert "Multiply <strong>six</strong> by seven." in hidden
-    assert "worked solutions are in solutions" in hidden
+    assert "worked solutions are in the folder solutions" in hidden
 
 
 class Hostile:

@@ -19,17 +19,19 @@ from coursekit.claims import rules
 from coursekit.new import building
 
 ROOT = Path(__file__).resolve().parents[1]
-GUIDE = (ROOT / "docs" / "instructor-guide.md").read_text(encoding="utf-8")
-MASTERS = {
-    path.stem.split("-")[0]: path.read_text(encoding="utf-8")
-    for path in sorted((ROOT / "notebooks" / "source").glob("*.py"))
-}
-ID = re.compile(r"`((?:\d\d|dashboard)-[a-z0-9-]+)`")
+COURSE = Course(ROOT)
+GUIDE, BEYOND = GUIDES = [(ROOT / path).read_text(encoding="utf-8") for path in guide.PATHS]
+MASTERS = {name.split("-")[0]: path.read_text(encoding="utf-8") for name, path in COURSE.masters().items()}
+LECTURE = {key for key in MASTERS if not key.isupper()}
+ID = guide.ID
 PANEL = re.compile(r"`widgets\.(\w+)`")
-SECTION = re.compile(r"(?:(\d\d|dashboard) )?§(\d)( [A-Z][^|;?]*\?)?")
+SECTION = re.compile(r"(?:(\d\d|[A-Z]|dashboard) )?§(\d)( [A-Z][^|;?]*\?)?")
 MEASURED = re.compile(r"measured on ([^|]+?) *$")
 # Quantities that only a measurement gives; minutes, bits and counts are free.
 QUANTITY = re.compile(r"\d\s?(?:×|%|µs\b|ms\b|s\b|dB\b|points?\b|[kMG]B\b|GFLOP)")
+
+
+each = pytest.mark.parametrize("text", GUIDES, ids=[path.stem for path in guide.PATHS])
 
 
 def tables(text):
@@ -51,7 +53,8 @@ def table_with(first, text=GUIDE):
 def chapter(key):
     """Return what the guide says about one notebook."""
     heading = "Dashboard" if key == "dashboard" else f"{key} "
-    rest = GUIDE.split("## Notebook by notebook\n", 1)[1].split("\n## ", 1)[0]
+    text = GUIDE if key in LECTURE else BEYOND
+    rest = text.split("## Notebook by notebook\n", 1)[1].split("\n## ", 1)[0]
     parts = [part for part in rest.split("\n### ") if part.startswith(heading)]
     assert len(parts) == 1, f"the guide has {len(parts)} chapters on {key}"
     return parts[0]
@@ -79,8 +82,9 @@ def missing(text, key=None):
     return found
 
 
-def test_tables_have_as_many_cells_as_their_headers():
-    for header, *rows in tables(GUIDE):
+@each
+def test_tables_have_as_many_cells_as_their_headers(text):
+    for header, *rows in tables(text):
         assert rows, header
         assert {len(row) for row in rows} == {len(header)}, header
 
@@ -124,9 +128,10 @@ def test_a_panel_or_prediction_stands_beside_its_section(key):
         assert all(f'"{id}"' in body for id in ID.findall(ask)), section
 
 
-def test_the_rest_names_only_what_there_is():
+@each
+def test_the_rest_names_only_what_there_is(text):
     every = "".join(MASTERS.values())
-    outside = GUIDE.replace(GUIDE.split("## Notebook by notebook\n", 1)[1].split("\n## ", 1)[0], "")
+    outside = text.replace(text.split("## Notebook by notebook\n", 1)[1].split("\n## ", 1)[0], "")
     assert missing(outside) == []
     assert [i for i in ID.findall(outside) if f'"{i}"' not in every] == []
     assert [p for p in PANEL.findall(outside) if f"widgets.{p}(" not in every] == []
@@ -152,7 +157,7 @@ def test_the_plan_visits_every_notebook_and_names_what_is_there():
         visited.add(key)
         assert [i for i in ID.findall(ask + live) if f'"{i}"' not in MASTERS[key]] == []
         assert [p for p in PANEL.findall(panel) if f"widgets.{p}(" not in MASTERS[key]] == []
-    assert visited == set(MASTERS)
+    assert visited == LECTURE
 
 
 def arguments(code):
@@ -171,12 +176,13 @@ def test_controls_to_drag_carry_these_labels():
 
 def test_measured_figures_stand_under_a_machine():
     machines = {row[0]: row[2] for row in table_with("label")[1:]}
-    labels = [m[1] for header, *_ in tables(GUIDE) for name in header if (m := MEASURED.search(name))]
+    headers = [header for text in GUIDES for header, *_ in tables(text)]
+    labels = [m[1] for header in headers for name in header if (m := MEASURED.search(name))]
     assert len(labels) > len(MASTERS)
     named = {machine for label in labels for machine in label.split(" · ")}
     # The build names the machine that the notebooks were run on: a new one needs a row of its own here.
     assert named <= {label for label, measured in machines.items() if measured.startswith("yes")}
-    assert unlabelled(GUIDE) == []
+    assert [line for text in GUIDES for line in unlabelled(text)] == []
 
 
 @pytest.mark.parametrize("slip", ["It is 3.2 × as fast.", "| a |\n|---|\n| 20 µs |\n", "loses 4 points"])
@@ -198,39 +204,39 @@ def test_all_seven_parts_of_the_lecture_lead_to_sections():
         for place in sections.split("; "):
             assert SECTION.fullmatch(place), place
             assert SECTION.fullmatch(place)[3], place
-    assert {key for _, sections in rows for key, *_ in SECTION.findall(sections)} == set(MASTERS)
+    assert {key for _, sections in rows for key, *_ in SECTION.findall(sections)} == LECTURE
 
 
 def test_commands_and_links_exist():
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    targets = set(re.findall(r"`(?:[A-Z_]+=\S+ )*make (\w+)`", GUIDE))
+    targets = set(re.findall(r"`(?:[A-Z_]+=\S+ )*make (\w+)`", "".join(GUIDES)))
     assert {"lab", "slides"} <= targets
     assert [target for target in targets if f"\n{target}:" not in makefile] == []
-    assert [at for at in re.findall(r"\]\(([^)#]+)\)", GUIDE) if not (ROOT / "docs" / at).exists()] == []
+    assert [
+        at for at in re.findall(r"\]\(([^)#]+)\)", "".join(GUIDES)) if not (ROOT / "docs" / at).exists()
+    ] == []
 
 
-def test_it_stays_scannable():
-    lines = GUIDE.splitlines()
+@each
+def test_it_stays_scannable(text):
+    lines = text.splitlines()
     assert len(lines) <= 380
-    paragraphs = [p for p in GUIDE.split("\n\n") if not re.match(r"[|#\-*1]", p)]
+    paragraphs = [p for p in text.split("\n\n") if not re.match(r"[|#\-*1]", p)]
     assert max(len(p.split()) for p in paragraphs) <= 60
 
 
 # Figures
 
 
-def measured(text=GUIDE):
+def measured():
     """Return (title to cell) of every row in the tables whose header names a machine."""
-    found = [table for table in tables(text) if any(map(MEASURED.search, table[0]))]
+    found = [table for text in GUIDES for table in tables(text) if any(map(MEASURED.search, table[0]))]
     return [dict(zip(table[0], row, strict=True)) for table in found for row in table[1:]]
 
 
 def stored():
     """Return the students' copies, then the solutions, whose cards count where both have one."""
-    return [
-        *sorted((ROOT / "notebooks").glob("*.ipynb")),
-        *sorted((ROOT / "notebooks/solutions").glob("*.ipynb")),
-    ]
+    return [path for copies in zip(*map(COURSE.paths, COURSE.masters()), strict=True) for path in copies]
 
 
 def cards():
@@ -294,8 +300,9 @@ def test_the_reader_finds_every_stored_card():
 
 
 def test_the_figures_are_those_of_the_stored_notebooks():
-    text, known = build_notebooks.instructor_guide(Course(ROOT))
-    assert guide.with_figures(text, known) == text, build_notebooks.FIX
+    texts, known = build_notebooks.instructor_guides(COURSE)
+    for text in texts.values():
+        assert guide.with_figures(text, known) == text, build_notebooks.FIX
 
 
 def test_a_figure_without_a_card_says_where_it_comes_from():
@@ -394,7 +401,7 @@ def test_any_figure_stays_in_its_cell_and_is_written_once(says):
 
 def test_the_build_writes_the_guide_and_its_check_finds_a_stale_one(tmp_path, monkeypatch, capsys):
     course = toy.course(tmp_path)
-    path = tmp_path / guide.PATH
+    path = tmp_path / guide.PATHS[0]
     path.parent.mkdir()
     path.write_text(TABLE, encoding="utf-8")
     sizes = iter(["1 kB", "3 kB", "2 kB", "4 kB"])  # of each pair the solutions' count

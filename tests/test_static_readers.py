@@ -10,10 +10,12 @@ import nbformat
 import pages
 import pytest
 import slides
+from build_notebooks import Course
 
 ROOT = generated.ROOT
 REPO = generated.repository(ROOT)
-NOTEBOOKS = pages.notebooks(ROOT)
+COURSE = Course(ROOT)
+NOTEBOOKS = COURSE.students()
 every = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
 
@@ -63,7 +65,7 @@ def results(cells):
 
 
 def test_badges_become_buttons_with_the_same_addresses():
-    row = pages.with_buttons(generated.badges(REPO, "01-toy"))
+    row = pages.with_buttons(generated.badges(REPO, PurePosixPath("notebooks/01-toy.ipynb")))
     assert re.findall(r'<a class="launch" href="([^"]+)">', row) == [
         REPO.colab("notebooks/01-toy.ipynb"),
         REPO.binder("notebooks/01-toy.ipynb"),
@@ -103,16 +105,18 @@ def sources(tmp_path_factory):
 
 @every
 def test_every_notebook_and_its_solution_are_pages(sources, path):
-    student = read(sources / "notebooks" / path.name)
+    student, solved = (
+        read(sources / COURSE.relative(each)) for each in (path, path.parent / "solutions" / path.name)
+    )
     assert "http" not in "".join(re.findall(r"!\[[^]]*\]\(([^)]*)", student.cells[0].source))
     assert f"](solutions/{path.name})" in student.cells[0].source
     assert len(student.cells) == len(read(path).cells)
-    assert f"](../{path.name})" in read(sources / "notebooks" / "solutions" / path.name).cells[0].source
+    assert f"](../{path.name})" in solved.cells[0].source
 
 
 @every
 def test_pictures_have_their_alt_text_where_the_site_looks_for_it(sources, path):
-    for before, after in zip(read(path).cells, read(sources / "notebooks" / path.name).cells, strict=True):
+    for before, after in zip(read(path).cells, read(sources / COURSE.relative(path)).cells, strict=True):
         for picture in pages.pictures(before):
             assert picture.metadata["image/png"]["alt"] in after.metadata["mystnb"]["image"]["alt"]
 
@@ -120,10 +124,11 @@ def test_pictures_have_their_alt_text_where_the_site_looks_for_it(sources, path)
 @every
 def test_the_first_page_has_a_card_with_buttons_for_every_notebook(sources, path):
     index = (sources / "index.md").read_text(encoding="utf-8")
-    assert f'href="notebooks/{path.stem}.html"' in index
-    assert f'href="{REPO.colab(f"notebooks/{path.name}")}"' in index
-    assert f'href="{REPO.binder(f"notebooks/{path.name}")}"' in index
-    assert f"\nnotebooks/{path.stem}\n" in index
+    file = COURSE.relative(path)
+    assert f'href="{file.with_suffix(".html")}"' in index
+    assert f'href="{REPO.colab(str(file))}"' in index
+    assert f'href="{REPO.binder(str(file))}"' in index
+    assert f"\n{file.with_suffix('')}\n" in index
     assert "{{" not in index
 
 

@@ -50,9 +50,9 @@ print("seen on", os.environ["COURSEKIT_DEVICE"])
 MASTER = TITLE + SETUP + EXERCISE + OUTPUT
 
 
-def course(root: Path, text: str = MASTER, name: str = NAME) -> Course:
-    """Write a course with one master under ``root``."""
-    source = root / "notebooks" / "source"
+def course(root: Path, text: str = MASTER, name: str = NAME, place: str = "") -> Course:
+    """Write a course with one master under ``root``, in the folder ``place`` of its notebooks."""
+    source = root / "notebooks" / place / "source"
     source.mkdir(parents=True, exist_ok=True)
     (source / f"{name}.py").write_text(text, encoding="utf-8")
     shutil.copy(ROOT / "pyproject.toml", root)

@@ -16,7 +16,7 @@ from typing import Any
 
 import lab
 import nbformat
-import pages
+from build_notebooks import Course
 from playwright.sync_api import Locator, Page, TimeoutError, expect, sync_playwright
 
 from coursekit.new.health import WIDGET_VIEW, clear_outputs
@@ -265,9 +265,8 @@ def copy_of(root: Path, folder: Path) -> dict[str, int]:
     Return how many panels each of them shows: the copy with the solutions has stored all of them.
     """
     panels = {}
-    for path in pages.notebooks(root):
-        notebook = nbformat.read(path, 4)
-        solved = nbformat.read(path.parent / "solutions" / path.name, 4)
+    for path, solution in map(Course(root).paths, Course(root).masters()):
+        notebook, solved = nbformat.read(path, 4), nbformat.read(solution, 4)
         stored = [output for cell in solved.cells for output in cell.get("outputs", [])]
         panels[path.name] = sum(WIDGET_VIEW in output.get("data", {}) for output in stored)
         nbformat.write(clear_outputs(notebook), folder / path.name)

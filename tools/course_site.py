@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path, PurePosixPath
 
@@ -21,7 +22,7 @@ import nbformat
 import pages
 import reference
 import slides
-from generated import Repository
+from build_notebooks import Course
 from nbformat import NotebookNode
 
 from coursekit.new import masters
@@ -31,7 +32,7 @@ OUTPUT = generated.ROOT / "build" / "site"
 SETTINGS = generated.ROOT / "site"
 # Sphinx leaves this file; a folder without it is not an old site, and nothing in it is deleted.
 BY_SPHINX = ".buildinfo"
-PAGES = ("notebooks/*.ipynb", "notebooks/solutions/*.ipynb", "docs/*.md", "docs/*.png")
+DOCUMENTS = ("docs/*.md", "docs/*.png")
 
 
 def build(output: Path = OUTPUT, root: Path = generated.ROOT) -> None:
@@ -76,9 +77,10 @@ def lay_out(root: Path, folder: Path) -> None:
 @cache
 def files(root: Path) -> tuple[PurePosixPath, ...]:
     """Return the files of the course that the site shows, relative to ``root``."""
-    return tuple(
-        PurePosixPath(path.relative_to(root)) for pattern in PAGES for path in sorted(root.glob(pattern))
-    )
+    course = Course(root)
+    copies = [path for name in course.masters() for path in course.paths(name)]
+    documents = [path for pattern in DOCUMENTS for path in sorted(root.glob(pattern))]
+    return tuple(map(course.relative, [*copies, *documents]))
 
 
 def page(root: Path, file: PurePosixPath) -> NotebookNode:
@@ -90,7 +92,8 @@ def page(root: Path, file: PurePosixPath) -> NotebookNode:
         # Reached from its notebook only; a search should find the notebook itself.
         notebook.metadata["orphan"] = notebook.metadata["nosearch"] = True
     else:
-        head.source += f' · <a href="../slides/{file.stem}.html">Slides</a>'
+        top = "../" * len(file.parent.parts)
+        head.source += f' · <a href="{top}slides/{file.stem}.html">Slides</a>'
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             cell.source = pages.relinked(cell.source, file, root, files(root))
@@ -102,37 +105,46 @@ def page(root: Path, file: PurePosixPath) -> NotebookNode:
 
 def index(root: Path, folder: Path) -> str:
     """Return the Markdown of the first page; the pictures of its cards go into ``folder``."""
-    repo = generated.repository(root)
-    names = pages.notebooks(root)
+    repo, course = generated.repository(root), Course(root)
+    notebooks = list(map(course.relative, course.students()))
     documents = [file for file in files(root) if file.parent.name == "docs" and file.suffix == ".md"]
-    cards = "\n".join(card(path, repo, folder) for path in names)
+    lecture, beyond = (
+        [file for file in notebooks if file.parent.name == place.name] for place in course.places
+    )
     parts = {
         "repository": repo.url,
-        "cards": f'<div class="notebooks">\n{cards}\n</div>',
-        "notebooks": toctree("Notebooks", [f"notebooks/{path.stem}" for path in names]),
-        "documents": toctree("About the course", [os.fspath(file.with_suffix("")) for file in documents]),
-        "package": toctree("The package", [gallery.PAGE, f"{reference.FOLDER}/index"]),
+        "cards": cards(lecture, root, folder),
+        "beyond": cards(beyond, root, folder),
+        "notebooks": toctree("Notebooks", lecture) + "\n\n" + toctree("Beyond the lecture", beyond),
+        "documents": toctree("About the course", documents),
+        "package": toctree("The package", map(PurePosixPath, (gallery.PAGE, f"{reference.FOLDER}/index"))),
     }
     text = (SETTINGS / "index.md").read_text(encoding="utf-8")
     return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], text)
 
 
-def toctree(caption: str, names: list[str]) -> str:
+def toctree(caption: str, files: Iterable[PurePosixPath]) -> str:
     """Return a hidden table of contents, which the theme shows at the side."""
+    names = [str(file.with_suffix("")) for file in files]
     return "\n".join(["```{toctree}", ":hidden:", f":caption: {caption}", *names, "```"])
 
 
-def card(path: Path, repo: Repository, folder: Path) -> str:
+def cards(notebooks: Iterable[PurePosixPath], root: Path, folder: Path) -> str:
+    """Return the HTML of the notebooks' cards; their pictures go into ``folder``."""
+    return "\n".join(['<div class="notebooks">', *(card(file, root, folder) for file in notebooks), "</div>"])
+
+
+def card(file: PurePosixPath, root: Path, folder: Path) -> str:
     """Return the HTML of a notebook's card: its first panel, its title, its minutes, its buttons."""
-    notebook = nbformat.read(path, as_version=4)
+    notebook, repo = nbformat.read(root / file, as_version=4), generated.repository(root)
     title, minutes = masters.summary(notebook)
-    number = path.stem.partition("-")[0] if path.stem[0].isdigit() else ""
-    place = f"notebooks/{path.name}"
     shown = [output for cell in notebook.cells for output in pages.pictures(cell)]
     panels = [output for output in shown if WIDGET_VIEW in output.data]
-    picture = thumbnail([*panels, *shown][0], path.stem, folder) if shown else ""
-    link = f'<a class="title" href="notebooks/{path.stem}.html">{number} {html.escape(title)}</a>'
-    buttons = pages.button("Colab", repo.colab(place)) + pages.button("Binder", repo.binder(place))
+    picture = thumbnail([*panels, *shown][0], file.stem, folder) if shown else ""
+    number = masters.number(file.stem)
+    label = f"{number}{' ·' * number.isalpha()} {html.escape(title)}"
+    link = f'<a class="title" href="{file.with_suffix(".html")}">{label}</a>'
+    buttons = pages.button("Colab", repo.colab(str(file))) + pages.button("Binder", repo.binder(str(file)))
     time = f"<span>{minutes} minutes</span>" if minutes else ""
     return f'<div class="notebook">{picture}{link}<div class="launches">{time}{buttons}</div></div>'
 

@@ -13,27 +13,24 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from build_notebooks import Course
 from sceptic import changes, judging, running
 
 from coursekit.new.building import Folder
-
-NOTEBOOKS = running.TOOLS.parent / "notebooks"
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Print the contradictions and the table; return 1 if there is a contradiction, otherwise 0."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("notebooks", nargs="*", help="such as 05 (default: all)")
+    parser.add_argument("notebooks", nargs="*", help="such as 05 or A (default: all)")
     parser.add_argument(
         "--short", action="store_true", help="one change that stands for all: a minute or two"
     )
     parser.add_argument("--changes", nargs="+", default=[], choices=changes.NAMES, metavar="NAME")
     parser.add_argument("--at-once", type=int, default=2, help="kernels beside each other")
-    parser.add_argument(
-        "--folder", type=Path, default=NOTEBOOKS, help="of notebooks, with masters in source/"
-    )
+    parser.add_argument("--folder", type=Path, help="of your own notebooks, with masters in source/")
     options = parser.parse_args(arguments)
-    folder = Folder(options.folder.resolve())
+    folder = Folder(options.folder.resolve()) if options.folder else Course()
     names = folder.select(options.notebooks)
     masters = [folder.masters()[name] for name in names]
     wanted = changes.chosen(options.changes, short=options.short)

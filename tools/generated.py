@@ -2,8 +2,11 @@
 
 import re
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+
+from coursekit.new import masters
 
 ROOT = Path(__file__).resolve().parents[1]
 # GitHub's rule for owners allows no underscore, so nobody can ever own the placeholder YOUR_NAME.
@@ -19,7 +22,12 @@ SETTINGS = {
     for name in ("Repository", "Changelog", "ref")
 }
 IMAGE = re.compile(r"(!\[[^\]]*\]\()[^)]*?(docs/[\w.-]+\.png\))")
-TABLE = re.compile(r"(<!-- notebooks -->\n).*?(<!-- /notebooks -->)", re.DOTALL)
+BEYOND = "beyond"  # the folder of the lettered notebooks, and the name of their table
+TABLE = re.compile(rf"(<!-- (notebooks|{BEYOND}) -->\n).*?(<!-- /\2 -->)", re.DOTALL)
+
+
+# Of each notebook's students' copy, relative to the repository: its title and its minutes.
+Summaries = Mapping[PurePosixPath, tuple[str, str]]
 
 
 class AddressError(ValueError):
@@ -116,37 +124,36 @@ def binder_badge(repo: Repository, path: str) -> str:
     return f"[![Open on Binder](https://mybinder.org/badge_logo.svg)]({repo.binder(path)})"
 
 
-def badges(repo: Repository, notebook: str, *, solution: bool = False) -> str:
-    """Return the badge row of ``notebook`` (its name without folder and ending) as one line of Markdown."""
-    path = f"notebooks/{'solutions/' if solution else ''}{notebook}.ipynb"
-    # Colab opens one file only, so a relative link leads nowhere there.
-    title, near, far = (
-        ("The exercises", f"../{notebook}.ipynb", f"notebooks/{notebook}.ipynb")
-        if solution
-        else ("Solutions", f"solutions/{notebook}.ipynb", f"notebooks/solutions/{notebook}.ipynb")
-    )
-    other = f"[{title}]({near}) ([in Colab]({repo.colab(far)}))"
+def badges(repo: Repository, student: PurePosixPath, *, solution: bool = False) -> str:
+    """Return the badge row of a notebook, or of its solutions, as one line of Markdown.
+
+    ``student`` is the students' copy, relative to the repository.
+    """
+    solved = student.parent / "solutions" / student.name
+    path, other = map(str, (solved, student) if solution else (student, solved))
+    title, near = ("The exercises", "..") if solution else ("Solutions", "solutions")
     return " ".join(
         (
             colab_badge(repo, path),
             binder_badge(repo, path),
-            f"{other} · [Source on GitHub]({repo.source(path)})",
+            # Colab opens one file only, so a relative link leads nowhere there.
+            f"[{title}]({near}/{student.name}) ([in Colab]({repo.colab(other)}))",
+            f"· [Source on GitHub]({repo.source(path)})",
         )
     )
 
 
-def table(repo: Repository, summaries: dict[str, tuple[str, str]]) -> str:
-    """Return the README's table: a row for each notebook in ``summaries`` (name to title and minutes)."""
+def table(repo: Repository, summaries: Summaries, folder: str) -> str:
+    """Return a table of the README: a row for each notebook in ``folder``."""
     rows = ["| | notebook | minutes | open it |", "|---|---|---|---|"]
-    for name, (title, minutes) in summaries.items():
-        number = name.partition("-")[0] if name[:1].isdigit() else ""
-        path = f"notebooks/{name}.ipynb"
-        links = f"{colab_badge(repo, path)} {binder_badge(repo, path)}"
-        rows.append(f"| {number} | [{title}]({path}) | {minutes} | {links} |")
+    for file, (title, minutes) in summaries.items():
+        if file.parent.name == folder:
+            links = f"{colab_badge(repo, str(file))} {binder_badge(repo, str(file))}"
+            rows.append(f"| {masters.number(file.stem)} | [{title}]({file}) | {minutes} | {links} |")
     return "\n".join(rows) + "\n"
 
 
-def with_table(readme: str, repo: Repository, summaries: dict[str, tuple[str, str]]) -> str:
-    """Return the README with the table between its markers and its pictures' addresses written anew."""
-    tabled = TABLE.sub(lambda match: match[1] + table(repo, summaries) + match[2], readme)
+def with_table(readme: str, repo: Repository, summaries: Summaries) -> str:
+    """Return the README with the tables between their markers and its pictures' addresses written anew."""
+    tabled = TABLE.sub(lambda match: match[1] + table(repo, summaries, match[2]) + match[3], readme)
     return with_images(tabled, repo)

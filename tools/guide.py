@@ -1,4 +1,4 @@
-"""The instructor's guide: its measured figures are those of the stored notebooks, written in by the build."""
+"""The instructor's guides: their figures are those of the stored notebooks, written in by the build."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -7,8 +7,8 @@ from pathlib import Path
 
 from nbformat import NotebookNode
 
-PATH = Path("docs", "instructor-guide.md")
-ID = re.compile(r"`((?:\d\d|dashboard)-[a-z0-9-]+)`")
+PATHS = (Path("docs", "instructor-guide.md"), Path("docs", "beyond-guide.md"))
+ID = re.compile(r"`((?:\d\d|[A-Z]|dashboard)-[a-z0-9-]+)`")
 CARD = re.compile(
     r"^Claim (?P<id>\S+) \(\w+\)\n(?:(?!Claim ).*\n)*?"
     r"This machine says: (?P<says>.*)\nVerdict: +(?P<verdict>[^.\n]*)",

@@ -1,4 +1,4 @@
-"""What the site and the slides share: the course's notebooks, and links that work outside of it."""
+"""What the site and the slides share: pictures, buttons, and links that work outside of the course."""
 
 import html
 import os
@@ -17,13 +17,6 @@ PNG = "image/png"
 FORMULA = re.compile(
     r"(?P<code>```.*?```|`[^`\n]*`)|\$\$(?P<block>.+?)\$\$|\$(?P<inline>[^$\n]+)\$", re.DOTALL
 )
-
-
-def notebooks(root: Path) -> list[Path]:
-    """Return the students' notebooks under ``root``, in the order of the course (numbered ones first)."""
-    return sorted(
-        (root / "notebooks").glob("*.ipynb"), key=lambda path: (not path.stem[0].isdigit(), path.stem)
-    )
 
 
 def pictures(cell: NotebookNode) -> list[NotebookNode]:

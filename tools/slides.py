@@ -17,6 +17,7 @@ from pathlib import Path, PurePosixPath
 import generated
 import nbformat
 import pages
+from build_notebooks import Course
 from nbconvert import SlidesExporter
 from nbformat import NotebookNode
 from traitlets.config import Config
@@ -53,8 +54,9 @@ def build(output: Path = OUTPUT, root: Path = generated.ROOT) -> None:
     for old in output.glob("*.html"):
         if OURS in old.read_text(encoding="utf-8", errors="replace"):
             old.unlink()
-    for path in pages.notebooks(root):
-        text = deck(nbformat.read(path, as_version=4), path.stem, root)
+    course = Course(root)
+    for path in course.students():
+        text = deck(nbformat.read(path, as_version=4), course.relative(path), root)
         (output / f"{path.stem}.html").write_text(text, encoding="utf-8")
 
 
@@ -74,11 +76,11 @@ def install_reveal(folder: Path) -> None:
             shutil.copyfile(file, target)
 
 
-def deck(notebook: NotebookNode, name: str, root: Path) -> str:
-    """Return the HTML of the deck of ``notebook``, which lies under ``root`` in notebooks/``name``.ipynb."""
+def deck(notebook: NotebookNode, file: PurePosixPath, root: Path) -> str:
+    """Return the HTML of the deck of ``notebook``, which is the ``file`` under ``root``."""
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
-            text = pages.relinked(pages.with_buttons(cell.source), PurePosixPath("notebooks", name), root)
+            text = pages.relinked(pages.with_buttons(cell.source), file, root)
             cell.source = pages.FORMULA.sub(mathml, text)
         # Two empty lines around a function are good style, and too much room on a slide.
         cell.source = cell.source.replace("\n\n\n", "\n\n")
@@ -93,7 +95,7 @@ def deck(notebook: NotebookNode, name: str, root: Path) -> str:
         config=Config({"CSSHTMLHeaderPreprocessor": {"style": "default"}}),
     )
     title = re.search(r"^# (.+)$", notebook.cells[0].source, re.MULTILINE)
-    return exporter.from_notebook_node(notebook, {"metadata": {"name": title[1] if title else name}})[0]
+    return exporter.from_notebook_node(notebook, {"metadata": {"name": title[1] if title else file.stem}})[0]
 
 
 def paged(cells: list[NotebookNode]) -> Iterator[NotebookNode]:
@@ -226,7 +228,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("output", nargs="?", type=Path, default=OUTPUT, help="default: build/slides")
     output = parser.parse_args(arguments).output
     build(output)
-    print(f"{len(pages.notebooks(generated.ROOT))} decks are in {output}: open one in a browser")
+    print(f"{len(Course().students())} decks are in {output}: open one in a browser")
     return 0
 
 

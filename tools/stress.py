@@ -16,11 +16,11 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from build_notebooks import Course
 from run_notebooks import run
 
 from coursekit.new.execution import environment
 
-NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
 CORES = os.cpu_count() or 1
 
 
@@ -29,7 +29,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=20, choices=range(1, 1001), metavar="N")
     parser.add_argument("--at-once", type=int, default=CORES + 1, help="notebooks that compete for the cores")
-    parser.add_argument("notebooks", nargs="*", type=Path, default=sorted(NOTEBOOKS.glob("*.ipynb")))
+    parser.add_argument("notebooks", nargs="*", type=Path, default=Course().students())
     options = parser.parse_args()
     results, paths = defaultdict(list), options.notebooks * options.rounds
     with tempfile.TemporaryDirectory() as home, ProcessPoolExecutor(options.at_once) as pool:

@@ -8,16 +8,7 @@ from coursekit import claims
 from coursekit._core import arguments, courses, texts
 from coursekit.exercises import hints
 from coursekit.exercises.answers import describe, said, untried
-from coursekit.exercises.verdicts import (
-    OTHER_SOLUTIONS,
-    RIGHT,
-    SOLUTIONS,
-    WRONG,
-    Stop,
-    Verdict,
-    not_tried,
-    wrong,
-)
+from coursekit.exercises.verdicts import RIGHT, WRONG, Stop, Verdict, not_tried, wrong
 
 __all__ = ["Checker", "check", "checkers"]
 
@@ -49,9 +40,7 @@ def check(id: str, answer: Any) -> Verdict:
 
     """
     checker = _find(id)
-    ours = courses.notebooks()[id.partition("-")[0]] == courses.courses()[0]
-    solutions = SOLUTIONS if ours else OTHER_SOLUTIONS
-    verdict = replace(_ask(checker, answer), id=id, solutions=solutions)
+    verdict = replace(_ask(checker, answer), id=id)
     if verdict.outcome == WRONG:
         verdict = replace(verdict, ladder=hints.ladder(id), meant_for=hints.meant_for(id))
     if claims.strict() == "1" and verdict.outcome != RIGHT:

@@ -8,8 +8,7 @@ __all__ = ["NOT_TRIED", "RIGHT", "RUNGS", "WRONG", "Stop", "Verdict", "not_tried
 
 RIGHT, WRONG, NOT_TRIED = "right", "wrong", "not tried yet"
 RUNGS = ("a question", "the place", "almost the line")
-SOLUTIONS = "notebooks/solutions"
-OTHER_SOLUTIONS = "solutions"  # of a course of one's own, beside its notebooks
+POINTER = "Still stuck? The worked solutions are in the folder solutions, beside the notebook."
 _MARKS = {RIGHT: "✓", WRONG: "✗", NOT_TRIED: "○"}
 _TONES = {RIGHT: "good", WRONG: "bad", NOT_TRIED: "quiet"}
 
@@ -28,8 +27,6 @@ class Verdict(display.Shown):
         What helps on without giving the answer away.
     id : str
         The exercise; ``check`` fills it in.
-    solutions : str
-        Where the worked solutions lie; ``check`` fills it in.
     ladder : tuple of str
         Hints that lead to the answer, one by one; ``check`` fills them in.
     meant_for : str
@@ -43,7 +40,6 @@ class Verdict(display.Shown):
     message: str = ""
     hint: str = ""
     id: str = ""
-    solutions: str = SOLUTIONS
     ladder: tuple[str, ...] = ()
     meant_for: str = ""
 
@@ -51,11 +47,6 @@ class Verdict(display.Shown):
     def head(self) -> str:
         """The mark and the outcome, e.g. "✓ right"."""
         return f"{_MARKS[self.outcome]} {self.outcome}"
-
-    @property
-    def pointer(self) -> str:
-        """Where to look when no hint helps."""
-        return f"Still stuck? The worked solutions are in {self.solutions}."
 
     @property
     def condition(self) -> str:
@@ -68,7 +59,7 @@ class Verdict(display.Shown):
             lines += [f"  {self.condition}"] * bool(self.meant_for)
             lines += [f"  Hint: {self.hint}"] * bool(self.hint)
             lines += [f'  More hints, one at a time: exercises.hint("{self.id}")'] * bool(self.ladder)
-            lines += [f"  {self.pointer}"]
+            lines += [f"  {POINTER}"]
         return texts.plain("\n".join(lines))
 
     def _repr_html_(self) -> str:
@@ -82,7 +73,7 @@ class Verdict(display.Shown):
 
     def _rungs(self) -> str:
         """Return the ladder as HTML, each rung inside the one before it, the pointer in the last."""
-        inner = f"<p>{self.pointer}</p>"
+        inner = f"<p>{POINTER}</p>"
         for name, text in zip(reversed(RUNGS), reversed(self.ladder), strict=False):
             inner = _folded(f"Next hint: {name}", f"<p>{texts.rich(text)}</p>{inner}")
         return inner

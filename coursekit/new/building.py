@@ -44,22 +44,26 @@ class Folder:
     ----------
     notebooks : Path
         The folder.
+    *parts : str
+        Folders in it that hold further notebooks, with a ``source/`` and ``solutions/`` of their own.
 
     """
 
-    def __init__(self, notebooks: Path) -> None:
+    def __init__(self, notebooks: Path, *parts: str) -> None:
         self.notebooks = self.root = notebooks
+        self.places = (notebooks, *(notebooks / part for part in parts))
 
     def masters(self) -> dict[str, Path]:
-        """Return name to path of every master, in the order of the course (numbered ones first).
+        """Return name to path of every master, in order: place by place, numbered ones first.
 
         Returns
         -------
         dict of str to Path
             Names, each with the master's path.
         """
-        paths = sorted((self.notebooks / "source").glob("*.py"))
-        return {path.stem: path for path in sorted(paths, key=lambda path: not path.stem[0].isdigit())}
+        places = [sorted(place.glob("source/*.py")) for place in self.places]
+        ordered = [sorted(paths, key=lambda path: not path.stem[0].isdigit()) for paths in places]
+        return {path.stem: path for paths in ordered for path in paths}
 
     def paths(self, name: str) -> tuple[Path, Path]:
         """Return where the student copy and the solutions are written.
@@ -74,7 +78,18 @@ class Folder:
         tuple of 2 Path
             Both paths.
         """
-        return self.notebooks / f"{name}.ipynb", self.notebooks / "solutions" / f"{name}.ipynb"
+        place = self.masters()[name].parent.parent
+        return place / f"{name}.ipynb", place / "solutions" / f"{name}.ipynb"
+
+    def students(self) -> list[Path]:
+        """Return where the students' copies of all masters are written.
+
+        Returns
+        -------
+        list of Path
+            Their paths, in the order of the course.
+        """
+        return [self.paths(name)[0] for name in self.masters()]
 
     def texts(self, name: str, *, solution: bool) -> dict[str, str]:
         """Return what replaces the placeholders in a copy.
@@ -172,7 +187,7 @@ def build(folder: Folder, name: str, *, force: bool = False) -> list[str]:
 
     """
     copies, paths, changes = folder.expected(name), folder.paths(name), []
-    force = force or _is_older(paths[0], folder.notebooks / name)
+    force = force or _is_older(paths[0], paths[0].with_suffix(""))
     for path, notebook in zip(paths, copies, strict=True):
         how = _brought_up(load(path), notebook, path, "claims" if path == paths[0] else "1", force)
         if not how:
@@ -427,12 +442,13 @@ def _stale(folder: Folder, name: str) -> Iterator[str]:
         found = [difference(built, fresh)]
         if built is not None:
             found += health.faults(built, path.stat().st_size)
-            found += health.answers(built) if path.parent == folder.notebooks else ()
+            found += health.answers(built) if path.parent in folder.places else ()
         yield from (f"{path.relative_to(folder.root)}: {fault}" for fault in found if fault)
 
 
 def _orphans(folder: Folder) -> list[str]:
     known = {path for name in folder.masters() for path in folder.paths(name)}
-    built = [*folder.notebooks.glob("*.ipynb"), *folder.notebooks.glob("solutions/*.ipynb")]
+    patterns = ("*.ipynb", "solutions/*.ipynb")
+    built = [path for place in folder.places for pattern in patterns for path in place.glob(pattern)]
     strays = sorted(path for path in built if path not in known)
     return [f"{path.relative_to(folder.root)}: has no master; delete it" for path in strays]

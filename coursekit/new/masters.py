@@ -23,6 +23,7 @@ __all__ = [
     "LINK",
     "BuildError",
     "check_markers",
+    "number",
     "read",
     "reveal",
     "slide_type",
@@ -203,9 +204,27 @@ def summary(notebook: NotebookNode) -> tuple[str, str]:
 
     """
     text = notebook.cells[0].source
-    found = re.search(r"^# (?:\d+ )?(.*)$", text, re.MULTILINE), re.search(r"(\d+) minutes", text)
+    found = re.search(r"^# (?:\d+ |[A-Z] · )?(.*)$", text, re.MULTILINE), re.search(r"(\d+) minutes", text)
     title, minutes = (match[1].strip() if match else "" for match in found)
     return title, minutes
+
+
+def number(name: str) -> str:
+    """Return a notebook's number or letter, as its name begins with it.
+
+    Parameters
+    ----------
+    name : str
+        A master's.
+
+    Returns
+    -------
+    str
+        Such as "01" or "A"; "" for a name without.
+
+    """
+    found = re.match(r"(\d+|[A-Z])-", name)
+    return found[1] if found else ""
 
 
 def _marker(line: str) -> str:

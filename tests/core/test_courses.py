@@ -341,9 +341,3 @@ def test_a_course_works_in_a_fresh_python_that_starts_elsewhere(folder):
         [sys.executable, "-c", code], cwd=folder, capture_output=True, encoding="utf-8", check=True
     )
     assert (run.stdout, run.stderr) == ("✓ right\n", "")
-
-
-def test_a_wrong_answer_is_sent_to_its_own_course_s_solutions(folder):
-    use(lay(folder / "20-my-topic"))
-    assert str(exercises.check("20-two", 3)).endswith("The worked solutions are in solutions.")
-    assert str(exercises.check("01-decode", 3)).endswith("The worked solutions are in notebooks/solutions.")

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-import pages
 import pytest
+from build_notebooks import Course
 from environments import ROOT
 
 pytest.importorskip("playwright", reason="needs requirements-places.txt")
@@ -14,7 +14,7 @@ SCREENSHOTS = ROOT / "screenshots"
 KINDS = {"slider", "toggle", "choice", "dropdown", "square", "action", "button"}
 # The notebook whose button measures for a second; elsewhere it takes longer and shows nothing else.
 MEASURES = "03"
-NAMES = [path.name for path in pages.notebooks(ROOT)]
+NAMES = [path.name for path in Course(ROOT).students()]
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 import generated
-import pages
 import pytest
+from build_notebooks import Course
 from environments import ROOT, checkout, create, output, settings_but, versions
 
 HERE = Path(__file__).parent
@@ -51,7 +51,7 @@ def test_every_notebook_runs_alone_in_colab_and_replaces_nothing(colab, settings
     before = versions(colab)
     assert "coursekit" not in before
     results, after = {}, {}
-    for path in pages.notebooks(ROOT):
+    for path in Course(ROOT).students():
         folder = tmp_path / path.stem
         folder.mkdir()
         shutil.copy(path, folder)

@@ -6,16 +6,17 @@ import shutil
 import sys
 
 import nbformat
-import pages
 import psutil
 import pytest
+from build_notebooks import Course
 from environments import ROOT
 from jupyter_client.manager import start_new_kernel
 from run_notebooks import run
 
 from coursekit.new.execution import environment
 
-NOTEBOOKS = [path.name for path in pages.notebooks(ROOT)]
+STUDENTS = Course(ROOT).students()
+NOTEBOOKS = [path.name for path in STUDENTS]
 PATIENCE = 0.4  # seconds until the reader presses the square
 # What text or guide send a reader back to: checks, quizzes, claims, panels, the stopwatch of notebook 03.
 AGAIN = re.compile(r"^(exercises\.|claims\.show|widgets\.|start = )", re.MULTILINE)
@@ -26,8 +27,8 @@ CELL_TIMEOUT = 240
 def place(tmp_path_factory):
     """Return a copy of the notebooks, and the settings of a kernel: results stay between the notebooks."""
     folder = tmp_path_factory.mktemp("interrupted")
-    for name in NOTEBOOKS:
-        shutil.copy(ROOT / "notebooks" / name, folder)
+    for path in STUDENTS:
+        shutil.copy(path, folder)
     return folder, environment(str(folder / "home"), COURSEKIT_STRICT="claims")
 
 

@@ -8,10 +8,12 @@ import nbformat
 import pages
 import pytest
 import web
+from build_notebooks import Course
 
 ROOT = generated.ROOT
 REPO = generated.repository(ROOT)
-NOTEBOOKS = pages.notebooks(ROOT)
+COURSE = Course()
+NOTEBOOKS = list(map(COURSE.relative, COURSE.students()))
 SCREENSHOTS = ROOT / "screenshots"
 for package in ("sphinx", "sphinx_book_theme", "myst_nb", "sphinx_revealjs", "latex2mathml"):
     pytest.importorskip(package, reason="needs requirements-site.txt")
@@ -41,8 +43,8 @@ def test_every_picture_on_the_site_is_said_in_words(site):
 
 @every
 def test_a_page_shows_all_pictures_and_no_remains_of_widgets(site, path):
-    page = web.parsed(site / "notebooks" / f"{path.stem}.html")
-    stored = [output for cell in nbformat.read(path, 4).cells for output in pages.pictures(cell)]
+    page = web.parsed(site / path.with_suffix(".html"))
+    stored = [output for cell in nbformat.read(ROOT / path, 4).cells for output in pages.pictures(cell)]
     assert stored
     assert [image["alt"] for image in page.select(".cell_output img")] == [
         output.metadata["image/png"]["alt"] for output in stored
@@ -52,19 +54,24 @@ def test_a_page_shows_all_pictures_and_no_remains_of_widgets(site, path):
 
 @every
 def test_a_page_has_its_buttons_its_solution_and_its_slides(site, path):
-    page = web.parsed(site / "notebooks" / f"{path.stem}.html")
+    page = web.parsed(site / path.with_suffix(".html"))
     assert [button["href"] for button in page.select("a.launch")] == [
-        REPO.colab(f"notebooks/{path.name}"),
-        REPO.binder(f"notebooks/{path.name}"),
+        REPO.colab(str(path)),
+        REPO.binder(str(path)),
     ]
     links = {link["href"] for link in page.select("article a[href]")}
-    assert {f"solutions/{path.stem}.html", f"../slides/{path.stem}.html"} <= links
+    assert {
+        f"solutions/{path.stem}.html",
+        f"{'../' * len(path.parent.parts)}slides/{path.stem}.html",
+    } <= links
 
 
 @every
 def test_formulas_are_drawn_by_the_browser_itself(site, path):
-    page = web.parsed(site / "notebooks" / f"{path.stem}.html")
-    prose = " ".join(cell.source for cell in nbformat.read(path, 4).cells if cell.cell_type == "markdown")
+    page = web.parsed(site / path.with_suffix(".html"))
+    prose = " ".join(
+        cell.source for cell in nbformat.read(ROOT / path, 4).cells if cell.cell_type == "markdown"
+    )
     formulas = [match for match in pages.FORMULA.finditer(prose) if not match["code"]]
     assert len(page.find_all("math")) == len(formulas)
 
@@ -72,7 +79,7 @@ def test_formulas_are_drawn_by_the_browser_itself(site, path):
 def test_the_site_opens_without_a_request_or_an_error(site):
     SCREENSHOTS.mkdir(exist_ok=True)
     with web.opened() as (page, asked, complaints):
-        for path in (site / "index.html", *(site / "notebooks" / f"{path.stem}.html" for path in NOTEBOOKS)):
+        for path in (site / "index.html", *(site / path.with_suffix(".html") for path in NOTEBOOKS)):
             for width in (1280, 390):
                 page.set_viewport_size({"width": width, "height": 800})
                 page.goto(path.as_uri())

@@ -6,10 +6,11 @@ import pages
 import pytest
 import slides
 import web
+from build_notebooks import Course
 
 for package in ("sphinx_revealjs", "latex2mathml"):
     pytest.importorskip(package, reason="needs requirements-site.txt")
-NOTEBOOKS = pages.notebooks(generated.ROOT)
+NOTEBOOKS = Course().students()
 SCREENSHOTS = generated.ROOT / "screenshots"
 # Of 28 pixels on a slide of 720: type that the back row can still read.
 SMALLEST = 0.85
