@@ -186,7 +186,7 @@ class MethodsByBitsView(View):
         for said, found in zip(self.leaders, best.values(), strict=True):
             more = f" (or {len(found) - 1} more)" if len(found) > 1 else ""
             said.set_text(f"best: {found[0]}{more}" if found else "not measured")
-        self.title.set_text(sentence(bits, measure, list(best.values())))
+        self.title.set_text(_sentence(bits, measure, list(best.values())))
         return {"measure": measure, "bits": bits, "values": values, "best": best}
 
     def png(self) -> bytes:
@@ -228,8 +228,8 @@ class MethodsByBitsView(View):
             limits(*ends)
         for axis in (self.above[0].yaxis, *(ax.xaxis for ax in self.below)):
             axis.set_minor_locator(NullLocator())
-            axis.set_major_locator(FixedLocator(decades(*ends)) if kind == "log" else MaxNLocator(TICKS))
-            axis.set_major_formatter(FuncFormatter(lambda value, _: written(value)))
+            axis.set_major_locator(FixedLocator(_decades(*ends)) if kind == "log" else MaxNLocator(TICKS))
+            axis.set_major_formatter(FuncFormatter(lambda value, _: _written(value)))
         for label in (self.unit_above, *self.units_below):
             label.set_text(UNITS[measure])
 
@@ -259,7 +259,7 @@ class MethodsByBitsView(View):
         return mean, low, high
 
 
-def sentence(bits: int, measure: Measure, best: Sequence[Sequence[str]]) -> str:
+def _sentence(bits: int, measure: Measure, best: Sequence[Sequence[str]]) -> str:
     """Return whether the models agree on the best method at so many bits.
 
     Parameters
@@ -287,7 +287,7 @@ def sentence(bits: int, measure: Measure, best: Sequence[Sequence[str]]) -> str:
     return f"{where}: the two models have different leaders"
 
 
-def decades(low: float, high: float) -> list[float]:
+def _decades(low: float, high: float) -> list[float]:
     """Return round numbers for the ticks of a logarithmic axis, few enough for a narrow one.
 
     Parameters
@@ -307,7 +307,7 @@ def decades(low: float, high: float) -> list[float]:
     return [value for value in tried if low <= value <= high]
 
 
-def written(value: float) -> str:
+def _written(value: float) -> str:
     """Return an axis' number, short and with a true minus.
 
     Parameters

@@ -176,21 +176,21 @@ class StraightThroughView(View):
         length = -np.sign(shown["gradient"]) * ARROW * (self.high - self.low)
         self.arrow.xy = (shown["weight"] + length, shown["rounded"])
         self.arrow.set_position((shown["weight"], shown["rounded"]))
-        self.pushed.set_text(f"gradient {text(shown['gradient'], 3)}, passed on")
+        self.pushed.set_text(f"gradient {_text(shown['gradient'], 3)}, passed on")
 
     def _say(self, run: OneWeight, shown: dict[str, Any]) -> None:
         before, after = run.latent[:2]
         way = "up" if after > before else "down" if after < before else "no move"
-        self.first.set_text(f"first step: {text(before)} → {text(after)}, {way}")
+        self.first.set_text(f"first step: {_text(before)} → {_text(after)}, {way}")
         steps, changes = shown["steps"], shown["changes"]
         done = f"After {steps} step{'s' * (steps != 1)}" if steps else "Before the first step"
         jumps = f"{changes or 'no'} jump{'s' * (changes != 1)}"
         self.title.set_text(
-            f"{done}: weight {text(shown['weight'])}, rounded {text(shown['rounded'])}, {jumps}"
+            f"{done}: weight {_text(shown['weight'])}, rounded {_text(shown['rounded'])}, {jumps}"
         )
 
 
-def text(value: float, digits: int = DIGITS) -> str:
+def _text(value: float, digits: int = DIGITS) -> str:
     """Return a number with up to so many significant digits and a true minus.
 
     Parameters

@@ -6,7 +6,7 @@ from helpers import assert_keeps_the_rules, move, sweep, texts_collide
 
 from coursekit import widgets
 from coursekit.quantization import MethodRow, MethodTable
-from coursekit.widgets.methods_by_bits import decades, sentence, written
+from coursekit.widgets.methods_by_bits import _decades, _sentence, _written
 
 BITS = (8, 4, 3, 2)
 METHODS = ("tensor", "row", "groups of 64", "GPTQ, 64", "AWQ, 64", "NF4 of 64")
@@ -82,11 +82,11 @@ def test_one_model_alone_is_shown_too():
 
 
 def test_the_title_says_whether_the_models_agree():
-    assert sentence(3, "kl", [["a"], ["a"]]) == "3 bits: a has the least KL on both models"
-    assert sentence(1, "same", [["a"]]) == "1 bit: a has the most equal choices"
-    assert sentence(4, "kl", [["a", "b"], ["a"]]) == "4 bits: no clear leader on both models"
-    assert sentence(2, "kl", [["a", "b"], ["c"]]) == "2 bits: the two models have different leaders"
-    assert sentence(2, "kl", [["a"], []]) == "2 bits: not all models were measured"
+    assert _sentence(3, "kl", [["a"], ["a"]]) == "3 bits: a has the least KL on both models"
+    assert _sentence(1, "same", [["a"]]) == "1 bit: a has the most equal choices"
+    assert _sentence(4, "kl", [["a", "b"], ["a"]]) == "4 bits: no clear leader on both models"
+    assert _sentence(2, "kl", [["a", "b"], ["c"]]) == "2 bits: the two models have different leaders"
+    assert _sentence(2, "kl", [["a"], []]) == "2 bits: not all models were measured"
 
 
 @pytest.mark.parametrize(
@@ -99,11 +99,11 @@ def test_the_title_says_whether_the_models_agree():
     ],
 )
 def test_ticks_are_round_and_few(ends, ticks):
-    assert decades(*ends) == pytest.approx(ticks)
+    assert _decades(*ends) == pytest.approx(ticks)
 
 
 def test_numbers_on_the_axes():
-    assert [written(value) for value in (0.01, 1e-6, 2.5, -0.5, 0)] == ["0.01", "10⁻⁶", "2.5", "−0.5", "0"]
+    assert [_written(value) for value in (0.01, 1e-6, 2.5, -0.5, 0)] == ["0.01", "10⁻⁶", "2.5", "−0.5", "0"]
 
 
 @pytest.mark.parametrize("present", ["0", "1"])

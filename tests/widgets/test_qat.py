@@ -6,7 +6,7 @@ from helpers import assert_keeps_the_rules, move, sweep, texts_collide
 
 from coursekit import models, widgets
 from coursekit.quantization import AwareTraining
-from coursekit.widgets.qat import sentence, signed
+from coursekit.widgets.qat import _sentence, _signed
 
 BITS = (8, 4, 3, 2, 1)
 
@@ -66,16 +66,16 @@ def test_numbers_and_marks_are_the_experiments(panel, scale, ending):
 def test_it_rests_where_the_control_explains_the_gain(panel):
     assert panel.values["bits"] == 8
     assert panel.view.title.get_text() == (
-        f"8 bits: QAT {signed(panel.values['qat-ptq'])} points over PTQ, "
-        f"longer training alone {signed(panel.values['control-ptq'])}"
+        f"8 bits: QAT {_signed(panel.values['qat-ptq'])} points over PTQ, "
+        f"longer training alone {_signed(panel.values['control-ptq'])}"
     )
     move(panel, "bits", 1)
     assert panel.view.title.get_text().startswith("1 bit: QAT +1")
 
 
 def test_a_loss_is_written_as_one():
-    assert sentence(4, -1.254, 0.001) == "4 bits: QAT −1.25 points over PTQ, longer training alone 0.00"
-    assert signed(-12.34) == "−12.3"
+    assert _sentence(4, -1.254, 0.001) == "4 bits: QAT −1.25 points over PTQ, longer training alone 0.00"
+    assert _signed(-12.34) == "−12.3"
 
 
 def test_all_marks_lie_in_the_picture(panel):
