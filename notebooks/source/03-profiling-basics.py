@@ -829,7 +829,7 @@ def mystery_3(pictures, centres):
 
 
 train, some = data.digits().train, data.digits().test.x[:150]
-centres = np.stack([train.x[train.y == digit].mean(axis=0) for digit in range(10)])  # [10, 64]
+centres = np.stack([train.x[train.y == digit].mean(axis=0) for digit in np.unique(train.y)])  # [10, 64]
 
 # %% [markdown]
 # **Exercise 4.** Take the receipt of `mystery_3(some, centres)`, name the function, write the faster program.
