@@ -6,13 +6,14 @@ from typing import Any
 
 import ipywidgets
 import numpy as np
+from matplotlib.lines import Line2D
 from torch import Tensor
 
 from coursekit import language
 from coursekit._core import arguments
 from coursekit.language import Trainer
 from coursekit.plots import style
-from coursekit.plots.comparison import describe, line_with_band
+from coursekit.plots.comparison import describe
 from coursekit.widgets.panel import Panel, View
 
 __all__ = ["SECONDS", "KeepTrainingView", "keep_training"]
@@ -101,10 +102,11 @@ class KeepTrainingView(View):
         self.judged: dict[str, list[tuple[int, float]]] = {name: [] for name in trainers}
         with style.look():
             self.ax = self.figure.add_subplot()
-            self.lines, self.rings = [], []
+            self.lines: list[Line2D] = []
+            self.rings: list[Line2D] = []
             for number, name in enumerate(trainers):
-                (line,) = line_with_band(self.ax, [0], [0], series=number, label=f"{name}: training text")
-                line.set(marker="", data=([], []))
+                dress: dict[str, Any] = {"color": style.SERIES[number], "linestyle": style.DASHES[number]}
+                (line,) = self.ax.plot([], [], label=f"{name}: training text", **dress)
                 look: dict[str, Any] = {"markerfacecolor": "none", "markersize": 10, "markeredgewidth": 2}
                 (ring,) = self.ax.plot(
                     [],

@@ -97,7 +97,7 @@ class NextTokenView(View):
     @style.look()
     def _draw(self) -> None:
         # Names change with the text, and the layout is solved once: their room is kept free.
-        self.figure.get_layout_engine().set(rect=(ROOM, 0, 1 - ROOM, 1))
+        self.figure.set_layout_engine("constrained", rect=(ROOM, 0, 1 - ROOM, 1))
         ax = self.figure.add_subplot()
         rows = np.arange(SHOWN)[::-1]
         edge: dict[str, Any] = {
