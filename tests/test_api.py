@@ -77,14 +77,17 @@ def test_help_shows_all_that_is_offered(name):
     assert not [each for each in loaded(name).__all__ if not re.search(rf"\b{each}\b", shown)]
 
 
-@pytest.mark.parametrize("name", ["coursekit", "coursekit.plots", "coursekit.widgets"])
+@pytest.mark.parametrize(
+    "name", ["coursekit", "coursekit.plots", "coursekit.quantization", "coursekit.widgets"]
+)
 def test_names_that_load_on_first_use_are_seen_by_help_completion_and_type_checkers(name):
     module = loaded(name)
     assert set(module.__all__) <= set(dir(module))
     with open(module.__file__, encoding="utf-8") as file:
         tree = ast.parse(file.read())
     blocks = [node for node in tree.body if isinstance(node, ast.If)]
-    imports = [x for block in blocks for x in ast.walk(block) if isinstance(x, ast.ImportFrom)]
+    early = [node for node in tree.body if isinstance(node, ast.ImportFrom)]
+    imports = early + [x for block in blocks for x in ast.walk(block) if isinstance(x, ast.ImportFrom)]
     assert any(ast.unparse(block.test) == "TYPE_CHECKING" for block in blocks)
     seen = {alias.asname or alias.name for node in imports for alias in node.names}
     assert seen >= set(module.__all__)

@@ -66,7 +66,7 @@ def test_the_copy_with_outliers_computes_the_same(small, data):
     with torch.no_grad():
         assert copy.model(data[:2, :-1]) == pytest.approx(small.model(data[:2, :-1]), abs=1e-4)
     largest = {
-        which.name: max(float(block.input_layernorm.weight.max()) for block in which.model.blocks)
+        which.name: max(float(block.input_layernorm.weight.detach().max()) for block in which.model.blocks)
         for which in (small, copy)
     }
     assert largest["small, with outliers"] > 10 * largest["small"]
@@ -260,13 +260,13 @@ def test_a_tensor_that_is_not_there_or_cannot_be_read_is_named(tmp_path):
     )
     (tmp_path / "x.gguf").write_bytes(whole[:-64])
     file = GGUFFile(tmp_path / "x.gguf")
-    with pytest.raises(ValueError, match="has no tensor 'nope'; it has w, k, v"):
+    with pytest.raises(ValueError, match="has no tensor 'nope' .*; it has w, k, v"):
         file.tensor("nope")
     with pytest.raises(ValueError, match="k has ggml's format number 12; this reads F32, F16"):
         file.tensor("k")
     with pytest.raises(ValueError, match="ends in the middle of v"):
         file.tensor("v")
-    with pytest.raises(FileNotFoundError, match="no file at"):
+    with pytest.raises(FileNotFoundError, match="path must lead to a GGUF file; there is none at"):
         GGUFFile(tmp_path / "none.gguf")
 
 

@@ -110,7 +110,7 @@ def test_damaged_weights_and_other_vocabularies_are_errors():
         broken.norm.weight[0] = math.nan
     with pytest.raises(ValueError, match="hold NaN or infinity"):
         language.losses(broken, data)
-    with pytest.raises(ValueError, match=r"must return logits \[12, 25, 30\]; got \[12, 25, 7\]"):
+    with pytest.raises(ValueError, match=r"must return logits \[11, 25, 30\]; got \[11, 25, 7\]"):
         language.Reference(model(), data).distance(_Seven())
     with pytest.raises(ValueError, match="data must be int64"):
         language.losses(model(), text(5))
@@ -147,18 +147,14 @@ def test_draws_follow_the_shares():
     one, prompt = model(scale=1.0), text(5)
     expected = language.shares(one(prompt[None])[0, -1], 0.8, 6).detach()
     drawn = [
-        language.generate(one, prompt, 1, temperature=0.8, top_k=6, seed=seed)[0] for seed in range(2000)
+        language.generate(one, prompt, 1, temperature=0.8, top_k=6, seed=seed)[0] for seed in range(1000)
     ]
     counts = np.bincount(drawn, minlength=30)
     kept = expected.numpy() > 0
     assert kept.sum() == 6
     assert counts[~kept].sum() == 0
-    assert (
-        stats.chisquare(
-            counts[kept], 2000 * expected.numpy()[kept].astype(float) / float(expected.sum())
-        ).pvalue
-        > 1e-3
-    )
+    likely = expected.double().numpy()[kept]
+    assert stats.chisquare(counts[kept], 1000 * likely / likely.sum()).pvalue > 1e-3
 
 
 def test_shares_are_a_softmax():
@@ -182,9 +178,9 @@ def test_a_text_stops_where_it_is_told():
 
 
 def test_prompts_that_do_not_fit_are_errors():
-    with pytest.raises(ValueError, match="the prompt must hold at least one token; got none"):
+    with pytest.raises(ValueError, match="tokens must hold at least one token; got none"):
         language.generate(model(), [], 3)
-    with pytest.raises(ValueError, match="reads at most 128 tokens; got a prompt of 100 and 29 new ones"):
+    with pytest.raises(ValueError, match="tokens and new must be at most 128 together; got 100 and 29"):
         language.generate(model(), text(100), 29)
     assert len(language.generate(model(), text(100), 28)) == 28
 
@@ -243,7 +239,7 @@ def test_accepted_and_redrawn_tokens_are_distributed_as_the_models_own():
     assert counts[3] == 0
     assert stats.chisquare(counts[:3], 20_000 * np.array([0.5, 0.3, 0.2])).pvalue > 1e-3
     assert torch.equal(language.leftover(target, target), target)
-    with pytest.raises(ValueError, match="cannot have drawn token 3"):
+    with pytest.raises(ValueError, match="token 3 has no share in draft"):
         language.accepts(draft, target, 3, 0.5)
 
 
@@ -252,7 +248,7 @@ def test_accepted_and_redrawn_tokens_are_distributed_as_the_models_own():
 
 def test_training_learns_a_text_and_is_reproducible():
     row = torch.arange(400) % 30
-    recipe = Recipe(steps=40, batch_size=4, length=32, seed=1)
+    recipe = Recipe(steps=60, batch_size=4, length=32, lr=0.05, adam_lr=0.02, seed=1)
     one, two = model(scale=0.02), model(scale=0.02)
     first, second = Trainer(one, row, recipe), Trainer(two, row, recipe)
     first.run()
@@ -261,7 +257,7 @@ def test_training_learns_a_text_and_is_reproducible():
     assert first.losses == second.losses
     assert first.losses[0] == pytest.approx(math.log(30), rel=0.05)
     assert first.losses[-1] < 0.5
-    with pytest.raises(ValueError, match="all 40 steps are done: make another Trainer"):
+    with pytest.raises(ValueError, match="all 60 steps are done: make another Trainer"):
         first.step()
 
 

@@ -1,5 +1,7 @@
 import contextlib
 import copy
+import subprocess
+import sys
 from dataclasses import FrozenInstanceError
 
 import numpy as np
@@ -203,6 +205,66 @@ def test_masked_weights_stay_zero_and_extra_tensors_learn():
         assert (weight[~mask] == 0).all()
         assert (weight[mask] != old[mask]).all()
     assert gain.item() != 1
+
+
+class Halved(torch.autograd.Function):
+    """Rounds to halves and passes the gradient straight through: written another way than the package's."""
+
+    @staticmethod
+    def forward(ctx, weight):
+        return torch.round(2 * weight) / 2
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return gradient
+
+
+class Halving(nn.Module):
+    def forward(self, weight):
+        return Halved.apply(weight)
+
+
+def test_layers_compute_with_what_they_see_and_the_weight_behind_it_learns():
+    generator = torch.Generator().manual_seed(0)
+    x, y = torch.randn(40, 5, generator=generator), torch.randint(0, 3, (40,), generator=generator)
+    alone = models.mlp((5, 6, 3), 4)
+    nn.utils.parametrize.register_parametrization(alone[0], "weight", Halving())  # the second layer as it is
+    models.fit(alone, x, y, epochs=3, batch_size=16, seed=7)
+    numbers = []
+
+    def halved(layer, weight):
+        numbers.append(layer)
+        return Halved.apply(weight) if layer == 0 else weight
+
+    start, plan = models.start_many((5, 6, 3), [4, 5]), models.Schedule(3, batch_size=16)
+    made = models.tune_many(start, x, y, seeds=[7, 7], schedule=plan, seen_as=halved)
+    torch.testing.assert_close(
+        made.weights[0][0], alone[0].parametrizations.weight.original, rtol=0, atol=1e-5
+    )
+    torch.testing.assert_close(made.weights[1][0], alone[2].weight, rtol=0, atol=1e-5)
+    assert numbers == [0, 1] * (3 * 3)
+    assert (made.weights[0] != start.weights[0]).any()
+    plain = models.tune_many(start, x, y, seeds=[7, 7], schedule=plan)
+    assert (made.weights[0] - plain.weights[0]).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("seen_as", "error", "says"),
+    [
+        (1, TypeError, "seen_as must be callable with the layer's number and its weights; got 1"),
+        (lambda layer, weight: weight[0], ValueError, r"seen_as must return a tensor of shape \(1, 3, 5\)"),
+        (
+            lambda layer, weight: None,
+            ValueError,
+            r"seen_as must return a tensor of shape \(1, 3, 5\); got None",
+        ),
+    ],
+)
+def test_what_layers_see_is_checked(seen_as, error, says):
+    with pytest.raises(error, match=says):
+        models.tune_many(
+            models.start_many((5, 3), [0]), np.ones((3, 5)), [0, 1, 0], seeds=[0], seen_as=seen_as
+        )
 
 
 def test_training_on_names_what_does_not_fit():
@@ -760,3 +822,13 @@ def test_the_first_networks_of_an_ensemble_are_the_same_networks():
     for count in (0, 4, 1.5):
         with pytest.raises((TypeError, ValueError), match="count"):
             all_of_them.first(count)
+
+
+def test_who_only_runs_a_network_does_not_wait_for_what_optimizers_import():
+    program = (
+        "import sys; from coursekit import models, pruning; m = models.mlp((4, 3, 2)); x = [[0.0] * 4] * 6; "
+        "models.predict(m, x); print('torch._dynamo' in sys.modules, end=' '); "
+        "models.fit(m, x, [0, 1] * 3, epochs=1); print('torch._dynamo' in sys.modules)"
+    )
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert said.stdout.split() == ["False", "True"]

@@ -242,8 +242,10 @@ def test_a_roof_is_the_maximum_over_patterns_and_rounds(monkeypatch):
     monkeypatch.setattr(kernels, "peak", lambda name, device, threads, s: shares[-1] * peaks[name])
     free = itertools.cycle([1, 2, 1])
     monkeypatch.setattr(kernels, "free_threads", lambda device: next(free))
-    roof = roofline.measure()
+    told = []
+    roof = roofline.measure(after=lambda: told.append(len(shares)))
     assert len(shares) == 3
+    assert told == [1, 1, 1, 2, 2, 2, 3, 3, 3, 3]
     assert roof.threads == 2
     assert roof.patterns == {"read": 3e9, "copy": 5e9, "triad": 4e9}
     assert (roof.bandwidth, roof.cache_bandwidth) == (5e9, 9e9)
@@ -251,6 +253,17 @@ def test_a_roof_is_the_maximum_over_patterns_and_rounds(monkeypatch):
     assert list(roofline.measure(["bf16"]).peaks) == ["bf16"]
     with pytest.raises(ValueError, match="precisions must be one of fp32, bf16; got 'int8'"):
         roofline.measure(["int8"])
+
+
+def test_a_layer_that_is_measured_tells_ten_times_how_far_it_is(monkeypatch, small):
+    told = []
+    timed_as(monkeypatch, lambda call: told.append("batch") or 1e-3)
+    points = roofline.measure_layer(10, 10, (1, 2, 3), after=lambda: told.append("after"))
+    assert len(points) == 6
+    assert told.count("after") == 10
+    assert told.index("after") < len(told) / 2
+    with pytest.raises(TypeError, match="after must be callable"):
+        roofline.measure_layer(10, 10, (1,), after="x")
 
 
 @pytest.mark.parametrize("warm", [False, True])

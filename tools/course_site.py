@@ -141,7 +141,8 @@ def card(file: PurePosixPath, root: Path, folder: Path) -> str:
     shown = [output for cell in notebook.cells for output in pages.pictures(cell)]
     panels = [output for output in shown if WIDGET_VIEW in output.data]
     picture = thumbnail([*panels, *shown][0], file.stem, folder) if shown else ""
-    label = f"{masters.number(file.stem)} {html.escape(title)}"
+    number = masters.number(file.stem)
+    label = f"{number}{' ·' * number.isalpha()} {html.escape(title)}"
     link = f'<a class="title" href="{file.with_suffix(".html")}">{label}</a>'
     buttons = pages.button("Colab", repo.colab(str(file))) + pages.button("Binder", repo.binder(str(file)))
     time = f"<span>{minutes} minutes</span>" if minutes else ""

@@ -1,10 +1,11 @@
 """An example of every panel and of every plot, for the gallery, the tests and the benchmarks."""
 
+import importlib
 from collections.abc import Callable, Sequence
+from types import ModuleType
 from typing import Any
 
 import numpy as np
-import torch
 from matplotlib.axes import Axes
 
 from coursekit import (
@@ -15,12 +16,10 @@ from coursekit import (
     distillation,
     exercises,
     floats,
-    language,
     models,
     profiles,
     quantization,
     roofline,
-    runtime,
     widgets,
 )
 from coursekit import plots as made
@@ -28,7 +27,7 @@ from coursekit.distillation import GainGrid
 from coursekit.onnx_models import Edge, Graph, Node, Weight
 from coursekit.plots import style
 from coursekit.plots.page import page
-from coursekit.timing import Comparison, CrossoverGrid, Measurement, Ratio
+from coursekit.timing import CrossoverGrid, Ratio
 from coursekit.variants.orders import ORDERS, Pipeline, Pipelines
 from coursekit.variants.rows import NAMES as ALL_VARIANTS
 from coursekit.variants.rows import VARIANTS, Row, Sitting
@@ -69,18 +68,25 @@ def arguments(name: str) -> tuple[Any, ...]:
         "crossover": lambda: (_grid(),),
         "draw_a_digit": _models,
         "dynamic_batching": lambda: (_powers(),),
-        "keep_training": _trainers,
-        "kv_cache": lambda: (_language(), _cached()),
+        "keep_training": lambda: measured().trained(),
+        "kv_cache": lambda: measured().cached(),
+        "methods_by_bits": lambda: (measured().methods(),),
         "noise": lambda: (_times(),),
         "pareto": lambda: (sitting(),),
         "patience": lambda: (_gains(),),
         "pipeline": lambda: (_pipelines(),),
         "pruning": _networks,
+        "qat": lambda: (measured().aware(),),
         "roofline_chart": _roof,
         "slo": lambda: (_powers(),),
         "temperature": _answers,
     }
     return made_up[name]() if name in made_up else ()
+
+
+def measured() -> ModuleType:
+    """Return the module of the examples that are measured, wherever this one was imported from."""
+    return importlib.import_module(f"{__name__.rpartition('examples')[0]}small_experiments")
 
 
 def explored() -> Panel:
@@ -149,34 +155,6 @@ def _roof() -> tuple[Any, ...]:
     roof = roofline.Roof(35e9, {"fp32": 2e11, "bf16": 4e11, "int8": 8e11}, cache_bandwidth=1e11)
     keys = [(b, p, s) for p in roof.peaks for s in roofline.SOURCES for b in roofline.BATCHES]
     return roof, [roofline.Point(*key, roofline.linear(1024, 1024, *key[:2]), 1e-3) for key in keys]
-
-
-def _language() -> language.Config:
-    return language.Config(vocab_size=96, width=32, layers=2, heads=4, kv_heads=2, hidden=64, context=1024)
-
-
-def _cached() -> dict[int, Comparison]:
-    """Return made-up times of the next token by context: flat with a cache, growing without."""
-    found, noise = {}, np.random.default_rng(2).gamma(50, 1 / 50, 20)
-    for context in (16, 64, 256, 1024):
-        times = {"without": (3e-4 + 4e-6 * context) * noise, "with": 3e-4 * noise[::-1]}
-        made_of = {name: Measurement(name, s, 20, (), runtime.describe()) for name, s in times.items()}
-        ratio = float(np.median(times["without"]) / np.median(times["with"]))
-        ratios = {"without": Ratio(1.0, 1.0, 1.0), "with": Ratio(ratio, 0.9 * ratio, 1.1 * ratio)}
-        found[context] = Comparison(made_of, "without", ratios, 20)
-    return found
-
-
-def _trainers() -> tuple[Any, ...]:
-    tokens = torch.arange(600) * 7 % 96
-    trained = {
-        name: language.Trainer(language.Transformer(_language(), seed), tokens, language.Recipe(60, 4, 32))
-        for seed, name in enumerate(("fresh", "shipped"))
-    }
-    for count, trainer in enumerate(trained.values(), 1):
-        for _ in range(12 * count):
-            trainer.step()
-    return trained, language.windows(tokens, 32, 8)
 
 
 def _networks() -> tuple[Any, ...]:

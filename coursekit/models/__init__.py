@@ -1,6 +1,15 @@
 """The course's small networks, and any network of the reader's: fit, predict, train many seeds at once."""
 
-from coursekit.models.ensembles import After, Ensemble, Loss, fit_many, start_many, train_many, tune_many
+from coursekit.models.ensembles import (
+    After,
+    Ensemble,
+    Loss,
+    SeenAs,
+    fit_many,
+    start_many,
+    train_many,
+    tune_many,
+)
 from coursekit.models.networks import DIGITS_WIDTHS, fit, mlp, predict
 from coursekit.models.training import History, Schedule
 
@@ -11,6 +20,7 @@ __all__ = [
     "History",
     "Loss",
     "Schedule",
+    "SeenAs",
     "fit",
     "fit_many",
     "mlp",

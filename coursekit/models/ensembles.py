@@ -19,6 +19,7 @@ __all__ = [
     "After",
     "Ensemble",
     "Loss",
+    "SeenAs",
     "as_ensemble",
     "as_examples",
     "as_masks",
@@ -34,6 +35,8 @@ __all__ = [
 Loss = Callable[[list[Tensor], Tensor], Tensor]
 # Told after every epoch: its number, from 1 on, and the networks.
 After = Callable[[int, "Ensemble"], object]
+# From the number of a layer, 0 first, and its weights to those that the networks compute with.
+SeenAs = Callable[[int, Tensor], Tensor]
 
 
 @dataclass(frozen=True, repr=False)
@@ -239,6 +242,7 @@ def tune_many(
     masks: Sequence[Any] | None = None,
     schedule: Schedule | None = None,
     after: After | None = None,
+    seen_as: SeenAs | None = None,
 ) -> Ensemble:
     """Train the networks of ``start`` on with cross-entropy, as ``train_many`` does, and return new ones.
 
@@ -248,7 +252,7 @@ def tune_many(
         Stays as it is.
     x, y : array_like
         Examples [n, features] and their class numbers [n].
-    seeds, epochs, lr, batch_size, masks, schedule, after
+    seeds, epochs, lr, batch_size, masks, schedule, after, seen_as
         As in ``train_many``.
 
     Returns
@@ -273,7 +277,8 @@ def tune_many(
         return functional.cross_entropy(logits, labels[rows], reduction="sum") / rows.shape[1]
 
     plan = Schedule(epochs, lr, batch_size).or_else(schedule, USUAL)
-    return train_many(networks, features, cross_entropy, seeds=seeds, masks=masks, schedule=plan, after=after)
+    told: dict[str, Any] = {"schedule": plan, "after": after, "seen_as": seen_as}
+    return train_many(networks, features, cross_entropy, seeds=seeds, masks=masks, **told)
 
 
 def start_many(widths: Sequence[int], seeds: Sequence[int], device: Any = None) -> Ensemble:
@@ -320,6 +325,7 @@ def train_many(
     extra: Sequence[Tensor] = (),
     schedule: Schedule | None = None,
     after: After | None = None,
+    seen_as: SeenAs | None = None,
 ) -> Ensemble:
     """Train the networks of ``start`` on with Adam and a loss of your own, and return them as new ones.
 
@@ -349,6 +355,10 @@ def train_many(
         They are those that a training of so many epochs gives, so one long training stands for all shorter
         ones. They change with the next epoch: ``networks.copy()`` keeps them. Whatever ``after`` raises goes
         through.
+    seen_as : callable, optional
+        ``seen_as(layer, weight)`` returns what the layer computes with at this step, in the shape of its
+        weights [networks, out, in]: fake quantization, say. What is trained, and returned, stays the weight
+        itself; its gradient comes through ``seen_as``, and whatever ``seen_as`` raises goes through.
 
     Returns
     -------
@@ -366,8 +376,7 @@ def train_many(
         raise ValueError(f"seeds must hold one seed per network, {len(start)}; got {len(drawn)}")
     examples, held = as_examples(x, start), as_masks("masks", masks, start.weights)
     arguments.function("loss", loss, "with the outputs and the examples' numbers")
-    if after is not None:
-        arguments.function("after", after, "with the epoch's number and the networks")
+    tell, seen = _told(after), _seen_as(seen_as)
     weights, biases = (
         [part.clone().requires_grad_() for part in parts] for parts in (start.weights, start.biases)
     )
@@ -379,12 +388,11 @@ def train_many(
     for epoch, order in enumerate(_orders(examples.shape[1], plan.epochs, drawn), 1):
         for rows in order.to(examples.device).split(plan.batch_size, dim=1):
             optimizer.zero_grad()
-            loss(layer_outputs(weights, biases, pick(rows)), rows).backward()
+            loss(layer_outputs(seen(weights), biases, pick(rows)), rows).backward()
             optimizer.step()
             _hold(weights, held)
         _check_finite([*weights, *biases], plan.lr)
-        if after is not None:
-            after(epoch, made)
+        tell(epoch, made)
     return made
 
 
@@ -543,6 +551,32 @@ def _orders(count: int, epochs: int, seeds: Sequence[int]) -> Iterator[Tensor]:
     places = torch.tensor([each.index(seed) for seed in seeds])
     for orders in zip(*(batch_orders(count, epochs, seed) for seed in each), strict=True):
         yield torch.stack(orders)[places]
+
+
+def _told(after: After | None) -> After:
+    if after is None:
+        return lambda epoch, networks: None
+    arguments.function("after", after, "with the epoch's number and the networks")
+    return after
+
+
+def _seen_as(change: SeenAs | None) -> Callable[[Sequence[Tensor]], Sequence[Tensor]]:
+    """Return what makes of all layers' weights those that the networks compute with."""
+    if change is None:
+        return lambda weights: weights
+    arguments.function("seen_as", change, "with the layer's number and its weights")
+
+    def seen(weights: Sequence[Tensor]) -> list[Tensor]:
+        made = [change(layer, weight) for layer, weight in enumerate(weights)]
+        for shown, weight in zip(made, weights, strict=True):
+            if not isinstance(shown, Tensor) or shown.shape != weight.shape:
+                raise ValueError(
+                    f"seen_as must return a tensor of shape {tuple(weight.shape)}; "
+                    f"got {arguments.shown(shown)}"
+                )
+        return made
+
+    return seen
 
 
 def _hold(weights: Sequence[Tensor], masks: Sequence[Tensor]) -> None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # Python loads what is used; type checkers and editors see al
     from coursekit.widgets.amdahl import amdahl
     from coursekit.widgets.channel_heatmap import channel_heatmap
     from coursekit.widgets.click_a_bit import click_a_bit
+    from coursekit.widgets.compensation import compensation
     from coursekit.widgets.context_growth import context_growth
     from coursekit.widgets.crossover import crossover
     from coursekit.widgets.draw_a_digit import draw_a_digit
@@ -23,6 +24,7 @@ if TYPE_CHECKING:  # Python loads what is used; type checkers and editors see al
     from coursekit.widgets.explore import explore
     from coursekit.widgets.keep_training import keep_training
     from coursekit.widgets.kv_cache import kv_cache
+    from coursekit.widgets.methods_by_bits import methods_by_bits
     from coursekit.widgets.next_token import next_token
     from coursekit.widgets.noise import noise
     from coursekit.widgets.number_line import number_line
@@ -31,10 +33,12 @@ if TYPE_CHECKING:  # Python loads what is used; type checkers and editors see al
     from coursekit.widgets.patience import patience
     from coursekit.widgets.pipeline import pipeline
     from coursekit.widgets.pruning import pruning
+    from coursekit.widgets.qat import qat
     from coursekit.widgets.roofline_chart import roofline_chart
     from coursekit.widgets.slo import slo
     from coursekit.widgets.sparse_bytes import sparse_bytes
     from coursekit.widgets.staircase import staircase
+    from coursekit.widgets.straight_through import straight_through
     from coursekit.widgets.temperature import temperature
     from coursekit.widgets.will_it_fit import will_it_fit
 
@@ -45,6 +49,7 @@ __all__ = [
     "amdahl",
     "channel_heatmap",
     "click_a_bit",
+    "compensation",
     "context_growth",
     "crossover",
     "draw_a_digit",
@@ -53,6 +58,7 @@ __all__ = [
     "explore",
     "keep_training",
     "kv_cache",
+    "methods_by_bits",
     "next_token",
     "noise",
     "number_line",
@@ -60,10 +66,12 @@ __all__ = [
     "patience",
     "pipeline",
     "pruning",
+    "qat",
     "roofline_chart",
     "slo",
     "sparse_bytes",
     "staircase",
+    "straight_through",
     "temperature",
     "will_it_fit",
 ]

@@ -16,7 +16,7 @@ from coursekit.plots import style
 from coursekit.plots.comparison import describe
 from coursekit.widgets.panel import Panel, View
 
-__all__ = ["SECONDS", "KeepTrainingView", "keep_training"]
+__all__ = ["SECONDS", "KeepTrainingView", "keep_training", "smoothed"]
 
 SECONDS = 20.0  # of training per press
 REDRAWN = 1.0  # seconds between two pictures of a training that goes on

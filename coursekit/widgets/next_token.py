@@ -188,27 +188,16 @@ class NextTokenView(View):
             bar.set_width(share)
             outline.set_width(before)
             number.set(x=max(share, before) + 1, text=f"{share:.1f}")
-            name.set_text(brief(visible(shown["tokens"][n]), WIDEST))
-        said = f"{shown['model']} expects “{brief(visible(shown['tokens'][0]), WIDEST)}” next"
+            name.set_text(brief(_visible(shown["tokens"][n]), WIDEST))
+        said = f"{shown['model']} expects “{brief(_visible(shown['tokens'][0]), WIDEST)}” next"
         self.title.set_text(f"{said}: {100 * shown['shares'][0]:.0f} %")
         as_many = f"as unsure as among {significant(shown['perplexity'])} tokens, all alike"
         rest = max(0.0, 100 * (1 - float(shown["shares"].sum())))
         self.reading.set_text(f"{rest:.0f} % for all other tokens\n{as_many}")
 
 
-def visible(piece: str) -> str:
-    """Return a token's text with its blanks and line ends made visible, in letters that can be drawn.
-
-    Parameters
-    ----------
-    piece : str
-        The text.
-
-    Returns
-    -------
-    str
-        One line.
-    """
+def _visible(piece: str) -> str:
+    """Return a token's text with its blanks and line ends made visible, in letters that can be drawn."""
     known = font_manager.get_font(font_manager.findfont(MONO)).get_char_index
     seen = piece.translate(SEEN)
     return "".join(each if each.isprintable() and known(ord(each)) else UNKNOWN for each in seen)

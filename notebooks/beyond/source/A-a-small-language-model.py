@@ -166,6 +166,7 @@ exercises.check("A-perplexity", perplexity)
 # guesses is harder, and there are fewer of them: per token the two cannot be compared, per character they can.
 
 # %% tags=["nbval-ignore-output"]
+progress = runtime.progress("losses", 2 * len(models))
 print("                 tokens   perplexity     bits per character")
 for name in ("evaluation", "code"):
     part = language.text(name)[:12_000]
@@ -175,6 +176,7 @@ for name in ("evaluation", "code"):
         ends = [language.bits_per_character(x, row.numel(), len(part)) for x in (found.mean, *found.interval)]
         print(f"{name:10} {each.name[:6]:6} {row.numel():5,} {found.perplexity:12.1f}", end="")
         print(f"     {ends[0]:.2f} ({ends[1]:.2f} to {ends[2]:.2f})")
+        progress()
 
 # %% [markdown]
 # The intervals are about windows of such text. An untrained model needs log₂(1,024) = 10 bits per token. If the real model is
@@ -387,10 +389,11 @@ draft = language.Trigrams(small.tokenizer.encode(language.text("calibration")))
 starts = range(0, 4200, 350)
 prompts = [all_tokens[0, start : start + 64].tolist() for start in starts]
 greedy = [language.generate(small.model, prompt, 64) for prompt in prompts]
-drafted, same = {}, True
+progress, drafted, same = runtime.progress("texts with drafts", 3), {}, True
 for k in (1, 2, 4):
     drafted[k] = [language.speculate(small.model, prompt, 64, draft, ahead=k) for prompt in prompts]
     same &= [each.tokens for each in drafted[k]] == greedy
+    progress()
 print(repr(small.tokenizer.decode(greedy[0])))
 claims.show("A-same-text", measured=same)
 

@@ -12,7 +12,17 @@ from numpy.typing import NDArray
 
 from coursekit._core import arguments, display
 
-__all__ = ["ROUNDING", "FloatArray", "Quantized", "ScaleSearch", "best_scale", "quantize", "sqnr"]
+__all__ = [
+    "ROUNDING",
+    "FloatArray",
+    "Quantized",
+    "ScaleSearch",
+    "best_scale",
+    "levels_of",
+    "nearest",
+    "quantize",
+    "sqnr",
+]
 
 FloatArray = NDArray[np.float32]
 
@@ -44,7 +54,7 @@ class Quantized(display.Tabled):
     @property
     def levels(self) -> tuple[int, int]:
         """The smallest and the largest integer that these bits allow."""
-        return _levels(self.bits, self.symmetric, self.q.dtype.kind == "i")
+        return levels_of(self.bits, self.symmetric, self.q.dtype.kind == "i")
 
     @property
     def steps(self) -> FloatArray:
@@ -178,12 +188,12 @@ def quantize(
     symmetric, signed = arguments.flag("symmetric", symmetric), arguments.flag("signed", signed)
     bits = arguments.integer("bits", bits, 2 if symmetric else 1, 16)
     axis, group = _layout(values, axis, group)
-    levels = _levels(bits, symmetric, signed)
+    levels = levels_of(bits, symmetric, signed)
     lowest, highest = _extremes(values, axis, group)
     own = _own_scale(lowest, highest, levels, symmetric)
     zero_point = np.zeros_like(own, np.int32) if symmetric else _zero_point(lowest, own, levels)
     used = own if scale is None else _given_scale(scale, own.shape, axis)
-    q = _round(values, _per_value(used, group), _per_value(zero_point, group), levels)
+    q = nearest(values, _per_value(used, group), _per_value(zero_point, group), levels)
     q = np.asarray(q, _dtype(bits, signed))
     return Quantized(q, used, zero_point, bits, symmetric, axis, group)
 
@@ -242,7 +252,7 @@ def best_scale(x: Any, bits: int, steps: int = 191) -> ScaleSearch:
 
     """
     values = arguments.array("x", x).ravel()
-    levels = _levels(arguments.integer("bits", bits, 2, 16), symmetric=True, signed=True)
+    levels = levels_of(arguments.integer("bits", bits, 2, 16), symmetric=True, signed=True)
     ratios = np.linspace(*RATIOS, arguments.size("steps", steps, 2, MOST_STEPS))
     scales = _storable(ratios * float(np.abs(values).max()) / levels[1])
     curve = np.array([_mean_squared_error(values, scale, levels) for scale in scales])
@@ -251,7 +261,26 @@ def best_scale(x: Any, bits: int, steps: int = 191) -> ScaleSearch:
     return ScaleSearch(float(scales[best]), float(ratios[best]), float(curve[best]), bits, ratios, curve)
 
 
-def _levels(bits: int, symmetric: bool, signed: bool) -> tuple[int, int]:
+def levels_of(bits: int, symmetric: bool = True, signed: bool = True) -> tuple[int, int]:
+    """Return the smallest and the largest integer of ``quantize``.
+
+    Parameters
+    ----------
+    bits : int
+        1 or more.
+    symmetric, signed : bool
+        As in ``quantize``.
+
+    Returns
+    -------
+    tuple of 2 int
+        Such as -7 and 7 for 4 bits.
+
+    Raises
+    ------
+    ValueError
+        If symmetric and not signed.
+    """
     half = 2 ** (bits - 1)
     if symmetric and not signed:
         raise ValueError("signed=False needs symmetric=False: symmetric integers lie on both sides of zero")
@@ -332,9 +361,25 @@ def _zero_point(lowest: FloatArray, scale: FloatArray, levels: tuple[int, int]) 
     return np.asarray(levels[0] - np.rint(lowest / scale), np.int32)
 
 
-def _round(
+def nearest(
     x: FloatArray, scale: FloatArray, zero_point: NDArray[np.int32], levels: tuple[int, int]
 ) -> NDArray[np.int32]:
+    """Return clip(rint(x / scale) + zero_point) for a scale that is known; nothing is checked.
+
+    Parameters
+    ----------
+    x : FloatArray
+        Numbers.
+    scale, zero_point : FloatArray, NDArray
+        Of shapes that broadcast with ``x``.
+    levels : tuple of 2 int
+        As ``levels_of`` gives them.
+
+    Returns
+    -------
+    NDArray
+        Integers, int32.
+    """
     with np.errstate(over="ignore"):
         nearest = np.rint(x / scale)
     # Clipped before it becomes an integer: a quotient may be infinite.
