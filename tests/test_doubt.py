@@ -115,6 +115,8 @@ def test_what_a_changed_run_denies_is_found_with_its_cell(master, capsys):
         ),
         ("one more layer", "models.fit_many((64, 128, 10), x)", "models.fit_many((64, 128, 96, 10), x)"),
         ("one more layer", "models.mlp((64, 256, 10))", "inside.deeper(256)"),
+        ("one more layer", "a, b, c = (64, 128, 10)", "a, b, c = (64, 128, 10)"),
+        ("one more layer", "sizes = (64, 128, 10)", "sizes = (64, 128, 96, 10)"),
         ("other seeds", "seeds, n = range(20), 3", "seeds, n = range(500, 520), 3"),
         ("other seeds", "arrivals(rate, seed=4)", "arrivals(rate, seed=504)"),
         ("twice the epochs", "fit(model, x, y, epochs=30)", "fit(model, x, y, epochs=60)"),

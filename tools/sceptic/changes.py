@@ -19,6 +19,8 @@ _FIT = (
     r"distillation\.(distil|distil_many|match_hidden))\("
 )
 _TUPLE = re.compile(r"\(64, (128|256), 10\)")
+# A fourth size where three are unpacked would be no deeper network, but an error of the sceptic's own.
+_UNPACKED = re.compile(r"(\w+, ){2}\w+ = ")
 _FIRST = re.compile(r"nn\.Linear\(64, 128\)")
 _LAST = re.compile(r"nn\.Linear\(128, 10\)")
 
@@ -69,7 +71,11 @@ def _deeper(source: str) -> str:
     # A network that is built layer by layer gets a LayerNorm too; one trained in an ensemble cannot have one.
     source = re.sub(r"models\.mlp\(\(64, (128|256), 10\)\)", r"inside.deeper(\1)", source)
     source = _FIRST.sub("nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 96), nn.LayerNorm(96)", source)
-    return _TUPLE.sub(r"(64, \1, 96, 10)", _LAST.sub("nn.Linear(96, 10)", source))
+    source = _LAST.sub("nn.Linear(96, 10)", source)
+    return "\n".join(
+        line if _UNPACKED.match(line) else _TUPLE.sub(r"(64, \1, 96, 10)", line)
+        for line in source.split("\n")
+    )
 
 
 def _seeds(source: str) -> str:
