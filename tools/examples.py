@@ -68,6 +68,8 @@ def arguments(name: str) -> tuple[Any, ...]:
         "crossover": lambda: (_grid(),),
         "draw_a_digit": _models,
         "dynamic_batching": lambda: (_powers(),),
+        "keep_training": lambda: measured().trained(),
+        "kv_cache": lambda: measured().cached(),
         "methods_by_bits": lambda: (measured().methods(),),
         "noise": lambda: (_times(),),
         "pareto": lambda: (sitting(),),

@@ -9,7 +9,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from coursekit import accuracy, data, models, quantization
+from coursekit import accuracy, data, language, models, quantization, runtime, timing
+
+TINY = language.Config(vocab_size=96, width=32, layers=2, heads=4, kv_heads=2, hidden=64, context=1024)
 
 
 @functools.cache
@@ -35,6 +37,34 @@ def methods() -> quantization.MethodTable:
         last.weight[:, :3] /= 30
     named = {"a network for digits": plain, "its copy with outliers": outliers}
     return quantization.MethodTable(tuple(row for each in named.items() for row in _rounded(*each)))
+
+
+def cached() -> tuple[language.Config, dict[int, timing.Comparison]]:
+    """Return made-up times of the next token by context: flat with a cache, growing without."""
+    found, noise = {}, np.random.default_rng(2).gamma(50, 1 / 50, 20)
+    for context in (16, 64, 256, 1024):
+        times = {"without": (3e-4 + 4e-6 * context) * noise, "with": 3e-4 * noise[::-1]}
+        made = {name: timing.Measurement(name, s, 20, (), runtime.describe()) for name, s in times.items()}
+        ratio = float(np.median(times["without"]) / np.median(times["with"]))
+        ratios = {
+            "without": timing.Ratio(1.0, 1.0, 1.0),
+            "with": timing.Ratio(ratio, 0.9 * ratio, 1.1 * ratio),
+        }
+        found[context] = timing.Comparison(made, "without", ratios, 20)
+    return TINY, found
+
+
+def trained() -> tuple[dict[str, language.Trainer], torch.Tensor]:
+    """Return two tiny models after some steps on a text that repeats itself, and windows of it."""
+    tokens = torch.arange(600) * 7 % 96
+    trainers = {
+        name: language.Trainer(language.Transformer(TINY, seed), tokens, language.Recipe(60, 4, 32))
+        for seed, name in enumerate(("fresh", "shipped"))
+    }
+    for count, trainer in enumerate(trainers.values(), 1):
+        for _ in range(12 * count):
+            trainer.step()
+    return trainers, language.windows(tokens, 32, 8)
 
 
 def _rounded(name: str, model: nn.Sequential) -> list[quantization.MethodRow]:

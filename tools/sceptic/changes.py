@@ -98,8 +98,17 @@ def _threads(source: str) -> str:
     return source.replace("torch.set_num_threads(1)", "torch.set_num_threads(2)")
 
 
+def _text(source: str) -> str:
+    return source.replace('language.text("evaluation")', 'language.text("code")')
+
+
+def _windows(source: str) -> str:
+    source = source.replace("[:12_000]", "[40_000:52_000]")  # A's text, and where its prompts begin
+    return source.replace("range(0, 4200, 350)", "range(9000, 13200, 350)")
+
+
 def _everything(source: str) -> str:
-    return _epochs(_seeds(_hidden(32)(source)))
+    return _text(_windows(_epochs(_seeds(_hidden(32)(source)))))
 
 
 CHANGES = (
@@ -120,6 +129,8 @@ CHANGES = (
         breaks=frozenset({"training"}),
         roots=_FIT,
     ),
+    Change("another text", edit=_text),
+    Change("other windows", edit=_windows),
     Change("two threads", edit=_threads, env=MappingProxyType({"OMP_NUM_THREADS": "2"})),
     Change("one thread", env=MappingProxyType({"OMP_NUM_THREADS": "1"})),
 )
