@@ -9,6 +9,7 @@ ALL = (
     "imports",
     "panels",
     "notebooks",
+    "cells",
     "timing_trust",
     "roofline_and_batching",
     "onnx",

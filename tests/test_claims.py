@@ -179,6 +179,9 @@ def reading(value, low, high):
     [
         ("05-byte", 8, "holds", "8 bits"),
         ("05-byte", np.int64(8), "holds", "8 bits"),
+        ("05-byte", 1, "does not hold here", "1 bit"),
+        ("05-byte", -1, "does not hold here", "-1 bit"),
+        ("05-byte", 1.5, "does not hold here", "1.5 bits"),
         ("05-byte", torch.tensor(8.0), "holds", "8 bits"),
         ("05-byte", 9, "does not hold here", "9 bits"),
         ("05-byte", 88, "does not hold here", "88 bits"),

@@ -115,10 +115,18 @@ def test_what_a_changed_run_denies_is_found_with_its_cell(master, capsys):
         ),
         ("one more layer", "models.fit_many((64, 128, 10), x)", "models.fit_many((64, 128, 96, 10), x)"),
         ("one more layer", "models.mlp((64, 256, 10))", "inside.deeper(256)"),
+        ("one more layer", "a, b, c = (64, 128, 10)", "a, b, c = (64, 128, 10)"),
+        ("one more layer", "sizes = (64, 128, 10)", "sizes = (64, 128, 96, 10)"),
         ("other seeds", "seeds, n = range(20), 3", "seeds, n = range(500, 520), 3"),
         ("other seeds", "arrivals(rate, seed=4)", "arrivals(rate, seed=504)"),
         ("twice the epochs", "fit(model, x, y, epochs=30)", "fit(model, x, y, epochs=60)"),
         ("two threads", "torch.set_num_threads(1)", "torch.set_num_threads(2)"),
+        ("another text", 'language.text("evaluation")[:9]', 'language.text("code")[:9]'),
+        (
+            "other windows",
+            "text[:12_000], range(0, 4200, 350)",
+            "text[40_000:52_000], range(9000, 13200, 350)",
+        ),
     ],
 )
 def test_a_change_edits_what_a_reader_would_edit(name, before, after):

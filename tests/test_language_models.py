@@ -266,7 +266,7 @@ def test_a_tensor_that_is_not_there_or_cannot_be_read_is_named(tmp_path):
         file.tensor("k")
     with pytest.raises(ValueError, match="ends in the middle of v"):
         file.tensor("v")
-    with pytest.raises(FileNotFoundError, match="no file at"):
+    with pytest.raises(FileNotFoundError, match="path must lead to a GGUF file; there is none at"):
         GGUFFile(tmp_path / "none.gguf")
 
 

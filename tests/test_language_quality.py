@@ -178,9 +178,9 @@ def test_a_text_stops_where_it_is_told():
 
 
 def test_prompts_that_do_not_fit_are_errors():
-    with pytest.raises(ValueError, match="the prompt must hold at least one token; got none"):
+    with pytest.raises(ValueError, match="tokens must hold at least one token; got none"):
         language.generate(model(), [], 3)
-    with pytest.raises(ValueError, match="reads at most 128 tokens; got a prompt of 100 and 29 new ones"):
+    with pytest.raises(ValueError, match="tokens and new must be at most 128 together; got 100 and 29"):
         language.generate(model(), text(100), 29)
     assert len(language.generate(model(), text(100), 28)) == 28
 
@@ -239,7 +239,7 @@ def test_accepted_and_redrawn_tokens_are_distributed_as_the_models_own():
     assert counts[3] == 0
     assert stats.chisquare(counts[:3], 20_000 * np.array([0.5, 0.3, 0.2])).pvalue > 1e-3
     assert torch.equal(language.leftover(target, target), target)
-    with pytest.raises(ValueError, match="cannot have drawn token 3"):
+    with pytest.raises(ValueError, match="token 3 has no share in draft"):
         language.accepts(draft, target, 3, 0.5)
 
 

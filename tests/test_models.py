@@ -1,5 +1,7 @@
 import contextlib
 import copy
+import subprocess
+import sys
 from dataclasses import FrozenInstanceError
 
 import numpy as np
@@ -820,3 +822,13 @@ def test_the_first_networks_of_an_ensemble_are_the_same_networks():
     for count in (0, 4, 1.5):
         with pytest.raises((TypeError, ValueError), match="count"):
             all_of_them.first(count)
+
+
+def test_who_only_runs_a_network_does_not_wait_for_what_optimizers_import():
+    program = (
+        "import sys; from coursekit import models, pruning; m = models.mlp((4, 3, 2)); x = [[0.0] * 4] * 6; "
+        "models.predict(m, x); print('torch._dynamo' in sys.modules, end=' '); "
+        "models.fit(m, x, [0, 1] * 3, epochs=1); print('torch._dynamo' in sys.modules)"
+    )
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert said.stdout.split() == ["False", "True"]

@@ -59,8 +59,12 @@ def test_the_metadata_are_complete_and_those_of_the_citation(archives):
     assert about["Author"] == re.search(r"^  - name: (.+)$", citation, re.M)[1]
     keywords = re.findall(r"^  - (\S.*)$", citation.partition("\nkeywords:\n")[2], re.M)
     assert about["Keywords"].split(",") == keywords
-    assert about["License-Expression"] == "MIT AND CC-BY-4.0"
-    assert about.get_all("License-File") == ["LICENSE", "LICENSE-docs"]
+    assert about["License-Expression"] == "MIT AND CC-BY-4.0 AND PSF-2.0"
+    assert about.get_all("License-File") == [
+        "LICENSE",
+        "LICENSE-docs",
+        "coursekit/language/shipped/LICENSE-PSF",
+    ]
     assert {f"Programming Language :: Python :: 3.{n}" for n in (11, 12, 13)} <= set(
         about.get_all("Classifier")
     )

@@ -1,4 +1,5 @@
 import contextlib
+import dataclasses
 import itertools
 import math
 from types import SimpleNamespace
@@ -8,8 +9,10 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
 
-from coursekit import roofline, runtime
+from coursekit import language, roofline, runtime
 from coursekit.roofline import kernels
 from coursekit.timing import stopwatch
 
@@ -239,8 +242,10 @@ def test_a_roof_is_the_maximum_over_patterns_and_rounds(monkeypatch):
     monkeypatch.setattr(kernels, "peak", lambda name, device, threads, s: shares[-1] * peaks[name])
     free = itertools.cycle([1, 2, 1])
     monkeypatch.setattr(kernels, "free_threads", lambda device: next(free))
-    roof = roofline.measure()
+    told = []
+    roof = roofline.measure(after=lambda: told.append(len(shares)))
     assert len(shares) == 3
+    assert told == [1, 1, 1, 2, 2, 2, 3, 3, 3, 3]
     assert roof.threads == 2
     assert roof.patterns == {"read": 3e9, "copy": 5e9, "triad": 4e9}
     assert (roof.bandwidth, roof.cache_bandwidth) == (5e9, 9e9)
@@ -248,6 +253,17 @@ def test_a_roof_is_the_maximum_over_patterns_and_rounds(monkeypatch):
     assert list(roofline.measure(["bf16"]).peaks) == ["bf16"]
     with pytest.raises(ValueError, match="precisions must be one of fp32, bf16; got 'int8'"):
         roofline.measure(["int8"])
+
+
+def test_a_layer_that_is_measured_tells_ten_times_how_far_it_is(monkeypatch, small):
+    told = []
+    timed_as(monkeypatch, lambda call: told.append("batch") or 1e-3)
+    points = roofline.measure_layer(10, 10, (1, 2, 3), after=lambda: told.append("after"))
+    assert len(points) == 6
+    assert told.count("after") == 10
+    assert told.index("after") < len(told) / 2
+    with pytest.raises(TypeError, match="after must be callable"):
+        roofline.measure_layer(10, 10, (1,), after="x")
 
 
 @pytest.mark.parametrize("warm", [False, True])
@@ -492,3 +508,46 @@ def test_this_machine_has_roofs(monkeypatch):
     assert roof.machine.endswith(f"{roof.threads} of {before[0]} threads")
     assert all(math.isfinite(peak) and peak > 0 for peak in (*roof.peaks.values(), roof.cache_bandwidth))
     assert (torch.get_num_threads(), torch.get_float32_matmul_precision()) == before
+
+
+# One more token of a language model
+
+TINY = language.Config(vocab_size=96, width=32, layers=2, heads=4, kv_heads=2, hidden=48, context=64)
+UNTIED = dataclasses.replace(TINY, tied=False, kv_heads=4, head_dim=10)
+
+
+@pytest.mark.parametrize("config", [TINY, UNTIED])
+@pytest.mark.parametrize("context", [1, 2, 17, 64])
+def test_the_work_of_a_token_is_what_torch_counts(config, context):
+    model, cache = language.Transformer(config), language.KVCache(config)
+    tokens = torch.zeros(1, context, dtype=torch.int64)
+    with torch.no_grad():
+        if context > 1:
+            model(tokens[:, 1:], cache)
+        with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counted:
+            model(tokens[:, :1], cache)
+    matrices = [weight for name, weight in model.named_parameters() if weight.dim() == 2]
+    if not config.tied:
+        matrices.remove(model.embed_tokens.weight)  # looked up, one row of it
+    work = roofline.next_token(config, context)
+    assert work.flop == counted.get_total_flops()
+    kept = config.cache_bytes_per_token * context
+    assert work.nbytes == 4 * sum(weight.numel() for weight in matrices) + kept
+
+
+@given(st.integers(1, 60))
+def test_without_a_cache_all_tokens_before_go_through_again(context):
+    head = 2 * TINY.width * TINY.vocab_size
+    one_by_one = sum(roofline.next_token(TINY, n).flop - head for n in range(1, context + 1)) + head
+    whole = roofline.next_token(TINY, context, cache=False)
+    assert whole.flop == one_by_one
+    assert whole.nbytes == roofline.next_token(TINY, context).nbytes - TINY.cache_bytes_per_token * context
+
+
+def test_fewer_bits_move_fewer_bytes_for_the_same_arithmetic():
+    full, half = (roofline.next_token(TINY, 9, precision) for precision in ("fp32", "bf16"))
+    assert (half.flop, 2 * half.nbytes) == (full.flop, full.nbytes)
+    with pytest.raises(ValueError, match="context must be"):
+        roofline.next_token(TINY, 0)
+    with pytest.raises(ValueError, match="precision must be"):
+        roofline.next_token(TINY, 1, "fp33")

@@ -184,6 +184,21 @@ def test_compare_keeps_to_its_time(machine, costs):
         assert measured.median == pytest.approx(cost, rel=0.05)
 
 
+@pytest.mark.parametrize("costs", [(1e-4, 1e-4), (1e-4, 5e-4), (0.5, 1e-4)])
+def test_compare_tells_ten_times_how_far_it_is(machine, costs):
+    simulated, told = machine(0, "jitter"), []
+    a, b = map(simulated.function, costs)
+    timing.compare({"a": a, "b": b}, max_time=0.4, after=lambda: told.append(simulated.time))
+    assert len(told) == 10
+    assert told[0] < max(0.12, 0.5 * simulated.time)  # not all at the end
+    assert told == sorted(told)
+
+
+def test_what_is_told_must_be_callable():
+    with pytest.raises(TypeError, match="after must be callable without arguments; got 10"):
+        timing.compare({"a": int, "b": int}, after=10)
+
+
 def test_slow_candidates_get_the_least_number_of_rounds(machine):
     simulated = machine()
     comparison = timing.compare(

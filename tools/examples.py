@@ -1,13 +1,11 @@
 """An example of every panel and of every plot, for the gallery, the tests and the benchmarks."""
 
-import copy
-import functools
-import itertools
+import importlib
 from collections.abc import Callable, Sequence
+from types import ModuleType
 from typing import Any
 
 import numpy as np
-import torch
 from matplotlib.axes import Axes
 
 from coursekit import (
@@ -70,18 +68,25 @@ def arguments(name: str) -> tuple[Any, ...]:
         "crossover": lambda: (_grid(),),
         "draw_a_digit": _models,
         "dynamic_batching": lambda: (_powers(),),
-        "methods_by_bits": lambda: (_methods(),),
+        "keep_training": lambda: measured().trained(),
+        "kv_cache": lambda: measured().cached(),
+        "methods_by_bits": lambda: (measured().methods(),),
         "noise": lambda: (_times(),),
         "pareto": lambda: (sitting(),),
         "patience": lambda: (_gains(),),
         "pipeline": lambda: (_pipelines(),),
         "pruning": _networks,
-        "qat": lambda: (_aware(),),
+        "qat": lambda: (measured().aware(),),
         "roofline_chart": _roof,
         "slo": lambda: (_powers(),),
         "temperature": _answers,
     }
     return made_up[name]() if name in made_up else ()
+
+
+def measured() -> ModuleType:
+    """Return the module of the examples that are measured, wherever this one was imported from."""
+    return importlib.import_module(f"{__name__.rpartition('examples')[0]}small_experiments")
 
 
 def explored() -> Panel:
@@ -179,63 +184,6 @@ def sitting(
     """Return a sitting of the dashboard's variants."""
     rows = [row(*parts, spread) for parts in zip(names, sizes, times, right, strict=True)]
     return Sitting(tuple(rows), "a server CPU @ 2.70GHz, 2 cores")
-
-
-@functools.cache
-def _aware() -> quantization.AwareTraining:
-    """Return what eight small networks give, measured: a second, so it is done once."""
-    digits, seeds = data.digits(), range(8)
-    networks = models.fit_many((64, 32, 10), digits.train.x, digits.train.y, seeds=seeds, epochs=10)
-    parts = digits.train.x, digits.train.y, digits.test.x, digits.test.y
-    return quantization.aware_training(networks, *parts, seeds=seeds, schedule=models.Schedule(6, 1e-3))
-
-
-@functools.cache
-def _methods() -> quantization.MethodTable:
-    """Return what rounding does to a network for digits and to an exact copy with outliers, measured."""
-    digits = data.digits()
-    plain = models.mlp((64, 32, 10))
-    models.fit(plain, digits.train.x, digits.train.y, epochs=5)
-    outliers = copy.deepcopy(plain)
-    with torch.no_grad():
-        outliers[0].weight[:3] *= 30
-        outliers[0].bias[:3] *= 30
-        outliers[2].weight[:, :3] /= 30
-    named = {"a network for digits": plain, "its copy with outliers": outliers}
-    return quantization.MethodTable([row for name, model in named.items() for row in _rounded(name, model)])
-
-
-def _rounded(name: str, model: torch.nn.Sequential) -> list[quantization.MethodRow]:
-    """Return the rows of one model: ten windows of test pictures, five methods, four numbers of bits."""
-    digits = data.digits()
-    known = quantization.calibrate(model, [torch.from_numpy(digits.train.x)])
-    x, y = digits.test.tensors("cpu")
-    methods: dict[str, dict[str, Any]] = {
-        "tensor": {"axis": None},
-        "row": {},
-        "groups of 16": {"group_size": 16},
-        "GPTQ, 16": {"group_size": 16, "method": "gptq", "calibration": known},
-        "AWQ, 16": {"group_size": 16, "method": "awq", "calibration": known},
-    }
-    rows = []
-    for bits, (method, options) in itertools.product((8, 4, 3, 2), methods.items()):
-        made = quantization.rounded(model, bits, **options)
-        with torch.no_grad():
-            before, after = (each(x).log_softmax(-1) for each in (model, made.model))
-        measures = (
-            (before.exp() * (before - after)).sum(-1),
-            (before - after)[torch.arange(len(y)), y],
-            (before.argmax(-1) == after.argmax(-1)).double(),
-        )
-        found = [_interval(each.double().reshape(10, -1).mean(1).numpy()) for each in measures]
-        size = options.get("group_size")
-        rows.append(quantization.MethodRow(name, method, bits, made.bits_per_weight, *found, group=size))
-    return rows
-
-
-def _interval(values: np.ndarray) -> tuple[float, float, float]:
-    found = accuracy.paired(values, np.zeros_like(values))
-    return found.mean, found.low, found.high
 
 
 def _times() -> np.ndarray:

@@ -1,109 +1,23 @@
 """Values that are right, by the argument's name, with which ``odd_calls`` calls functions."""
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+import odd_things as made
 import torch
-from sklearn.linear_model import LogisticRegression
 from torch import nn
 
 from coursekit import (
-    accuracy,
-    batching,
     memory,
-    models,
     onnx_models,
-    pruning,
     quantization,
     roofline,
-    timing,
     variants,
 )
 
 Maker = Callable[[], Any]
 
-
-def _network() -> nn.Module:
-    torch.manual_seed(0)
-    return nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 3)).eval()
-
-
-def _x() -> Any:
-    return np.random.default_rng(0).normal(size=(8, 4)).astype(np.float32)
-
-
-def _y() -> Any:
-    return np.array([0, 1, 2, 0, 1, 2, 0, 1])
-
-
-def _curve() -> batching.Curve:
-    return batching.Curve(
-        (1, 2, 4), np.array([1.0, 1.5, 2.0]), np.array([0.9, 1.4, 1.9]), np.array([2.0, 2, 3])
-    )
-
-
-def _file() -> Path:
-    """Return the path of a small model in ONNX, written once into the present folder."""
-    path = Path("model.onnx")
-    if not path.exists():
-        onnx_models.export(_network(), path, _x())
-    return path
-
-
-def _cuts() -> list[pruning.Cut]:
-    cells = np.ones((2, 3), bool)
-    return [
-        pruning.Cut(cells, np.ones(6), np.ones(6, bool), np.array([right] * 3)) for right in (0.9, 0.89, 0.5)
-    ]
-
-
-def _row() -> variants.Row:
-    right = np.array([1, 1, 0, 1])
-    return variants.Row(
-        "baseline",
-        1000,
-        1e-5,
-        9e-6,
-        1.1e-5,
-        timing.Ratio(1.0, 1.0, 1.0),
-        "same",
-        accuracy.of(right, right),
-        accuracy.mcnemar(right, right, right),
-        False,
-    )
-
-
-def _estimator() -> Any:
-    return LogisticRegression().fit(_x(), _y())
-
-
-def _ensemble() -> models.Ensemble:
-    return models.start_many((4, 6, 3), [0, 1])
-
-
-def _loss(outputs: Any, rows: Any) -> Any:
-    return outputs[-1].square().sum()
-
-
-def _served() -> batching.Served:
-    return batching.simulate([0.0, 0.1, 0.5], lambda size: 0.1, max_batch=2, max_wait=0.1)
-
-
-def _matrix() -> torch.Tensor:
-    return torch.tensor(np.random.default_rng(0).normal(size=(4, 8)), dtype=torch.float32)
-
-
-def _calibration() -> Mapping[str, quantization.Calibration]:
-    return quantization.calibrate(_network(), [torch.tensor(_x())])
-
-
-def _roof() -> roofline.Roof:
-    return roofline.Roof(1e10, {"fp32": 1e11})
-
-
-# Values that are right: by the argument's name, or by "room.function.argument" where it means something else.
 RIGHT: Mapping[str, Maker] = {
     "a": lambda: [0.1, 0.2, 0.4],
     "alpha": lambda: 0.5,
@@ -129,13 +43,13 @@ RIGHT: Mapping[str, Maker] = {
     "device": lambda: "cpu",
     "dynamic_batch": lambda: True,
     "epochs": lambda: 1,
-    "example": _x,
+    "example": made.x,
     "examples": lambda: [1, 2, 3],
     "factor": lambda: 2.0,
     "features": lambda: 4,
     "fn": lambda: len,
     "format": lambda: "fp16",
-    "function": lambda: _network(),
+    "function": lambda: made.network(),
     "functions": lambda: {"one": int, "two": float},
     "group": lambda: 2,
     "groups": lambda: 1,
@@ -144,14 +58,14 @@ RIGHT: Mapping[str, Maker] = {
     "heads": lambda: 2,
     "hidden": lambda: 8,
     "high": lambda: [2.0, 2.5, 3.0],
-    "holders": lambda: _network(),
+    "holders": lambda: made.network(),
     "inputs": lambda: 4,
     "intensity": lambda: 3.0,
     "keep": lambda: [[0, 1, 2]],
     "kernel": lambda: 3,
     "kv_bits": lambda: 8,
     "kv_heads": lambda: 2,
-    "labels": _y,
+    "labels": made.y,
     "latency": lambda: 1e-3,
     "layers": lambda: [0],
     "logits": lambda: np.ones((8, 3), np.float32),
@@ -165,7 +79,7 @@ RIGHT: Mapping[str, Maker] = {
     "median": lambda: [1.0, 1.5, 2.0],
     "min_time": lambda: 1e-5,
     "mode": lambda: "inference",
-    "model": _network,
+    "model": made.network,
     "name": lambda: "a name",
     "need": lambda: memory.need("LLaMA-7B"),
     "notebook": lambda: "05",
@@ -173,38 +87,38 @@ RIGHT: Mapping[str, Maker] = {
     "optimize": lambda: True,
     "outputs": lambda: 3,
     "parameters": lambda: 100,
-    "path": _file,
+    "path": made.file,
     "pattern": lambda: 3,
     "peaks": lambda: {"fp32": 1e11},
     "per_channel": lambda: False,
     "places": lambda: 5,
     "precision": lambda: "fp32",
     "precisions": lambda: ("fp32",),
-    "predictions": _y,
-    "predictions_a": _y,
-    "predictions_b": lambda: _y()[::-1].copy(),
+    "predictions": made.y,
+    "predictions_a": made.y,
+    "predictions_b": lambda: made.y()[::-1].copy(),
     "present": lambda: False,
     "profile": lambda: None,
     "rank": lambda: 2,
     "rate": lambda: 5.0,
     "ratio": lambda: 0.5,
     "reduce_range": lambda: False,
-    "runner": lambda: onnx_models.load(_file()),
+    "runner": lambda: onnx_models.load(made.file()),
     "scale": lambda: 0.5,
     "scope": lambda: "global",
     "seconds": lambda: [1.0, 1.5, 2.0],
     "seed": lambda: 1,
     "seeds": lambda: [0, 1],
-    "served": lambda: {"one": _served()},
+    "served": lambda: {"one": made.served()},
     "share": lambda: 0.25,
     "signed": lambda: True,
     "size": lambda: 1000,
     "size_bytes": lambda: 100,
-    "source": _file,
+    "source": made.file,
     "sources": lambda: ("cache",),
     "sparsity": lambda: 0.5,
     "steps": lambda: 5,
-    "student": _network,
+    "student": made.network,
     "student_logits": lambda: np.ones((8, 3), np.float32),
     "symmetric": lambda: True,
     "target": lambda: "target.onnx",
@@ -225,15 +139,15 @@ RIGHT: Mapping[str, Maker] = {
     "weights": lambda: np.random.default_rng(0).normal(size=(4, 8)).astype(np.float32),
     "width": lambda: 4,
     "widths": lambda: (4, 6, 3),
-    "x": _x,
-    "x_hat": lambda: _x() + 0.1,
-    "y": _y,
+    "x": made.x,
+    "x_hat": lambda: made.x() + 0.1,
+    "y": made.y,
     "zero_point": lambda: 3,
-    "app": lambda: _application,
+    "app": lambda: made.application,
     "batching.Hockney.a": lambda: 1e-3,
     "batching.Hockney.b": lambda: 1e-4,
-    "batching.capacity.seconds": _curve,
-    "batching.simulate.seconds": _curve,
+    "batching.capacity.seconds": made.curve,
+    "batching.simulate.seconds": made.curve,
     "batching.fit.batches": lambda: [1, 2, 4],
     "batching.sweep.fn": lambda: sum,
     "floats.all_values.format": lambda: "fp8_e4m3",
@@ -246,38 +160,38 @@ RIGHT: Mapping[str, Maker] = {
     "distillation.GainGrid.gain": lambda: np.zeros((2, 2)),
     "distillation.control.kind": lambda: "noisy labels",
     "distillation.entropy.probabilities": lambda: np.full((8, 4), 0.25),
-    "distillation.hidden.network": _ensemble,
+    "distillation.hidden.network": made.ensemble,
     "distillation.match_hidden.teacher_hidden": lambda: np.ones((8, 5), np.float32),
     "dynamic.DynamicLinear.linear": lambda: nn.Linear(4, 3),
     "memory.Model.layers": lambda: 2,
     "memory.Model.mlp": lambda: 16,
-    "models.train_many.loss": lambda: _loss,
-    "networks": _ensemble,
+    "models.train_many.loss": lambda: made.loss,
+    "networks": made.ensemble,
     "pruning.Layout.columns": lambda: 8,
     "pruning.Layout.rows": lambda: 4,
     "pruning.masks_many.sparsity": lambda: 0.5,
     "pruning.sweep.shares": lambda: [0.0, 0.5],
-    "start": _ensemble,
+    "start": made.ensemble,
     "timing.settled.medians": lambda: [1.0, 1.1, 1.0],
     "timing.settled.tolerance": lambda: 0.1,
-    "variants.Examples.x_test": _x,
-    "variants.Examples.x_train": _x,
-    "variants.Examples.y_test": _y,
-    "variants.Examples.y_train": _y,
+    "variants.Examples.x_test": made.x,
+    "variants.Examples.x_train": made.x,
+    "variants.Examples.y_test": made.y,
+    "variants.Examples.y_train": made.y,
     "exercises.Course.source": lambda: "coursekit.course",
     "exercises.as_array.answer": lambda: [1.0, 2.0],
     "exercises.as_bits.answer": lambda: "0101",
     "exercises.as_bits.width": lambda: 4,
     "exercises.as_integer.answer": lambda: 3.0,
     "exercises.as_number.answer": lambda: 0.5,
-    "exercises.call.function": lambda: _three,
-    "exercises.call_either.function": lambda: _three,
+    "exercises.call.function": lambda: made.three,
+    "exercises.call_either.function": lambda: made.three,
     "exercises.check.id": lambda: "01-sum",
     "exercises.predict.id": lambda: "01-sum",
     "exercises.predict.guess": lambda: 3,
     "exercises.quiz.id": lambda: "01",
     "exercises.right.message": lambda: "it is",
-    "exercises.run.function": lambda: _three,
+    "exercises.run.function": lambda: made.three,
     "exercises.said.error": lambda: KeyError("a"),
     "exercises.wrong.message": lambda: "it is not",
     "memory.activations.model": lambda: "LLaMA-7B",
@@ -289,30 +203,30 @@ RIGHT: Mapping[str, Maker] = {
     "memory.longest_context.model": lambda: "LLaMA-7B",
     "memory.lora_parameters.model": lambda: "LLaMA-7B",
     "memory.need.model": lambda: "LLaMA-7B",
-    "memory.saved_bytes.function": lambda: lambda: _network()(torch.tensor(_x())),
+    "memory.saved_bytes.function": lambda: lambda: made.network()(torch.tensor(made.x())),
     "memory.weight_bytes.format": lambda: "int4",
     "memory.working_bytes.model": lambda: "LLaMA-7B",
     "onnx_models.export.path": lambda: "target.onnx",
     "onnx_models.export_sklearn.path": lambda: "target.onnx",
-    "pruning.last_steady.cuts": _cuts,
+    "pruning.last_steady.cuts": made.cuts,
     "pruning.last_steady.loss": lambda: 0.03,
     "variants.Budget.name": lambda: "a drawer",
     "variants.Sitting.about": lambda: "a network",
     "variants.Sitting.machine": lambda: "a machine",
     "variants.Sitting.notes": lambda: ("a doubt",),
-    "variants.Sitting.rows": lambda: (_row(),),
+    "variants.Sitting.rows": lambda: (made.row(),),
     "variants.Sitting.unit": lambda: "row",
-    "variants.decisions.sitting": lambda: variants.Sitting((_row(),), "a machine"),
+    "variants.decisions.sitting": lambda: variants.Sitting((made.row(),), "a machine"),
     "variants.dominates.a": lambda: [1.0, 2.0],
     "variants.dominates.b": lambda: [1.0, 3.0],
-    "variants.front.rows": lambda: [_row()],
+    "variants.front.rows": lambda: [made.row()],
     "variants.pipeline.steps": lambda: [],
     "variants.pipeline.seeds": lambda: [0],
-    "variants.build.data": lambda: (_x(), _y(), _x(), _y()),
-    "estimator": _estimator,
+    "variants.build.data": lambda: (made.x(), made.y(), made.x(), made.y()),
+    "estimator": made.estimator,
     "act_order": lambda: True,
     "block": lambda: 4,
-    "calibration": _calibration,
+    "calibration": made.calibration,
     "clip": lambda: 0.8,
     "damping": lambda: 0.01,
     "exclude": lambda: ["2"],
@@ -321,38 +235,92 @@ RIGHT: Mapping[str, Maker] = {
     "hessian": lambda: np.eye(8),
     "include": lambda: ["0", "2"],
     "sign": lambda: 1,
+    "language.Config.context": lambda: 64,
+    "language.Config.head_dim": lambda: 4,
+    "language.Config.heads": lambda: 2,
+    "language.Config.hidden": lambda: 8,
+    "language.Config.kv_heads": lambda: 1,
+    "language.Config.layers": lambda: 1,
+    "language.Config.norm_eps": lambda: 1e-5,
+    "language.Config.qkv_bias": lambda: False,
+    "language.Config.rope_base": lambda: 1e4,
+    "language.Config.vocab_size": lambda: 10,
+    "language.Config.width": lambda: 8,
+    "language.GGUFFile.path": made.gguf,
+    "language.KVCache.config": lambda: made.language_model().model.config,
+    "language.Recipe.steps": lambda: 3,
+    "language.Reference.data": made.windows,
+    "language.Reference.language": made.language_model,
+    "language.Transformer.config": lambda: made.language_model().model.config,
+    "language.accepts.draft": lambda: torch.tensor([0.5, 0.5]),
+    "language.accepts.target": lambda: torch.tensor([0.25, 0.75]),
+    "language.accepts.token": lambda: 1,
+    "language.accepts.u": lambda: 0.5,
+    "language.bits_per_character.characters": lambda: 30,
+    "language.bits_per_character.loss": lambda: 3.0,
+    "language.bits_per_character.tokens": lambda: 10,
+    "language.expected_tokens.ahead": lambda: 4,
+    "language.expected_tokens.rate": lambda: 0.5,
+    "language.from_folder.folder": made.folder,
+    "language.generate.model": lambda: made.language_model().model,
+    "language.generate.new": lambda: 3,
+    "language.generate.tokens": lambda: [1, 2, 3],
+    "language.leftover.draft": lambda: torch.tensor([0.5, 0.5]),
+    "language.leftover.target": lambda: torch.tensor([0.25, 0.75]),
+    "language.losses.data": made.windows,
+    "language.losses.model": lambda: made.language_model().model,
+    "language.perplexity.loss": lambda: 3.0,
+    "language.shares.logits": lambda: torch.tensor([1.0, 2.0, 3.0]),
+    "language.speculate.ahead": lambda: 2,
+    "language.speculate.draft": lambda: lambda text, count: list(text[-1:]) * count,
+    "language.speculate.model": lambda: made.language_model().model,
+    "language.speculate.new": lambda: 3,
+    "language.speculate.tokens": lambda: [1, 2, 3],
+    "language.text.name": lambda: "evaluation",
+    "language.to_folder.folder": lambda: "new-folder",
+    "language.to_folder.language": made.language_model,
+    "language.windows.count": lambda: 2,
+    "language.windows.length": lambda: 4,
+    "language.windows.tokens": lambda: range(50),
+    "language.with_outliers.channels": lambda: 2,
+    "language.with_outliers.factor": lambda: 30.0,
+    "language.with_outliers.language": made.language_model,
     "quantization.allocate_bits.budget": lambda: 3.0,
     "quantization.allocate_bits.options": lambda: [2, 4],
     "quantization.allocate_bits.sensitivity": lambda: [[1.0, 0.5], [2.0, 0.1]],
     "quantization.allocate_bits.sizes": lambda: [10, 20],
     "quantization.awq.calibration": lambda: quantization.observed(np.eye(8)),
-    "quantization.baked.model": lambda: quantization.with_fake_weights(_network(), 4),
-    "quantization.best_scale.x": lambda: _x().ravel(),
-    "quantization.calibrate.batches": lambda: [torch.tensor(_x())],
-    "quantization.fake_quantize.weight": _matrix,
+    "quantization.baked.model": lambda: quantization.with_fake_weights(made.network(), 4),
+    "quantization.best_scale.x": lambda: made.x().ravel(),
+    "quantization.calibrate.batches": lambda: [torch.tensor(made.x())],
+    "quantization.fake_quantize.weight": made.matrix,
     "quantization.fold_scales.layers": lambda: [nn.Linear(4, 3)],
     "quantization.fold_scales.norm": lambda: nn.LayerNorm(4),
     "quantization.fold_scales.scales": lambda: [1.0, 2.0, 0.5, 1.0],
-    "quantization.hessian.inputs": _x,
-    "quantization.layer_inputs.batches": lambda: [torch.tensor(_x())],
-    "quantization.observed.inputs": _x,
-    "quantization.output_error.rounded": lambda: _matrix().round(),
+    "quantization.hessian.inputs": made.x,
+    "quantization.layer_inputs.batches": lambda: [torch.tensor(made.x())],
+    "quantization.observed.inputs": made.x,
+    "quantization.output_error.rounded": lambda: made.matrix().round(),
     "quantization.pack.values": lambda: [1, 2, 3],
     "quantization.rounded.method": lambda: "gptq",
     "quantization.smoothing_scales.calibration": lambda: quantization.observed(np.eye(8)),
     "quantization.unpack.length": lambda: 3,
     "quantization.unpack.packed": lambda: [0x21, 0x03],
+    "quantization.MethodRow.bits_per_weight": lambda: 4.25,
+    "quantization.MethodRow.kl": lambda: (0.1, 0.09, 0.12),
+    "quantization.MethodRow.loss_added": lambda: (0.1, -0.09, 0.12),
+    "quantization.MethodRow.method": lambda: "GPTQ",
+    "quantization.MethodRow.model": lambda: "small",
+    "quantization.MethodRow.same": lambda: (0.9, 0.8, 1.0),
+    "quantization.aware_training.x_test": made.x,
+    "quantization.aware_training.y_test": made.y,
+    "quantization.error_steps.hessian": lambda: np.eye(3),
+    "quantization.error_steps.weights": lambda: [0.4, -1.0, 0.7],
+    "quantization.straight_through.target": lambda: 0.3,
+    "quantization.straight_through.weight": lambda: 0.2,
     "roofline.Point.work": lambda: roofline.linear(4, 4, 1),
     "roofline.measure_layer.batches": lambda: (1, 2),
     "roofline.measure_layer.precisions": lambda: ("fp32",),
     "roofline.rate.value": lambda: 1e9,
     "timing.measure.fn": lambda: int,
 }
-
-
-def _three() -> int:
-    return 3
-
-
-async def _application(scope: Any, receive: Any, send: Any) -> None:
-    """Answer nothing: only whether it is taken is of interest."""

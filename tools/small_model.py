@@ -34,8 +34,8 @@ SHORTEST = 40  # characters of a docstring that says something
 KEPT, PARTS = 16, {"evaluation": 0, "calibration": 1}
 MOST = 120_000  # characters shipped of each
 # First short windows at full speed, then long ones, so that it has seen all positions, ever more slowly.
-# Longer gains nothing: other texts had a loss of 3.113 nats per token after 1,000 steps and of 3.120 after 1,300, while
-# that of the training text fell from 2.59 to 2.37; the slow end brings 3.041. All took 1,800 CPU seconds.
+# Longer gains nothing: other texts had a loss of 3.113 nats per token after 1,000 steps and of 3.120 after
+# 1,300, while the training text had 2.59 and 2.37; the slow end brings 3.041 (1,800 CPU seconds in all).
 STAGES = (
     training.Recipe(steps=1300, batch_size=16, length=256, warm_up=64 / 1300, cool_down=0.0, seed=1),
     training.Recipe(steps=600, batch_size=4, length=1024, warm_up=0.0, cool_down=1.0, seed=2),

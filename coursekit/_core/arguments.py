@@ -37,6 +37,7 @@ __all__ = [
     "labels",
     "module",
     "path",
+    "place",
     "plain",
     "positive",
     "real",
@@ -413,6 +414,24 @@ def path(name: str, value: Any) -> Path:
         return Path(given).expanduser()
     except RuntimeError:
         raise ValueError(f"{name} names a user who is not known here; got {_brief(given)}") from None
+
+
+def place(name: str, value: Any) -> Path:
+    """Return ``value`` as the path of something that may be there or not, but that the system can ask for.
+
+    Raises
+    ------
+    TypeError
+        If it is neither text nor a path.
+    ValueError
+        If it is empty, too long, or holds a character that no file's name can.
+    """
+    found = path(name, value)
+    try:
+        found.exists()
+    except OSError as error:
+        raise ValueError(f"{name} cannot be opened: {error.strerror}; got {_brief(str(found))}") from None
+    return found
 
 
 def target(name: str, value: Any) -> Path:

@@ -4,9 +4,12 @@ Plain HTML, so it needs no widgets, works in Colab, and stays readable in a stor
 """
 
 import html
+import itertools
 import sys
+from collections.abc import Callable
 from typing import Any
 
+TENTHS = 10
 _BAR = '<div>{text}</div><progress value="{done:.0f}" max="100" style="width:24em"></progress>'
 
 
@@ -37,6 +40,32 @@ class Bar:
             self._handle = display(bundle, raw=True, display_id=True)
         else:
             self._handle.update(bundle, raw=True)
+
+
+class Tenths:
+    """Calls a reader's ``after``, if there is one, ten times in all, as shares of the work are reached.
+
+    Parameters
+    ----------
+    after : callable or None
+        Called without arguments.
+    steps : int
+        How many calls of ``step`` make the whole work.
+    """
+
+    def __init__(self, after: Callable[[], object] | None, steps: int = TENTHS) -> None:
+        self._after, self._steps = after, steps
+        self._done, self._told = itertools.count(1), 0
+
+    def step(self) -> None:
+        """Count one of the steps."""
+        self.reach(next(self._done) / self._steps)
+
+    def reach(self, share: float) -> None:
+        """Call ``after`` for every tenth up to this share of the work."""
+        while self._after is not None and self._told < min(TENTHS, int(TENTHS * share)):
+            self._told += 1
+            self._after()
 
 
 def _in_notebook() -> bool:

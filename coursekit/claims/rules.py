@@ -17,6 +17,7 @@ __all__ = ["CONDITIONS", "ID", "Claim", "find", "in_words", "load", "plain_numbe
 KINDS = ("arithmetic", "statistical", "hardware")
 ID = re.compile(r"[A-Za-z0-9]+(-[a-z0-9]+)+")
 DIGITS = {"arithmetic": 6, "statistical": 3, "hardware": 3}
+COUNTED = ("point", "bit", "byte", "digit", "line", "value", "token", "weight", "parameter", "neuron")
 LIMIT_DIGITS = 3  # that a limit has at least, however few the measurement gets
 MORE_DIGITS = 3  # that a narrow interval may ask for
 EXACT = 1e15  # floats below it hold every whole number
@@ -85,7 +86,7 @@ class Claim:
         if rule.name in _BOUNDS:
             end = rule.high if rule.low == -math.inf else rule.low
             return f"{_BOUNDS[rule.name]} {self.number(end, more)}"
-        return f"from {self._bare(rule.low, more)} to {self.number(rule.high, more)}{self._because()}"
+        return f"from {self._bare(rule.low, more)} to {self._many(rule.high, more)}{self._because()}"
 
     def _because(self) -> str:
         rule = self.holds
@@ -159,9 +160,18 @@ class Claim:
         str
             The text.
         """
+        return _of_one(self._many(value, more))
+
+    def _many(self, value: float, more: int = 0) -> str:
+        """Return one number with the unit as it stands, as at the end of a range: "from -1 to 1 points"."""
         if self.unit in ("s", "B") and math.isfinite(value):
             return (display.seconds if self.unit == "s" else display.size)(value, 3 + more)
         return f"{plain_number(value, self.digits + more)}{self._gap}{self.unit}".rstrip()
+
+
+def _of_one(text: str) -> str:
+    """Return "1 point more" for "1 points more", any other text as it is."""
+    return re.sub(rf"^(-?1 (?:{'|'.join(COUNTED)}))s\b", r"\1", text)
 
 
 def plain_number(value: float, digits: int) -> str:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from coursekit._core import arguments, display
+from coursekit.language.tokens import numbers_of
 from coursekit.language.transformer import KVCache, Transformer
 
 __all__ = [
@@ -46,14 +47,15 @@ def shares(logits: Tensor, temperature: float = 1.0, top_k: int | None = None) -
     ValueError
         For a negative temperature, or a ``top_k`` that is not between 1 and the number of tokens.
     """
-    temperature = arguments.real("temperature", temperature, 0)
+    temperature, logits = arguments.real("temperature", temperature, 0), _numbers("logits", logits)
     if temperature == 0:
         return torch.zeros_like(logits).scatter_(-1, logits.argmax(-1, keepdim=True), 1.0)
     if top_k is not None:
         top_k = arguments.integer("top_k", top_k, 1, logits.shape[-1])
         kept = logits.topk(top_k).indices
         logits = torch.full_like(logits, -torch.inf).scatter(-1, kept, logits.gather(-1, kept))
-    return (logits / temperature).softmax(-1)
+    # Less the largest: no temperature, however low, makes infinities of what counts.
+    return ((logits - logits.amax(-1, keepdim=True)) / temperature).softmax(-1)
 
 
 @torch.no_grad()
@@ -97,9 +99,12 @@ def generate(
     ValueError
         For an empty prompt, or more tokens than the model reads.
     """
-    text = _prompt(model, tokens, new)
+    text, stop = _prompt(model, tokens, new), _stop(stop)
+    temperature = arguments.real("temperature", temperature, 0)
+    if top_k is not None:
+        top_k = arguments.integer("top_k", top_k, 1, model.config.vocab_size)
     draw = torch.Generator(device=model.head.device).manual_seed(arguments.integer("seed", seed, 0))
-    kept = _cache(model, len(text) + new) if cache else None
+    kept = _cache(model, len(text) + new) if arguments.flag("cache", cache) else None
     begin = len(text)
     for _ in range(new):
         unread = text if kept is None else text[kept.length :]
@@ -187,8 +192,8 @@ def speculate(
     -----
     Source: Leviathan, Kalman and Matias, Fast Inference from Transformers via Speculative Decoding (2023).
     """
-    ahead = arguments.integer("ahead", ahead, 0)
-    text = _prompt(model, tokens, new)
+    ahead, draft = arguments.integer("ahead", ahead, 0), arguments.function("draft", draft)
+    text, stop = _prompt(model, tokens, new), _stop(stop)
     begin, end = len(text), len(text) + new
     kept = _cache(model, end + ahead)
     looks = drafted = accepted = 0
@@ -216,7 +221,7 @@ class Trigrams:
     """
 
     def __init__(self, tokens: Iterable[int] | Tensor) -> None:
-        row = tokens.reshape(-1).tolist() if isinstance(tokens, Tensor) else [int(token) for token in tokens]
+        row = numbers_of(tokens)
         after: dict[tuple[int, ...], Counter[int]] = defaultdict(Counter)
         for first, second, third in zip(row, row[1:], row[2:], strict=False):
             after[first, second][third] += 1
@@ -286,11 +291,13 @@ def accepts(target: Tensor, draft: Tensor, token: int, u: float) -> bool:
 
     Raises
     ------
-    ValueError
-        If the draft gives the token no share, so that it cannot have drawn it.
+    TypeError, ValueError
+        For what are not such shares and numbers, and if the draft gives the token no share.
     """
-    if draft[token] <= 0:
-        raise ValueError(f"the draft cannot have drawn token {token}: it gives it a share of 0")
+    target, draft = _pair(target, draft)
+    token = arguments.integer("token", token, 0, len(draft) - 1)
+    if not draft[token] > 0:
+        raise ValueError(f"token {token} has no share in draft, which cannot have drawn it")
     return bool(arguments.real("u", u, 0, 1) < float(target[token]) / float(draft[token]))
 
 
@@ -306,22 +313,45 @@ def leftover(target: Tensor, draft: Tensor) -> Tensor:
     -------
     Tensor
         max(target - draft, 0), divided by its sum; ``target`` where both are equal.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For what are not two series of shares, equally long.
     """
+    target, draft = _pair(target, draft)
     missing = (target - draft).clamp(min=0)
     total = missing.sum()
     return missing / total if float(total) > 0 else target
 
 
 def _prompt(model: Transformer, tokens: Iterable[int] | Tensor, new: int) -> list[int]:
-    text = tokens.reshape(-1).tolist() if isinstance(tokens, Tensor) else [int(token) for token in tokens]
+    text = numbers_of(tokens)
     most = arguments.instance("model", model, Transformer).config.context
     if not text:
-        raise ValueError("the prompt must hold at least one token; got none")
+        raise ValueError("tokens must hold at least one token; got none")
     if len(text) + arguments.integer("new", new, 0) > most:
-        raise ValueError(
-            f"the model reads at most {most} tokens; got a prompt of {len(text)} and {new} new ones"
-        )
+        raise ValueError(f"tokens and new must be at most {most} together; got {len(text)} and {new}")
     return text
+
+
+def _stop(stop: int | None) -> int | None:
+    return None if stop is None else arguments.integer("stop", stop, 0)
+
+
+def _numbers(name: str, value: Tensor) -> Tensor:
+    """Return a tensor of real numbers, or refuse what is not one."""
+    plain = isinstance(value, Tensor) and value.layout == torch.strided and not value.is_nested
+    if not plain or not value.is_floating_point() or not value.numel():
+        raise TypeError(f"{name} must be a tensor of real numbers; got {arguments.shown(value)}")
+    return value
+
+
+def _pair(target: Tensor, draft: Tensor) -> tuple[Tensor, Tensor]:
+    if _numbers("target", target).dim() != 1 or _numbers("draft", draft).shape != target.shape:
+        shapes = f"{list(target.shape)} and {list(draft.shape)}"
+        raise ValueError(f"target and draft must be shares [vocab_size] of the same tokens; got {shapes}")
+    return target, draft
 
 
 def _cache(model: Transformer, context: int) -> KVCache:

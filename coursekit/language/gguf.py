@@ -77,9 +77,9 @@ class GGUFFile:
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.path = arguments.path("path", path)
+        self.path = arguments.place("path", path)
         if not self.path.is_file():
-            raise FileNotFoundError(f"no file at {self.path}")
+            raise FileNotFoundError(f"path must lead to a GGUF file; there is none at {self.path}")
         if not self.path.stat().st_size:
             raise ValueError(f"{self.path} is cut off or damaged: it is empty")
         self._bytes: NDArray[np.uint8] = np.memmap(self.path, dtype=np.uint8, mode="r")

@@ -243,6 +243,7 @@ def from_gguf(path: str | Path, name: str | None = None, context: int | None = N
     """
     file = GGUFFile(path)
     about = file.metadata
+    name = str(about.get("general.name", file.path.stem)) if name is None else arguments.label("name", name)
     if about.get("general.architecture") != "llama" or about.get("tokenizer.ggml.model") != "gpt2":
         kinds = f"{about.get('general.architecture')} with {about.get('tokenizer.ggml.model')} tokens"
         raise ValueError(f"{file.path.name} must hold a llama model with gpt2 tokens; got {kinds}")
@@ -261,7 +262,7 @@ def from_gguf(path: str | Path, name: str | None = None, context: int | None = N
         for part, h in (("q_proj", config.heads), ("k_proj", config.kv_heads))
         if part in k
     ):
-        weights[key] = halves_paired(weights[key], heads)
+        weights[key] = _halves_paired(weights[key], heads)
     special = [number for number, kind in enumerate(about["tokenizer.ggml.token_type"]) if kind == SPECIAL]
     tokenizer = Tokenizer.from_merges(
         about["tokenizer.ggml.tokens"],
@@ -269,11 +270,10 @@ def from_gguf(path: str | Path, name: str | None = None, context: int | None = N
         end=about["tokenizer.ggml.eos_token_id"],
         special=special,
     )
-    name = name or str(about.get("general.name", file.path.stem))
     return LanguageModel(name, _with_weights(config, weights), tokenizer)
 
 
-def halves_paired(weight: Tensor, heads: int) -> Tensor:
+def _halves_paired(weight: Tensor, heads: int) -> Tensor:
     """Return a query or key matrix with the rows of each head in Hugging Face's order.
 
     llama.cpp turns neighbours as a pair, Hugging Face a row of the first half with one of the second.
@@ -327,11 +327,12 @@ def from_folder(folder: str | Path, name: str | None = None) -> LanguageModel:
     ImportError
         If ``safetensors`` or ``tokenizers`` is not installed.
     """
-    folder = arguments.path("folder", folder)
+    folder = arguments.place("folder", folder)
+    name = folder.name if name is None else arguments.label("name", name)
     safetensors: Any = imports.need("safetensors.torch", "language")
     files = sorted(folder.glob("*.safetensors"))
     if not (folder / "config.json").is_file() or not files:
-        raise FileNotFoundError(f"{folder} must hold config.json, *.safetensors and tokenizer.json")
+        raise FileNotFoundError(f"folder {folder} must hold config.json, *.safetensors and tokenizer.json")
     said = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     config = _folder_config(said)
     found: dict[str, Tensor] = {}
@@ -348,7 +349,7 @@ def from_folder(folder: str | Path, name: str | None = None) -> LanguageModel:
     end = said.get("eos_token_id")
     tokenizer = Tokenizer.from_file(folder / "tokenizer.json")
     tokenizer.end = end[0] if isinstance(end, list) else end
-    return LanguageModel(name or folder.name, model, tokenizer)
+    return LanguageModel(name, model, tokenizer)
 
 
 def _folder_config(said: dict[str, Any]) -> Config:
@@ -400,7 +401,7 @@ def to_folder(language: LanguageModel, folder: str | Path) -> Path:
     """
     language, folder = (
         arguments.instance("language", language, LanguageModel),
-        arguments.path("folder", folder),
+        arguments.place("folder", folder),
     )
     safetensors: Any = imports.need("safetensors.torch", "language")
     if folder.is_dir() and any(folder.iterdir()):

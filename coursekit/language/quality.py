@@ -12,11 +12,13 @@ from torch.nn import functional as F
 
 from coursekit._core import arguments, display, statistics
 from coursekit.language.loading import LanguageModel
+from coursekit.language.tokens import numbers_of
 from coursekit.language.transformer import Transformer
 
 __all__ = ["Distance", "Loss", "Reference", "bits_per_character", "losses", "perplexity", "windows"]
 
 MOST_LOGITS = 2**24  # at once: 64 MB
+LARGEST_LOSS = 700.0  # whose perplexity is still a double
 
 
 def windows(tokens: Iterable[int] | Tensor, length: int = 256, count: int | None = None) -> Tensor:
@@ -41,7 +43,7 @@ def windows(tokens: Iterable[int] | Tensor, length: int = 256, count: int | None
     ValueError
         If the text is too short for so many.
     """
-    row = tokens.reshape(-1) if isinstance(tokens, Tensor) else torch.tensor(list(tokens), dtype=torch.int64)
+    row = torch.tensor(numbers_of(tokens), dtype=torch.int64)
     length = arguments.size("length", length)
     most = (len(row) - 1) // length
     count = most if count is None else arguments.size("count", count)
@@ -91,8 +93,13 @@ def perplexity(loss: float) -> float:
     -------
     float
         From 1 on.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For what is not a number from 0 to 700.
     """
-    return math.exp(arguments.real("loss", loss, 0))
+    return math.exp(arguments.real("loss", loss, 0, LARGEST_LOSS))
 
 
 def bits_per_character(loss: float, tokens: int, characters: int) -> float:
@@ -135,6 +142,7 @@ def losses(model: nn.Module, data: Tensor) -> Loss:
     ValueError
         If the model says NaN or infinity somewhere.
     """
+    arguments.module("model", model)
     found = [_nats(model(part[:, :-1]), part[:, 1:]) for part in _parts(data, _vocabulary(model))]
     return Loss(_finite(torch.cat(found)))
 
@@ -181,7 +189,7 @@ class Distance(display.Text):
     @property
     def perplexity(self) -> float:
         """Of the changed model."""
-        return math.exp(min(float(self.loss.mean()), 700.0))
+        return math.exp(min(float(self.loss.mean()), LARGEST_LOSS))
 
     def less_kl_than(self, other: "Distance") -> statistics.PairedDifference:
         """Return the other's divergence minus this one's, paired by window: above 0, this one is nearer.
@@ -258,6 +266,7 @@ class Reference:
         ValueError
             If it has another vocabulary, or says NaN or infinity somewhere.
         """
+        arguments.module("changed", changed)
         found: list[tuple[Tensor, Tensor, Tensor]] = []
         for part, said in zip(self._parts, self._hidden, strict=True):
             original, new = F.linear(said, self._head), changed(part[:, :-1])

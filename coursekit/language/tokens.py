@@ -12,7 +12,9 @@ from coursekit._core import arguments, imports
 if TYPE_CHECKING:
     import tokenizers
 
-__all__ = ["Tokenizer"]
+__all__ = ["Tokenizer", "numbers_of"]
+
+WHOLE = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
 
 
 class Tokenizer:
@@ -53,7 +55,7 @@ class Tokenizer:
         ImportError
             If ``tokenizers`` is not installed.
         """
-        path = arguments.path("path", path)
+        path = arguments.place("path", path)
         if not path.is_file():
             raise FileNotFoundError(f"no tokenizer at {path}: a folder with a tokenizer.json is needed")
         library: Any = imports.need("tokenizers", "language")
@@ -147,7 +149,7 @@ class Tokenizer:
         str
             The text.
         """
-        return self._inner.decode(_numbers(tokens), skip_special_tokens=False)
+        return self._inner.decode(numbers_of(tokens), skip_special_tokens=False)
 
     def pieces(self, tokens: Iterable[int] | Tensor) -> list[str]:
         """Return each token's text on its own, in the same order; a blank is a blank.
@@ -162,7 +164,7 @@ class Tokenizer:
         list of str
             One text per token. Part of a character is shown as the replacement character.
         """
-        return [self._inner.decode([number], skip_special_tokens=False) for number in _numbers(tokens)]
+        return [self._inner.decode([number], skip_special_tokens=False) for number in numbers_of(tokens)]
 
     def save(self, path: str | Path) -> None:
         """Write it as ``tokenizer.json``.
@@ -175,5 +177,28 @@ class Tokenizer:
         self._inner.save(str(arguments.path("path", path)))
 
 
-def _numbers(tokens: Iterable[int] | Tensor) -> list[int]:
-    return tokens.reshape(-1).tolist() if isinstance(tokens, Tensor) else [int(token) for token in tokens]
+def numbers_of(tokens: Iterable[int] | Tensor) -> list[int]:
+    """Return tokens as a list of ints.
+
+    Parameters
+    ----------
+    tokens : iterable of int or Tensor
+        [n], or [1, n]; none at all are fine.
+
+    Returns
+    -------
+    list of int
+        The same numbers.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For what is not a series of whole numbers from 0 on.
+    """
+    if isinstance(tokens, Tensor):
+        if tokens.layout != torch.strided or tokens.is_nested or tokens.dtype not in WHOLE:
+            raise TypeError(f"tokens must be whole numbers; got a tensor of {tokens.dtype}, {tokens.layout}")
+        tokens = tokens.reshape(-1).tolist()
+    if isinstance(tokens, list | tuple | range) and not tokens:
+        return []
+    return list(arguments.integers("tokens", tokens, 0))

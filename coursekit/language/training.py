@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from coursekit._core import arguments
+from coursekit._core import arguments, imports
 from coursekit.language.transformer import Transformer
 
 __all__ = ["Recipe", "Trainer", "batches"]
@@ -138,6 +138,7 @@ class Trainer:
         matrices = [weight for weight in model.layers.parameters() if weight.dim() == 2]
         inside = {id(weight) for weight in matrices}
         others = [weight for weight in model.parameters() if id(weight) not in inside]
+        imports.whole("torch._dynamo")  # optimizers import it late, where an interrupt could tear it in half
         self._optimizers = [
             torch.optim.Muon(matrices, lr=self.recipe.lr, weight_decay=0.01, momentum=0.95),
             torch.optim.AdamW(others, lr=self.recipe.adam_lr, weight_decay=0.0, betas=(0.9, 0.95)),

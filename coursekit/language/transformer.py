@@ -12,7 +12,18 @@ from torch.nn import functional as F
 
 from coursekit._core import arguments
 
-__all__ = ["Attention", "Block", "Config", "FeedForward", "KVCache", "RMSNorm", "Transformer"]
+__all__ = [
+    "Attention",
+    "Block",
+    "Config",
+    "FeedForward",
+    "KVCache",
+    "RMSNorm",
+    "Transformer",
+    "attended",
+    "rotated",
+    "rotations",
+]
 
 INIT_STD = 0.02
 
@@ -72,11 +83,15 @@ class Config:
             object.__setattr__(self, name, arguments.size(name, getattr(self, name)))
         for name in ("rope_base", "norm_eps"):
             object.__setattr__(self, name, arguments.positive(name, getattr(self, name)))
+        for name in ("qkv_bias", "tied"):
+            object.__setattr__(self, name, arguments.flag(name, getattr(self, name)))
         if self.heads % self.kv_heads:
             raise ValueError(f"heads must be a multiple of kv_heads; got {self.heads} and {self.kv_heads}")
         if self.head_dim is None and self.width % self.heads:
             raise ValueError(f"width must be a multiple of heads; got {self.width} and {self.heads}")
-        head_dim = arguments.size("head_dim", self.head_dim or self.width // self.heads)
+        head_dim = (
+            self.width // self.heads if self.head_dim is None else arguments.size("head_dim", self.head_dim)
+        )
         if head_dim % 2:
             raise ValueError(f"head_dim must be even, because positions turn pairs; got {head_dim}")
         object.__setattr__(self, "head_dim", head_dim)
@@ -340,8 +355,24 @@ class Transformer(nn.Module):
 def rotations(
     config: Config, start: int, stop: int, device: torch.device, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor]:
-    """Return cosines and sines [stop - start, head_dim]: each pair of numbers turns at its own speed.
+    """Return by what every position turns its queries and keys: each pair of numbers at its own speed.
 
+    Parameters
+    ----------
+    config : Config
+        Of the model.
+    start, stop : int
+        The positions, ``stop`` excluded.
+    device, dtype
+        Of the result.
+
+    Returns
+    -------
+    tuple of 2 Tensor
+        Cosines and sines [stop - start, head_dim].
+
+    Notes
+    -----
     Source: Su and others, RoFormer (2021); a pair has one number of each half, as in Hugging Face's weights.
     """
     half = config.per_head // 2
@@ -352,15 +383,39 @@ def rotations(
 
 
 def rotated(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Return x [batch, heads, n, head_dim] with every pair turned by its position's angle."""
+    """Return queries or keys with every pair of numbers turned by its position's angle.
+
+    Parameters
+    ----------
+    x : Tensor
+        [batch, heads, n, head_dim].
+    cos, sin : Tensor
+        [n, head_dim] of :func:`rotations`.
+
+    Returns
+    -------
+    Tensor
+        Of x's shape.
+    """
     first, second = x.chunk(2, dim=-1)
     return x * cos + torch.cat([-second, first], dim=-1) * sin
 
 
 def attended(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Return causal attention of q [batch, heads, n, d] over k, v [batch, kv_heads, total, d], n <= total.
+    """Return causal attention: the n queries belong to the last n of the keys.
 
-    The n queries belong to the last n of the keys.
+    Parameters
+    ----------
+    q : Tensor
+        [batch, heads, n, head_dim].
+    k, v : Tensor
+        [batch, kv_heads, total, head_dim], total from n on.
+
+    Returns
+    -------
+    Tensor
+        Of q's shape: for every query the mean of the values that it may see, weighted by the softmax of
+        q k / sqrt(head_dim).
     """
     n, total = q.shape[2], k.shape[2]
     if n == total:

@@ -5,7 +5,7 @@ It has no biases and no positions; it is there to be weighed, not to talk.
 """
 
 import torch
-import torch._dynamo  # the "meta" device needs it; see models.training
+import torch._dynamo  # the "meta" device needs it; see models.training.training
 from torch import Tensor, nn
 from torch.nn import functional
 

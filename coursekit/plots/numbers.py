@@ -5,7 +5,6 @@ from fractions import Fraction
 from itertools import pairwise
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
@@ -24,7 +23,6 @@ __all__ = ["CELLS", "clip_by_group", "histogram", "spacing", "sum_on_grid", "val
 CELLS = 2000  # more ticks than that on a line cannot be told apart
 LABEL_SHARE = 0.09  # an octave narrower than this part of the axis has no room for a label
 HEADROOM = 0.11  # of the highest bar, for each labelled mark
-LETTER = 0.62  # how wide a letter is, as a part of the type size
 MIDDLE = (0.05, 0.95)  # the quantiles that a band reaches to
 _BELOW: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "ha": "right", "va": "bottom"}
 STEPS_SHOWN = 2  # stored numbers on either side of the one in the middle
@@ -355,7 +353,7 @@ def _marks(ax: Axes, marks: Mapping[str, float], top: float) -> list[Artist]:
 def _make_room(ax: Axes, marks: Mapping[str, float], middle: float) -> None:
     """Widen the x-limits so that every label fits on the outer side of its mark."""
     low, high = ax.get_xlim()
-    letter = LETTER * mpl.rcParams["font.size"] * ax.figure.dpi / 72 / ax.bbox.width
+    letter = style.letter_width(ax) / ax.bbox.width
     for label, place in marks.items():
         free = 1 - min(0.8, letter * (len(label) + 2))  # the part of the axis that the label leaves
         if place < middle:

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
@@ -35,7 +34,6 @@ __all__ = [
 
 DEEPEST = 9  # levels of an icicle that can still be read
 SHALLOW = 5  # levels where two stand below each other
-CHARACTER = 0.62  # the width of a character, as a share of the type's size
 FEWEST_CHARACTERS = 4
 GAP = 0.06  # between two levels, as a share of a level
 LARGEST_FACTOR = 1000.0
@@ -312,7 +310,7 @@ def _own(call: Call) -> float:
 
 def _label(ax: Axes, depth: int, left: float, call: Call, whole: float) -> Text | None:
     room = call.seconds / whole * ax.bbox.width
-    characters = int(room / (CHARACTER * mpl.rcParams["font.size"] * ax.figure.dpi / 72))
+    characters = int(room / style.letter_width(ax))
     if characters < FEWEST_CHARACTERS:
         return None
     full = f"{call.name}  {display.seconds(call.seconds)}"

@@ -47,6 +47,7 @@ __all__ = [
     "is_dark",
     "keep_type_size",
     "legible",
+    "letter_width",
     "linear",
     "look",
     "luminance",
@@ -70,6 +71,7 @@ HATCHES = ("", "//", "..", "\\\\")  # for bars, drawn in white
 HEAT = "cividis"
 
 DPI = 100
+LETTER = 0.62  # how wide a letter is taken to be, as a share of the type's size
 TYPE = 11.0
 PRESENTER_SCALE = 1.4
 # WCAG 2.1 asks for 4.5 on the very ground; some of ours are tinted: what has 5.18 on white keeps 4.5 on them.
@@ -249,6 +251,22 @@ def keep_type_size(ax: Axes) -> None:
         The axes whose labels keep their size.
     """
     ax.tick_params(labelsize=mpl.rcParams["xtick.labelsize"])
+
+
+def letter_width(ax: Axes) -> float:
+    """Return how wide a letter of the usual size is taken to be, to tell beforehand whether a label fits.
+
+    Parameters
+    ----------
+    ax : Axes
+        Where the label would stand.
+
+    Returns
+    -------
+    float
+        In pixels.
+    """
+    return LETTER * mpl.rcParams["font.size"] * ax.figure.dpi / 72
 
 
 def is_dark() -> bool:

@@ -12,6 +12,7 @@ __all__ = ["MEASURES", "Measure", "MethodRow", "MethodTable", "Reading"]
 Measure = Literal["kl", "loss_added", "same"]
 MEASURES: tuple[Measure, ...] = ("kl", "loss_added", "same")
 Reading = tuple[float, float, float]  # a mean and the ends of its interval
+LONGEST = {"model": 30, "method": 14}  # characters, so that both fit a picture
 MOST_BITS, MOST_MODELS, MOST_METHODS = 16, 2, 6
 
 
@@ -22,7 +23,7 @@ class MethodRow:
     Parameters
     ----------
     model, method : str
-        Their names.
+        Their names, up to 30 and 14 characters.
     bits : int
         1 to 16, of each integer.
     bits_per_weight : float
@@ -53,7 +54,7 @@ class MethodRow:
 
     def __post_init__(self) -> None:
         checked: dict[str, Any] = {
-            name: arguments.text(name, getattr(self, name)) for name in ("model", "method")
+            name: arguments.text(name, getattr(self, name), longest) for name, longest in LONGEST.items()
         }
         checked["bits"] = arguments.integer("bits", self.bits, 1, MOST_BITS)
         checked["bits_per_weight"] = arguments.real("bits_per_weight", self.bits_per_weight, 1)

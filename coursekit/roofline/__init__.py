@@ -5,6 +5,7 @@ min(peak, I × bandwidth). Bytes are decimal (1 GB = 10⁹ B), a multiplication 
 INT8's operations are counted as FLOP too.
 """
 
+from coursekit.roofline.decoding import next_token
 from coursekit.roofline.measuring import (
     BATCHES,
     BYTES,
@@ -36,5 +37,6 @@ __all__ = [
     "linear",
     "measure",
     "measure_layer",
+    "next_token",
     "rate",
 ]

@@ -1,13 +1,14 @@
 """Roofs, points below them, and how both are measured."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 from coursekit import runtime
 from coursekit._core import arguments, display
+from coursekit._core.progress import Tenths
 from coursekit.roofline import kernels
 
 __all__ = [
@@ -262,7 +263,13 @@ def linear(inputs: int, outputs: int, batch: int, precision: str = "fp32") -> Wo
     return Work(flop=2 * b * n * m, nbytes=read * (n * m + b * n) + written * b * m)
 
 
-def measure(precisions: Sequence[str] | None = None, *, device: Any = None, max_time: float = 2.0) -> Roof:
+def measure(
+    precisions: Sequence[str] | None = None,
+    *,
+    device: Any = None,
+    max_time: float = 2.0,
+    after: Callable[[], object] | None = None,
+) -> Roof:
     """Measure this machine's roofs with all of torch's threads.
 
     Where others keep the machine busy and one thread is quicker than all, with that one (see ``threads``).
@@ -276,6 +283,8 @@ def measure(precisions: Sequence[str] | None = None, *, device: Any = None, max_
         "cpu", "cuda" or a device of torch's; by default the course's.
     max_time : float, optional
         About how many seconds it may take, above 0.
+    after : callable, optional
+        Called ten times in all, such as what ``runtime.progress("roofs", 10)`` returns.
 
     Returns
     -------
@@ -294,7 +303,8 @@ def measure(precisions: Sequence[str] | None = None, *, device: Any = None, max_
     chosen = there if precisions is None else arguments.choices("precisions", precisions, there)
     share = _positive("max_time", max_time) / ROUNDS / (4 + len(chosen))
     pieces = kernels.stream(kind)
-    rounds = [_round(chosen, pieces, kind, share) for _ in range(ROUNDS)]
+    told = _tenths(after, ROUNDS * (2 + len(chosen)))
+    rounds = [_round(chosen, pieces, kind, share, told) for _ in range(ROUNDS)]
     patterns, threads = _highest([each.patterns for each in rounds]), max(each.threads for each in rounds)
     return Roof(
         bandwidth=max(patterns.values()),
@@ -313,15 +323,24 @@ class _Round(NamedTuple):
     peaks: dict[str, float]
 
 
-def _round(precisions: Sequence[str], pieces: Sequence[Any], kind: str, seconds: float) -> _Round:
+def _round(
+    precisions: Sequence[str], pieces: Sequence[Any], kind: str, seconds: float, told: Tenths
+) -> _Round:
     """Measure everything once, ``seconds`` each, on as many threads as are free now."""
     threads = kernels.free_threads(kind)
-    return _Round(
-        threads,
-        kernels.patterns(pieces, kind, threads, seconds),
-        kernels.cached(kind, threads, seconds),
-        {name: kernels.peak(name, kind, threads, seconds) for name in precisions},
-    )
+    patterns = kernels.patterns(pieces, kind, threads, seconds)
+    told.step()
+    cached = kernels.cached(kind, threads, seconds)
+    told.step()
+    peaks = {}
+    for name in precisions:
+        peaks[name] = kernels.peak(name, kind, threads, seconds)
+        told.step()
+    return _Round(threads, patterns, cached, peaks)
+
+
+def _tenths(after: Callable[[], object] | None, steps: int) -> Tenths:
+    return Tenths(None if after is None else arguments.function("after", after, "without arguments"), steps)
 
 
 def _highest(readings: Sequence[Mapping[str, float]]) -> dict[str, float]:
@@ -338,6 +357,7 @@ def measure_layer(
     device: Any = None,
     threads: int | None = None,
     min_time: float = 0.02,
+    after: Callable[[], object] | None = None,
 ) -> tuple[Point, ...]:
     """Measure a Linear layer at several batches, precisions and sources.
 
@@ -361,6 +381,8 @@ def measure_layer(
         busy.
     min_time : float, optional
         Seconds per combination, above 0.
+    after : callable, optional
+        Called ten times in all, such as what ``runtime.progress("layers", 10)`` returns.
 
     Returns
     -------
@@ -384,15 +406,15 @@ def measure_layer(
     chosen = arguments.choices("precisions", precisions, there)
     places = arguments.choices("sources", sources, SOURCES)
     buffer, points = kernels.weights(shape, kind), []
+    told = _tenths(after, len(chosen) * len(places) * len(sizes))
     for precision in chosen:
         work = [linear(*shape, batch, precision) for batch in sizes]
         for source in places:
             warm = source == CACHE
             times = kernels.layer_times(buffer, shape, sizes, precision, kind, warm=warm, **options)
-            points += [
-                Point(batch, precision, source, each, took)
-                for batch, each, took in zip(sizes, work, times, strict=True)
-            ]
+            for batch, each, took in zip(sizes, work, times, strict=True):
+                points.append(Point(batch, precision, source, each, took))
+                told.step()
     return tuple(points)
 
 

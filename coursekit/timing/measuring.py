@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from coursekit import runtime
 from coursekit._core import arguments, display
+from coursekit._core.progress import Tenths
 from coursekit.timing import robust, stopwatch
 from coursekit.timing.stopwatch import Sampler
 
@@ -246,6 +247,7 @@ def compare(
     max_time: float = 1.0,
     threads: int | None = None,
     device: Any = None,
+    after: Callable[[], object] | None = None,
 ) -> Comparison:
     """Time candidates in shuffled rounds and set each beside the baseline.
 
@@ -265,6 +267,8 @@ def compare(
         As for ``measure``.
     device : object, optional
         As for ``measure``.
+    after : callable, optional
+        Called ten times in all, between rounds, such as what ``runtime.progress("comparing", 10)`` returns.
 
     Returns
     -------
@@ -291,12 +295,14 @@ def compare(
     names = _names(functions)
     baseline = arguments.choice("baseline", names[0] if baseline is None else baseline, names)
     max_time = arguments.positive("max_time", max_time, "seconds")
+    told = Tenths(None if after is None else arguments.function("after", after, "without arguments"))
     watch, machine = stopwatch.stopwatch(device), runtime.describe()
     with stopwatch.quiet(threads) as pin:
         deadline = stopwatch.now() + max_time * (1 - STATISTICS_SHARE)
         samplers = [Sampler(functions[name], watch, stopwatch.sample_seconds(watch), pin) for name in names]
         _warm_up(samplers, WARM_UP_SHARE * max_time)
-        times = _rounds(samplers, names.index(baseline), deadline)
+        times = _rounds(samplers, names.index(baseline), deadline, told)
+    told.reach(1.0)
     columns = dict(zip(names, times.T, strict=True))
     measured = {
         name: Measurement(name, samples, sampler.calls, _warnings(samples), machine, watch.device)
@@ -327,7 +333,7 @@ def _warm_up(samplers: Sequence[Sampler], seconds: float) -> None:
         sampler.usual = max(1, round(sampler.target / cost))
 
 
-def _rounds(samplers: Sequence[Sampler], baseline: int, deadline: float) -> NDArray[np.float64]:
+def _rounds(samplers: Sequence[Sampler], baseline: int, deadline: float, told: Tenths) -> NDArray[np.float64]:
     """Return seconds per call [rounds, candidates]; no round begins that would end after ``deadline``."""
     times = np.empty((MAX_ROUNDS, len(samplers)))
     start, look = stopwatch.now(), FIRST_LOOK_ROUNDS
@@ -341,6 +347,7 @@ def _rounds(samplers: Sequence[Sampler], baseline: int, deadline: float) -> NDAr
             ):
                 return times[:i]
             look = math.ceil(LOOKS_APART * i)
+        told.reach((present - start) / (deadline - start) if present < deadline else i / MIN_ROUNDS)
         for j in order:
             times[i, j] = samplers[j].sample()
     return times

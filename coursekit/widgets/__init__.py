@@ -22,7 +22,10 @@ if TYPE_CHECKING:  # Python loads what is used; type checkers and editors see al
     from coursekit.widgets.dynamic_batching import dynamic_batching
     from coursekit.widgets.encode_stepper import encode_stepper
     from coursekit.widgets.explore import explore
+    from coursekit.widgets.keep_training import keep_training
+    from coursekit.widgets.kv_cache import kv_cache
     from coursekit.widgets.methods_by_bits import methods_by_bits
+    from coursekit.widgets.next_token import next_token
     from coursekit.widgets.noise import noise
     from coursekit.widgets.number_line import number_line
     from coursekit.widgets.panel import InputError, Panel, View
@@ -53,7 +56,10 @@ __all__ = [
     "dynamic_batching",
     "encode_stepper",
     "explore",
+    "keep_training",
+    "kv_cache",
     "methods_by_bits",
+    "next_token",
     "noise",
     "number_line",
     "pareto",

@@ -114,13 +114,13 @@ class CompensationView(View):
         ax.set_xlabel("column of the weight matrix (dot: rounded); numbers: change in levels")
         (self.done,) = ax.plot([], [], "o", color=style.INK, markersize=4.5, zorder=5)
         columns = range(len(self.weights)) if len(self.weights) <= MOST_NUMBERS else ()
-        look = {"ha": "center", "va": "center", "fontsize": style.TYPE * 0.8, "zorder": 6}
+        look = {"ha": "center", "va": "center", "fontsize": style.TYPE * 0.8, "zorder": 6, "color": "black"}
         self.numbers = [[ax.text(column, row - 0.08, "", **look) for column in columns] for row in (0, 1)]
         self.moving += [self.strips, between, self.done, *self.numbers[0], *self.numbers[1]]
 
     def _errors(self, ax: Axes) -> None:
         most = max(float(run.errors.max()) for run in self.runs.values())
-        ax.set_ylim(0, 1.1 * most)
+        ax.set_ylim(0, 1.1 * most or 1.0)
         ax.set_xlim(0, len(self.weights) + 0.2)
         ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
         describe(ax, "columns rounded", "error of the output (%)")

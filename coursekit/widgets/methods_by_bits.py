@@ -1,12 +1,13 @@
 """The panel that compares methods of rounding at all numbers of bits, on two models side by side."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import ipywidgets
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from coursekit._core import arguments
 from coursekit.plots import style
@@ -17,10 +18,11 @@ __all__ = ["MethodsByBitsView", "methods_by_bits"]
 
 NAMES: dict[Measure, str] = {"kl": "KL", "loss_added": "loss added", "same": "same choice"}
 UNITS: dict[Measure, str] = {"kl": "KL (nats)", "loss_added": "loss added (nats)", "same": "same choice (%)"}
+BEST: dict[Measure, str] = {"kl": "least KL", "loss_added": "least loss", "same": "most equal choices"}
 LEAST = 1e-7  # nats: what is below is drawn there
 ROOM = 1.35  # on a logarithmic axis, beyond the outermost value
 RESTING = 3  # bits
-TICKS = 5
+TICKS = 4
 SMALL = 0.9e-3  # below it ticks are powers of ten
 RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 # Round and square marks in four colours, then open ones: six that differ without colour too.
@@ -101,10 +103,11 @@ class MethodsByBitsView(View):
             for model, above, below in zip(table.models, self.above, self.below, strict=True):
                 self._curves(above, model)
                 self._rows(below, model)
+            self.leaders = [ax.set_title(" ", fontweight="normal", zorder=6) for ax in self.below]
             self.unit_above = self.above[0].set_ylabel(UNITS["kl"])
             self.units_below = [ax.set_xlabel(UNITS["kl"]) for ax in self.below]
             self.title = self.figure.suptitle(" ", x=0.01, ha="left", fontweight="bold", zorder=6)
-        self.moving.append(self.title)
+        self.moving += [self.title, *self.leaders]
 
     def _curves(self, ax: Axes, model: str) -> None:
         bits = self.table.bits
@@ -139,7 +142,7 @@ class MethodsByBitsView(View):
         ax.xaxis.set_minor_locator(NullLocator())
         for row, (method, look) in enumerate(zip(methods, LOOKS, strict=False)):
             colour, marker, _, filled = look
-            (bar,) = ax.plot([], [], color=colour, linewidth=3, alpha=0.5, zorder=3)
+            (bar,) = ax.plot([], [], color=style.GREY, linewidth=3, alpha=0.7, zorder=3)
             (dot,) = ax.plot(
                 [],
                 [],
@@ -180,7 +183,10 @@ class MethodsByBitsView(View):
                 if found is not None:
                     values[f"{model}: {method}"] = found
         best = {model: list(self.table.best(model, bits, measure)) for model in self.table.models}
-        self.title.set_text(self._sentence(bits, measure))
+        for said, found in zip(self.leaders, best.values(), strict=True):
+            more = f" (or {len(found) - 1} more)" if len(found) > 1 else ""
+            said.set_text(f"best: {found[0]}{more}" if found else "not measured")
+        self.title.set_text(_sentence(bits, measure, list(best.values())))
         return {"measure": measure, "bits": bits, "values": values, "best": best}
 
     def png(self) -> bytes:
@@ -222,8 +228,8 @@ class MethodsByBitsView(View):
             limits(*ends)
         for axis in (self.above[0].yaxis, *(ax.xaxis for ax in self.below)):
             axis.set_minor_locator(NullLocator())
-            axis.set_major_locator(LogLocator(numticks=TICKS) if kind == "log" else MaxNLocator(TICKS))
-            axis.set_major_formatter(FuncFormatter(lambda value, _: written(value)))
+            axis.set_major_locator(FixedLocator(_decades(*ends)) if kind == "log" else MaxNLocator(TICKS))
+            axis.set_major_formatter(FuncFormatter(lambda value, _: _written(value)))
         for label in (self.unit_above, *self.units_below):
             label.set_text(UNITS[measure])
 
@@ -252,18 +258,56 @@ class MethodsByBitsView(View):
         dot.set_data([mean], [place])
         return mean, low, high
 
-    def _sentence(self, bits: int, measure: Measure) -> str:
-        """Say which method leads, and whether another one's interval reaches its own."""
-        said = []
-        for model in self.table.models:
-            best = self.table.best(model, bits, measure)
-            more = "" if len(best) < 2 else f" (or {len(best) - 1} more)"
-            said.append(f"{best[0]}{more}" if best else "nothing measured")
-        where = "1 bit" if bits == 1 else f"{bits} bits"
-        return f"Nearest at {where}: " + " | ".join(said)
+
+def _sentence(bits: int, measure: Measure, best: Sequence[Sequence[str]]) -> str:
+    """Return whether the models agree on the best method at so many bits.
+
+    Parameters
+    ----------
+    bits : int
+        Per weight.
+    measure : str
+        What judges.
+    best : sequence of sequence of str
+        The methods that may be the best, for each model.
+
+    Returns
+    -------
+    str
+        A title.
+    """
+    where = "1 bit" if bits == 1 else f"{bits} bits"
+    if not all(best):
+        return f"{where}: not all models were measured"
+    if all(len(found) == 1 for found in best) and len({found[0] for found in best}) == 1:
+        on = " on both models" if len(best) > 1 else ""
+        return f"{where}: {best[0][0]} has the {BEST[measure]}{on}"
+    if set.intersection(*map(set, best)):
+        return f"{where}: no clear leader{' on both models' if len(best) > 1 else ''}"
+    return f"{where}: the two models have different leaders"
 
 
-def written(value: float) -> str:
+def _decades(low: float, high: float) -> list[float]:
+    """Return round numbers for the ticks of a logarithmic axis, few enough for a narrow one.
+
+    Parameters
+    ----------
+    low, high : float
+        The axis' ends, above 0.
+
+    Returns
+    -------
+    list of float
+        Powers of ten, or, where the ends lie close together, 2 and 5 times them too.
+    """
+    first, last = math.ceil(math.log10(low)), math.floor(math.log10(high))
+    if last - first >= 1:
+        return [10.0**power for power in range(first, last + 1, 1 + (last - first) // TICKS)]
+    tried = [float(f"{digit}e{power}") for power in range(first - 1, last + 1) for digit in (1, 2, 5)]
+    return [value for value in tried if low <= value <= high]
+
+
+def _written(value: float) -> str:
     """Return an axis' number, short and with a true minus.
 
     Parameters

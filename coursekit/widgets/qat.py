@@ -100,7 +100,7 @@ class QatView(View):
         self.lines: list[tuple[Line2D, Line2D]] = []
         for number, name in enumerate(LINES):
             look: dict[str, Any] = {"color": style.SERIES[number], "zorder": 4}
-            (bars,) = ax.plot([], [], linewidth=3, alpha=0.6, **look)
+            (bars,) = ax.plot([], [], color=style.GREY, linewidth=3, alpha=0.6, zorder=3.5)
             (line,) = ax.plot([], [], style.DASHES[number], marker=style.MARKERS[number], label=name, **look)
             self.lines.append((bars, line))
             self.moving += [bars, line]
@@ -120,12 +120,8 @@ class QatView(View):
         ax.set_ylim(len(GAPS) - 0.4, -0.6)
         ax.set_yticks([])
         ax.spines["left"].set_visible(False)
-        ax.vlines(
-            [0] * len(GAPS),
-            *(np.arange(len(GAPS)) + end for end in (-0.22, 0.4)),
-            color=style.INK,
-            linewidth=1.2,
-        )
+        rows = np.arange(len(GAPS))
+        ax.vlines(0 * rows, rows - 0.22, rows + 0.4, color=style.INK, linewidth=1.2)
         describe(ax, "points (logarithmic beyond ±1)", "")
         self.gaps = []
         for row, (name, _, _) in enumerate(GAPS):
@@ -169,7 +165,7 @@ class QatView(View):
             found[label] = self._draw_gap(bits, names[one], names[other], artists)
             shown[f"{one}-{other}"] = found[label].mean
             shown[f"{one}-{other} ends"] = (found[label].low, found[label].high)
-        self.title.set_text(sentence(bits, found["QAT − PTQ"].mean, found["control − PTQ"].mean))
+        self.title.set_text(_sentence(bits, found["QAT − PTQ"].mean, found["control − PTQ"].mean))
         return shown
 
     def _draw_line(self, method: Method, shift: float, bars: Line2D, line: Line2D) -> None:
@@ -187,11 +183,11 @@ class QatView(View):
         dots.set_data(gaps, row + 0.12 + 0.2 * np.linspace(0, 1, len(gaps)))
         bar.set_data([found.low, found.high], [row, row])
         mean.set_data([found.mean], [row])
-        said.set_text(f"{signed(found.mean)} ({signed(found.low)} to {signed(found.high)})")
+        said.set_text(f"{_signed(found.mean)} ({_signed(found.low)} to {_signed(found.high)})")
         return found
 
 
-def sentence(bits: int, gain: float, longer: float) -> str:
+def _sentence(bits: int, gain: float, longer: float) -> str:
     """Return what was found at so many bits.
 
     Parameters
@@ -207,10 +203,10 @@ def sentence(bits: int, gain: float, longer: float) -> str:
         A title.
     """
     where = "1 bit" if bits == 1 else f"{bits} bits"
-    return f"{where}: QAT {signed(gain)} points over PTQ, longer training alone {signed(longer)}"
+    return f"{where}: QAT {_signed(gain)} points over PTQ, longer training alone {_signed(longer)}"
 
 
-def signed(points: float) -> str:
+def _signed(points: float) -> str:
     """Return points with their sign, a true minus, and fewer digits from 10 on.
 
     Parameters

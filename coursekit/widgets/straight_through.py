@@ -104,6 +104,7 @@ class StraightThroughView(View):
         describe(ax, "weight", "rounded weight")
         ends = [self.low, self.high]
         ax.plot(ends, ends, ":", color=style.GREY, linewidth=1.6)
+        ax.text(1.0, self.target, "target", transform=ax.get_yaxis_transform(), ha="right", va="bottom")
         (self.stairs,) = ax.plot([], [], color=style.BLUE, zorder=3)
         (self.here,) = ax.plot(
             [], [], "o", color=style.ORANGE, markersize=10, markeredgecolor=style.INK, zorder=5
@@ -125,9 +126,10 @@ class StraightThroughView(View):
         (self.point,) = ax.plot(
             [], [], "o", color=style.ORANGE, markersize=9, markeredgecolor=style.INK, zorder=5
         )
-        ax.legend(loc="lower right", ncols=2, markerscale=2)
-        ax.text(1.0, self.target, "target", transform=ax.get_yaxis_transform(), ha="right", va="bottom")
-        self.moving += [self.rounded, self.latent, self.point]
+        # Free at all bits, with the lecture's numbers.
+        legend = ax.legend(ncols=2, markerscale=2, loc="lower right", bbox_to_anchor=(1, 0.12))
+        legend.set_zorder(6)
+        self.moving += [self.rounded, self.latent, self.point, legend]
 
     def update(self, steps: int, bits: int) -> dict[str, Any]:
         """Show the weight after so many steps.
@@ -174,21 +176,21 @@ class StraightThroughView(View):
         length = -np.sign(shown["gradient"]) * ARROW * (self.high - self.low)
         self.arrow.xy = (shown["weight"] + length, shown["rounded"])
         self.arrow.set_position((shown["weight"], shown["rounded"]))
-        self.pushed.set_text(f"gradient {text(shown['gradient'], 3)}, passed on")
+        self.pushed.set_text(f"gradient {_text(shown['gradient'], 3)}, passed on")
 
     def _say(self, run: OneWeight, shown: dict[str, Any]) -> None:
         before, after = run.latent[:2]
         way = "up" if after > before else "down" if after < before else "no move"
-        self.first.set_text(f"first step: {text(before)} → {text(after)}, {way}")
+        self.first.set_text(f"first step: {_text(before)} → {_text(after)}, {way}")
         steps, changes = shown["steps"], shown["changes"]
         done = f"After {steps} step{'s' * (steps != 1)}" if steps else "Before the first step"
         jumps = f"{changes or 'no'} jump{'s' * (changes != 1)}"
         self.title.set_text(
-            f"{done}: weight {text(shown['weight'])}, rounded {text(shown['rounded'])}, {jumps}"
+            f"{done}: weight {_text(shown['weight'])}, rounded {_text(shown['rounded'])}, {jumps}"
         )
 
 
-def text(value: float, digits: int = DIGITS) -> str:
+def _text(value: float, digits: int = DIGITS) -> str:
     """Return a number with up to so many significant digits and a true minus.
 
     Parameters

@@ -213,7 +213,8 @@ widgets.click_a_bit(format="fp32", value="6.5")
 
 # %% [markdown]
 # Where are the numbers? An 8-bit float has so few that you can see them all. In every stretch from one power of two
-# to the next there are equally many, so the gaps double each time.
+# to the next there are equally many, so the gaps double each time. (Only next to zero, where the hidden 1 is off, they
+# stay equal.)
 
 # %% jupyter={"source_hidden": true}
 picture, ax = plots.style.axes(
@@ -498,8 +499,8 @@ claims.table(
 )
 
 # %% [markdown]
-# In σ instead of parts of the largest weight, the best clip of the bell curve hardly moves: about 2.5 σ at 4 bits in all
-# group sizes. It is the largest weight that moves. So search from far below, or count in σ. (These are 20 searches. One
+# In σ instead of parts of the largest weight, the best clip of the bell curve hardly moves: about 2.5 σ at 4 bits, on
+# average over the groups of any of these sizes. It is the largest weight that moves. So search from far below, or count in σ. (These are 20 searches. One
 # comparison was planned: 4 bits, groups of 128 against one scale for all. The others draw the picture.)
 #
 # **Exercise 5.** When values are not centred on zero, an **asymmetric** scale helps: the smallest value maps to the

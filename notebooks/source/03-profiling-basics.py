@@ -240,8 +240,8 @@ claims.show("03-one-run", measured=max(thirty) / min(thirty))
 timing.measure(lambda: predict(pipeline, text), name="predict")
 
 # %% [markdown]
-# How many runs are enough? Drag: with few runs the median jumps, then it comes to rest. Then change the order, as if you
-# had measured on another day, and ask for more precision.
+# How many runs are enough? Drag: with few runs the median jumps, then it comes to rest. Then ask for more precision. And
+# press *Measure again*: the machine has had time to change, so does a second series come to rest in the same place?
 
 
 # %%
@@ -428,6 +428,7 @@ assert classify_all(pipeline, texts) == classify_each(pipeline, texts)
 loop_and_batch = timing.compare(
     {"each": lambda: classify_each(pipeline, texts), "all": lambda: classify_all(pipeline, texts)},
     baseline="each",
+    after=runtime.progress("each against all", 10),
 )
 loop_and_batch
 
@@ -602,7 +603,11 @@ profilers = {
     "torch.profiler": under(lambda: torch.profiler.profile(activities=[activity.CPU])),
 }
 price = timing.compare(
-    {"none": lambda: one_by_one(small, few), **profilers}, baseline="none", max_time=1, threads=1
+    {"none": lambda: one_by_one(small, few), **profilers},
+    baseline="none",
+    max_time=1,
+    threads=1,
+    after=runtime.progress("four profilers", 10),
 )
 
 # %% jupyter={"source_hidden": true} tags=["nbval-ignore-output"]
@@ -824,7 +829,7 @@ def mystery_3(pictures, centres):
 
 
 train, some = data.digits().train, data.digits().test.x[:150]
-centres = np.stack([train.x[train.y == digit].mean(axis=0) for digit in range(10)])  # [10, 64]
+centres = np.stack([train.x[train.y == digit].mean(axis=0) for digit in np.unique(train.y)])  # [10, 64]
 
 # %% [markdown]
 # **Exercise 4.** Take the receipt of `mystery_3(some, centres)`, name the function, write the faster program.

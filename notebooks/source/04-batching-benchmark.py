@@ -85,7 +85,10 @@ exercises.predict("04-one-call", ..., unit="× as fast")  # how many times as fa
 # %% tags=["answer", "nbval-ignore-output"]
 with torch.inference_mode():
     thousand_inputs = timing.compare(
-        {"one by one": one_by_one, "one call": one_call}, max_time=0.6, threads=1
+        {"one by one": one_by_one, "one call": one_call},
+        max_time=0.6,
+        threads=1,
+        after=runtime.progress("one by one against one call", 10),
     )
 thousand_inputs
 
@@ -324,7 +327,7 @@ claims.show("04-intensity", measured=intensity(4096, 4096, 1, bytes_per_number=2
 # than several that wait for each other, and is taken instead. Operations on INT8 are counted as FLOP, too.)
 
 # %% tags=["nbval-ignore-output"]
-roof = roofline.measure()
+roof = roofline.measure(after=runtime.progress("the roofs", 10))
 roof
 
 # %% [markdown]
@@ -345,7 +348,13 @@ for batch in (1, 8, 64, 512):
 # *cache*: each call takes the same weights. The cache is a faster waiter, so it has a roof of its own (dashed).
 
 # %% tags=["nbval-ignore-output"]
-points = roofline.measure_layer(1024, 1024, precisions=tuple(roof.peaks), threads=roof.threads)
+points = roofline.measure_layer(
+    1024,
+    1024,
+    precisions=tuple(roof.peaks),
+    threads=roof.threads,
+    after=runtime.progress("9 batches in every precision", 10),
+)
 widgets.roofline_chart(roof, points)
 
 # %% [markdown]
@@ -503,12 +512,20 @@ served_curve = batching.sweep_served(
 served_curve
 
 # %% [markdown]
-# The panel simulates 2,000 requests on this curve. They arrive at random (a Poisson process), at first twice as many per
-# second as one by one could answer. Dashed is what happens one by one: the queue grows without end. Raise the
-# rate until the batches are overloaded as well. Then drag `max wait` at a low rate, and see what waiting for company
-# costs when nobody comes.
+# Now 500 requests arrive at random (a Poisson process), two and a half times as fast as one by one could answer (but at
+# most 3,000 per second, for Python's sake). They are answered twice: one by one, and in batches of up to 64 that wait at
+# most 10 ms. Your guess: how many times as long is the p99 one by one as in batches?
 
-# %% tags=["nbval-ignore-output"]
+# %%
+exercises.predict("04-batcher-saves", ..., unit="times as long")
+
+# %% [markdown]
+# First on paper. The panel simulates 2,000 requests on the curve above, at first twice as many per second as one by one
+# could answer. Dashed is what happens one by one: the queue grows as long as requests keep coming. Raise the rate until
+# the batches are overloaded as well. Then drag `max wait` at a low rate, and see what waiting for company costs when
+# nobody comes.
+
+# %% tags=["answer", "nbval-ignore-output"]
 widgets.dynamic_batching(served_curve)
 
 # %% [markdown]
@@ -530,14 +547,10 @@ async def work(requests, answer, max_batch, max_wait):
 
 
 # %% [markdown]
-# `batching.serve` sends 500 requests to it, each at its own time, without waiting for the answers of those before. They
-# come two and a half times as fast as one by one could answer (but at most 3,000 per second, for Python's sake). Every
-# request is a task of its own, in an event loop that ends with the last answer. The server warms up before it opens,
-# because a thread's first call is slow. Each setting meets the same arrivals, once in the simulation and once for real.
-# Your guess: how many times as long is the p99 one by one as in batches of up to 64?
-
-# %%
-exercises.predict("04-batcher-saves", ..., unit="times as long")
+# `batching.serve` sends the 500 requests to it, each at its own time, without waiting for the answers of those before.
+# Every request is a task of its own, in an event loop that ends with the last answer. The server warms up before it
+# opens, because a thread's first call is slow. Each setting meets the same arrivals, once in the simulation and once for
+# real.
 
 # %% tags=["answer", "nbval-ignore-output"]
 rate = min(2.5 * batching.capacity(served_curve, 1), 3000)
@@ -571,7 +584,8 @@ print(batching.side_by_side(served))
 # all: are the answers right?
 
 # %% tags=["answer", "nbval-ignore-output"]
-direct = answer(texts[:250]) + answer(texts[250:])
+with runtime.threads(1):
+    direct = answer(texts[:250]) + answer(texts[250:])
 torch.testing.assert_close(torch.stack(answers), torch.stack(direct), rtol=1e-3, atol=1e-4)
 print(f"all {len(answers)} answers are those of two direct calls")
 

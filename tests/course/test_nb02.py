@@ -74,6 +74,75 @@ def with_numpy(path):
     return torch.from_numpy(x)
 
 
+def scaled_in_place(x):
+    x -= x.mean(axis=0)
+    x /= x.std(axis=0)
+    return x
+
+
+def with_loadtxt(path):
+    return scaled_in_place(np.loadtxt(path, delimiter=",", skiprows=1, dtype=np.float32))
+
+
+def column_by_column(path):
+    x = pd.read_csv(path, dtype="float32").to_numpy(copy=True)
+    for column in x.T:
+        column[:] = (column - column.mean()) / column.std()
+    return x
+
+
+def in_the_table(path):
+    table = pd.read_csv(path, dtype="float32")
+    for name in table:
+        table[name] = (table[name] - table[name].mean()) / table[name].std(ddof=0)
+    return table
+
+
+def with_torch(path):
+    x = torch.from_numpy(pd.read_csv(path, dtype="float32").to_numpy(copy=True))
+    x.sub_(x.mean(dim=0))
+    return x.div_(x.std(dim=0, correction=0))
+
+
+def in_two_passes(path):
+    n, total, squares = 0, 0.0, 0.0
+    for part in pd.read_csv(path, chunksize=2000):
+        x = part.to_numpy()
+        n, total, squares = n + len(x), total + x.sum(axis=0), squares + (x**2).sum(axis=0)
+    mean = total / n
+    scaled = np.empty((n, len(mean)), np.float32)
+    for part in pd.read_csv(path, chunksize=2000):
+        scaled[part.index] = (part.to_numpy() - mean) / np.sqrt(squares / n - mean**2)
+    return scaled
+
+
+def in_doubles_of_torch(path):
+    parts = pd.read_csv(path, chunksize=1000)
+    x = torch.cat([torch.tensor(part.to_numpy(), dtype=torch.float64) for part in parts])
+    return (x - x.mean(0)) / x.std(0)
+
+
+def with_one_mean(path):
+    x = pd.read_csv(path, dtype="float32").to_numpy(copy=True)
+    x -= x.mean()
+    x /= x.std()
+    return x
+
+
+def of_each_row(path):
+    return scaled_in_place(pd.read_csv(path, dtype="float32").to_numpy(copy=True).T).T
+
+
+def singles_afterwards(path):
+    return scaled_in_place(pd.read_csv(path).to_numpy().astype(np.float32))
+
+
+def as_lists(path):
+    with open(path, newline="") as file:
+        rows = list(csv.reader(file))[1:]
+    return scaled_in_place(np.array([[float(cell) for cell in row] for row in rows], np.float32))
+
+
 def with_the_table(path):
     table = pd.read_csv(path, dtype="float32")
     x = table.to_numpy(copy=True)
@@ -149,6 +218,11 @@ def test_the_answers_are_what_torch_and_the_formulas_say():
         ("02-loader", in_place),
         ("02-loader", in_pieces),
         ("02-loader", with_numpy),
+        ("02-loader", with_loadtxt),
+        ("02-loader", column_by_column),
+        ("02-loader", in_the_table),
+        ("02-loader", with_torch),
+        ("02-loader", in_two_passes),
     ],
 )
 def test_right_answers_are_accepted_in_every_form(id, answer):
@@ -218,6 +292,11 @@ def test_right_answers_are_accepted_in_every_form(id, answer):
         ("02-loader", in_a_block_that_is_only_lent, "an array of your own: `to_numpy(copy=True)`"),
         ("02-loader", into_rows_that_are_only_lent, "an array of your own: `to_numpy(copy=True)`"),
         ("02-loader", centred_only, "differ by up to 1"),
+        ("02-loader", with_one_mean, "Every column"),
+        ("02-loader", of_each_row, "Every column"),
+        ("02-loader", singles_afterwards, "float64"),
+        ("02-loader", as_lists, "bytes does each number"),
+        ("02-loader", in_doubles_of_torch, "does not see torch's memory"),
         ("02-loader", first_rows, "has shape"),
         ("02-loader", lambda path: "done", "array of numbers"),
         ("02-loader", 5, "a function"),

@@ -116,6 +116,51 @@ def with_count(texts, read):
     return [sum(known.count(word) == 0 for word in text.lower().split()) for text in texts]
 
 
+def through_an_array(texts, read):
+    known = np.array(list(read()))
+    return [sum(word not in known for word in text.lower().split()) for text in texts]
+
+
+def all_at_once_in_an_array(texts, read):
+    words = [text.lower().split() for text in texts]
+    unknown = np.split(~np.isin(np.concatenate(words), [*read()]), np.cumsum([*map(len, words)])[:-1])
+    return [each.sum() for each in unknown]
+
+
+def equal_to_any(texts, read):
+    known = np.array(list(read()))
+    return [sum(not (known == word).any() for word in text.lower().split()) for text in texts]
+
+
+def in_one_text(texts, read):
+    known = f" {' '.join(read())} "
+    return [sum(f" {word} " not in known for word in text.lower().split()) for text in texts]
+
+
+def a_new_set_per_word(texts, read):
+    known = read()
+    return [sum(word not in frozenset(known) for word in text.lower().split()) for text in texts]
+
+
+def with_an_index(texts, read):
+    known = pd.Index([*read()])
+    return [sum(word not in known for word in text.lower().split()) for text in texts]
+
+
+def with_a_dict(texts, read):
+    known = dict.fromkeys(read())
+    return [sum(known.get(word, word) is not None for word in text.lower().split()) for text in texts]
+
+
+def with_searchsorted(texts, read):
+    known = np.sort(np.array([*read()]))
+
+    def unknown(words):
+        return (known[np.searchsorted(known, words).clip(max=len(known) - 1)] != words).sum()
+
+    return [unknown(text.lower().split()) for text in texts]
+
+
 def different_words(texts, read):
     return [len(set(text.lower().split()) - read()) for text in texts]
 
@@ -295,7 +340,8 @@ def from_one(pictures, centres):
         *[("03-without", lambda s, p, n=n: round(gone(s, p), n)) for n in (1, 2, 3)],
         ("03-without", lambda s, p: float(f"{gone(s, p):.3g}")),
         *[("03-mystery-1", ("known_words", f)) for f in (once, once_with_numpy, cached, in_batches)],
-        *[("03-mystery-1", ("known_words", f)) for f in (with_bisect, as_sets)],
+        *[("03-mystery-1", ("known_words", f)) for f in (with_bisect, as_sets, with_a_dict, with_an_index)],
+        *[("03-mystery-1", ("known_words", f)) for f in (with_searchsorted, all_at_once_in_an_array)],
         ("03-mystery-1", ["known_words()", once]),
         ("03-mystery-1", (" Known_Words ", once)),
         *[
@@ -332,6 +378,10 @@ def test_right_answers_are_accepted_in_every_form(id, answer):
         ("03-mystery-1", ("known_words", different_words), "answers"),
         ("03-mystery-1", ("known_words", through_a_list_of_words), "looks through a whole list"),
         ("03-mystery-1", ("known_words", with_count), "looks through a whole list"),
+        *[
+            ("03-mystery-1", ("known_words", f), "still goes through all of it")
+            for f in (through_an_array, equal_to_any, in_one_text, a_new_set_per_word)
+        ],
         ("03-mystery-1", ("known_words", own_list), "from `read()`"),
         ("03-mystery-1", ("known_words", typed_in), "never called"),
         ("03-mystery-1", ("known_words", case_matters), "differ"),

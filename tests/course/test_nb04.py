@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from build_notebooks import Course, code_cells
 from scipy import optimize
 from sklearn.linear_model import LinearRegression
 
@@ -252,3 +253,10 @@ def test_no_hint_on_the_memory_is_the_right_answer_or_hides_another():
     said = [str(exercises.check("04-memory", (EXAMPLE, slip))) for slip in slips]
     assert len(set(said)) == len(slips)
     assert not any("is not the largest batch" in text for text in said)
+
+
+def test_the_panel_that_simulates_comes_after_the_guess_that_it_answers():
+    cells = [cell.source for cell in code_cells(Course().expected("04-batching-benchmark")[1])]
+    (guess,) = [number for number, source in enumerate(cells) if 'predict("04-batcher-saves"' in source]
+    (panel,) = [number for number, source in enumerate(cells) if "widgets.dynamic_batching" in source]
+    assert guess < panel

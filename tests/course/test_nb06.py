@@ -79,6 +79,31 @@ def change_axes(path, axes):
     onnx.save(model, path)
 
 
+def through_a_program(model, path, example):
+    program = torch.onnx.export(model.eval(), (example,), dynamo=True, dynamic_shapes=FREE, verbose=False)
+    program.save(path)
+
+
+def with_dim_auto(model, path, example):
+    model.eval()
+    free = [{0: torch.export.Dim.AUTO}]
+    torch.onnx.export(model, (example,), path, dynamo=True, external_data=False, dynamic_shapes=free)
+
+
+def with_the_older_exporter(model, path, example):
+    names = {"input_names": ["x"], "output_names": ["y"], "dynamic_axes": {"x": [0], "y": [0]}}
+    torch.onnx.export(model.eval(), example, path, dynamo=False, **names)
+
+
+def with_a_softmax(model, path, example):
+    onnx_models.export(torch.nn.Sequential(model, torch.nn.Softmax(1)), path, example)
+
+
+def quantized_as_well(model, path, example):
+    onnx_models.export(model, f"{path}.fp32", example)
+    onnx_models.quantize_dynamic(f"{path}.fp32", path)
+
+
 def differences(source, x, run):
     found = {}
     for weights in ("int8", "uint8"):
@@ -108,6 +133,41 @@ def by_mean_square(source, x):
         quantization.quantize_dynamic(source, f"{source}.q", weight_type=kind)
         errors[kind] = np.mean((run(f"{source}.q") - run(source)) ** 2)
     return min(errors, key=errors.get)
+
+
+def by_norm_as_a_type(source, x):
+    from onnxruntime import quantization
+
+    found = differences(source, x, run_with(x))
+    best = sorted(found, key=lambda name: np.linalg.norm(found[name]))[0]
+    return {"int8": quantization.QuantType.QInt8, "uint8": quantization.QuantType.QUInt8}[best]
+
+
+def by_sqnr_with_torch(source, x):
+    signal = torch.from_numpy(run_with(x)(source))
+    noise = {name: torch.from_numpy(found) for name, found in differences(source, x, run_with(x)).items()}
+    ratios = {name: (signal.square().mean() / part.square().mean()).item() for name, part in noise.items()}
+    return np.array(["int8", "uint8"])[np.argmax([ratios["int8"], ratios["uint8"]])]
+
+
+def by_labels(source, x):
+    kept, changed = run_with(x)(source).argmax(1), {}
+    for weights in ("int8", "uint8"):
+        onnx_models.quantize_dynamic(source, f"{source}.q", weights=weights)
+        changed[weights] = (run_with(x)(f"{source}.q").argmax(1) != kept).sum()
+    return min(changed, key=changed.get)
+
+
+def by_the_signs(source, x):
+    import onnx
+
+    weight = onnx.numpy_helper.to_array(onnx.load(source).graph.initializer[0])
+    return "int8" if weight.min() < 0 < weight.max() else "uint8"
+
+
+def without_magnitudes(source, x):
+    found = differences(source, x, run_with(x))
+    return min(found, key=lambda name: found[name].max())
 
 
 def by_size(source, x):
@@ -163,6 +223,46 @@ class AllAtOnce(CalibrationDataReader):
         return self.data.pop() if self.data else None
 
 
+class OfEachDigitOne(CalibrationDataReader):
+    def __init__(self, split, per_digit=1):
+        self.split, self.number, self.per_digit = split, 0, per_digit
+
+    def get_next(self):
+        if self.number == self.per_digit:
+            return None
+        rows = [np.flatnonzero(self.split.y == digit)[self.number] for digit in range(10)]
+        self.number += 1
+        return {"x": self.split.x[rows]}
+
+
+class AtRandom:
+    def __init__(self, split, per_digit):
+        draw = np.random.default_rng(0).choice
+        rows = [draw(np.flatnonzero(split.y == digit), per_digit, replace=False) for digit in range(10)]
+        self.queue = [{"x": split.x[each]} for each in rows]
+
+    def get_next(self):
+        return self.queue.pop(0) if self.queue else None
+
+
+class WithTorch:
+    def __init__(self, split, per_digit):
+        x, y = torch.from_numpy(split.x), torch.from_numpy(split.y)
+        self.parts = iter(torch.cat([x[y == digit][:per_digit] for digit in y.unique()]).split(7))
+
+    def get_next(self):
+        part = next(self.parts, None)
+        return part if part is None else {"x": part.numpy()}
+
+
+class WithAGenerator:
+    def __init__(self, split, per_digit):
+        self.rows = ({"x": row[None]} for digit in range(10) for row in split.x[split.y == digit][:per_digit])
+
+    def get_next(self):
+        return next(self.rows, None)
+
+
 class Reader:
     """Hands out what ``batches`` returns for the chosen rows [10, per_digit]; ``end`` comes afterwards."""
 
@@ -180,6 +280,10 @@ def reader(batches, **members):
     )
 
 
+def empty_at_the_end(self):
+    return next(self.given, {})
+
+
 def new_iterator_every_time(self):
     return next(iter([{"x": np.zeros((1, 64), dtype=np.float32)}]), None)
 
@@ -192,15 +296,24 @@ RIGHT_ANSWERS = [
     ("06-export", by_hand),
     ("06-export", by_coursekit),
     ("06-export", with_own_names),
+    ("06-export", through_a_program),
+    ("06-export", with_dim_auto),
+    ("06-export", with_the_older_exporter),
     ("06-too-large", ("hidden.weight", 786_432)),
     ("06-too-large", [["hidden.weight"], np.float64(786_432.0)]),
     ("06-too-large", ("hidden.weight", torch.tensor(786_432))),
     ("06-types", by_largest),
     ("06-types", by_mean_square),
+    ("06-types", by_norm_as_a_type),
+    ("06-types", by_sqnr_with_torch),
     ("06-types", lambda source, x: by_largest(source, x).upper()),
     ("06-reader", PerDigit),
     ("06-reader", OneByOne),
     ("06-reader", AllAtOnce),
+    ("06-reader", OfEachDigitOne),
+    ("06-reader", AtRandom),
+    ("06-reader", WithTorch),
+    ("06-reader", WithAGenerator),
     ("06-reader", reader(rows_of)),
 ]
 WRONG_ANSWERS = [
@@ -209,13 +322,19 @@ WRONG_ANSWERS = [
     ("06-export", elsewhere, "no file at"),
     ("06-export", as_pickle, "cannot be read"),
     ("06-export", another_model, "answers differently"),
+    ("06-export", with_a_softmax, "answers differently"),
+    ("06-export", quantized_as_well, "answers differently"),
     ("06-export", free_features, "number of features is free"),
     ("06-export", three_axes, "one input with two axes"),
     ("06-export", lambda model, path, example: 1 / 0, "ZeroDivisionError"),
     ("06-export", "torch.onnx.export", "a function"),
     ("06-too-large", ("hidden.weight", 1_048_576), "something"),
     ("06-too-large", ("hidden.weight", 262_144), "what is left"),
-    ("06-too-large", ("hidden.weight", 786.432), "kilobytes"),
+    ("06-too-large", ("hidden.weight", 786.432), "in kB"),
+    ("06-too-large", ("hidden.weight", 768), "in KiB"),
+    ("06-too-large", ("hidden.weight", 0.75), "in MiB"),
+    ("06-too-large", ("hidden.weight", 1.5), "than 1.5."),
+    ("06-too-large", ("hidden.weight", -786_432), "than -786,432."),
     ("06-too-large", ("hidden.weight", 6_291_456), "bits"),
     ("06-too-large", ("hidden.weight", 524_288), "FP16"),
     ("06-too-large", ("hidden.weight", 12), "How many numbers"),
@@ -232,6 +351,9 @@ WRONG_ANSWERS = [
     ("06-types", lambda source, x: "uint8", "each time"),
     ("06-types", by_size, "better type for"),
     ("06-types", the_wrong_file, "each time"),
+    ("06-types", by_labels, "not in labels"),
+    ("06-types", by_the_signs, "better type for 4"),
+    ("06-types", without_magnitudes, "better type for"),
     ("06-types", the_other_one, "the other one"),
     ("06-types", with_the_difference, "'int8' or 'uint8'"),
     ("06-types", lambda source, x: source.size, "raised"),
@@ -253,6 +375,13 @@ WRONG_ANSWERS = [
         "more than once",
     ),
     ("06-reader", reader(lambda split, rows: []), "hands out nothing"),
+    ("06-reader", reader(lambda split, rows: [{"x": torch.from_numpy(split.x[r])} for r in rows]), "array"),
+    (
+        "06-reader",
+        reader(lambda s, rows: [{"x": s.x[r].mean(0, keepdims=True)} for r in rows]),
+        "unchanged",
+    ),
+    ("06-reader", reader(rows_of, get_next=empty_at_the_end), "None after the last batch"),
     ("06-reader", reader(rows_of, get_next=new_iterator_every_time), "no end"),
     ("06-reader", reader(rows_of, get_next=lambda self: next(self.given)), "StopIteration"),
     ("06-reader", reader(rows_of, get_next=lambda self: self.missing), "AttributeError"),

@@ -359,7 +359,34 @@ class Wrapped(nn.Module):
         return functional.softmax(self.out(torch.relu(self.hidden(x))), dim=1)
 
 
-@pytest.mark.parametrize("form", [copy.deepcopy, Wrapped, lambda m: copy.deepcopy(m).double()])
+class Convolution(nn.Module):
+    """The same layers, the first as a convolution over the whole picture."""
+
+    def __init__(self, network):
+        super().__init__()
+        hidden = network[0]
+        self.look = nn.Conv2d(1, hidden.out_features, 8)
+        self.look.weight.data = hidden.weight.detach().reshape(-1, 1, 8, 8).clone()
+        self.look.bias.data = hidden.bias.detach().clone()
+        self.out = copy.deepcopy(network[2])
+
+    def forward(self, x):
+        return self.out(torch.relu(self.look(x.reshape(-1, 1, 8, 8))).flatten(1))
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        copy.deepcopy,
+        Wrapped,
+        Convolution,
+        lambda m: copy.deepcopy(m).double(),
+        lambda m: copy.deepcopy(m).requires_grad_(False),
+        lambda m: nn.Sequential(*copy.deepcopy(m)[:2], nn.Dropout(0.5), copy.deepcopy(m)[2]).train(),
+        lambda m: nn.Sequential(*copy.deepcopy(m), nn.LogSoftmax(1)),
+        lambda m: torch.jit.trace(copy.deepcopy(m), torch.rand(2, 64)),
+    ],
+)
 def test_small_networks_are_accepted_in_every_form(small, form):
     verdict = exercises.check("07-quarter", form(small))
     assert verdict.outcome == RIGHT, str(verdict)
@@ -371,6 +398,17 @@ def test_a_check_leaves_the_network_as_it_was(small):
     exercises.check("07-quarter", network)
     assert network.training
     assert all(map(torch.equal, network.state_dict().values(), small.state_dict().values()))
+
+
+class WeightsElsewhere(nn.Module):
+    """A network that computes with another one, which is not registered, and has one parameter of its own."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.kept, self.factor = [copy.deepcopy(network)], nn.Parameter(torch.ones(1))
+
+    def forward(self, x):
+        return self.kept[0](x) * self.factor
 
 
 def attached(model):
@@ -393,6 +431,10 @@ def attached(model):
         (lambda m: models.mlp((64, 16, 4)), "returned shape"),
         (lambda m: models.mlp((32, 16, 10)), "raised"),
         (lambda m: nn.ReLU(), "no parameters"),
+        (lambda m: WeightsElsewhere(m), "all among its `parameters()`"),
+        (lambda m: torch.ao.quantization.quantize_dynamic(m, {nn.Linear}), "FP32 network"),
+        (lambda m: (m, 0.97), "a network"),
+        (lambda m: m.half(), "How many neurons fit"),
         (lambda m: m.state_dict(), "a network"),
     ],
 )

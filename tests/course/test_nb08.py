@@ -339,9 +339,56 @@ def test_a_small_student_that_keeps_up_is_right(networks):
     assert exercises.check("08-student", [networks["small"], networks["teacher"]]).outcome == RIGHT
 
 
+class OwnStudent(torch.nn.Module):
+    """The same network with names of its own."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.hidden, self.out = copy.deepcopy(network[0]), copy.deepcopy(network[2])
+
+    def forward(self, pictures):
+        return functional.log_softmax(self.out(torch.relu(self.hidden(pictures))), dim=-1)
+
+
+class WeightsElsewhere(torch.nn.Module):
+    """A network that computes with another one, which is not registered, and has one parameter of its own."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.kept, self.factor = [network], torch.nn.Parameter(torch.ones(1))
+
+    def forward(self, x):
+        return self.kept[0](x) * self.factor
+
+
+def int8(network):
+    return torch.ao.quantization.quantize_dynamic(network, {torch.nn.Linear})
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        OwnStudent,
+        lambda m: copy.deepcopy(m).double(),
+        lambda m: copy.deepcopy(m).half(),
+        lambda m: copy.deepcopy(m).requires_grad_(False).train(),
+        lambda m: torch.jit.trace(m, torch.rand(2, 64)),
+    ],
+)
+def test_students_are_accepted_in_every_form(networks, form):
+    verdict = exercises.check("08-student", (form(networks["small"]), networks["teacher"]))
+    assert verdict.outcome == RIGHT, str(verdict)
+
+
 @pytest.mark.parametrize(
     ("answer", "says"),
     [
+        (lambda n: (WeightsElsewhere(n["teacher"]), n["teacher"]), "The student has next to no parameters"),
+        (lambda n: (int8(n["teacher"]), n["teacher"]), "FP32 networks"),
+        (lambda n: (n["small"], int8(n["teacher"])), "The teacher has next to no parameters"),
+        (lambda n: (n["small"], n["teacher"], n["blank"]), "two networks"),
+        (lambda n: ("small", "teacher"), "should be a network"),
+        (lambda n: (models.mlp((64, 32, 9)), n["teacher"]), "9 outputs; there are 10 digits"),
         (lambda n: (n["teacher"], n["small"]), "first network is the larger"),
         (lambda n: (n["teacher"], n["teacher"]), "same size"),
         (lambda n: (models.mlp((64, 34, 10)), n["teacher"]), "2,541"),
@@ -366,6 +413,7 @@ def test_a_student_more_than_a_point_behind_is_wrong(networks):
     verdict = exercises.check("08-student", (behind, networks["teacher"]))
     assert verdict.outcome == WRONG
     assert "choose on validation" in str(verdict), str(verdict)
+    assert re.search(r"\d\.\d\d points are more than one", str(verdict)), str(verdict)
 
 
 @pytest.mark.parametrize(

@@ -209,6 +209,7 @@ def test_the_best_alpha_is_that_of_a_search_over_the_outputs_themselves():
         assert found.alpha == found.alphas[int(np.argmin(found.errors))]
         assert output_error(w, found.dequantized(), hessian(x)) == pytest.approx(min(found.errors), rel=1e-4)
         assert found.alpha > 0
+        assert (found.scales.min() * found.scales.max()).item() == pytest.approx(1)
         assert min(found.errors) < 0.5 * found.errors[0]
         assert "without" in str(found)
 

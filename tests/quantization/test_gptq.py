@@ -120,6 +120,9 @@ def test_a_singular_hessian_is_refused_with_the_remedy():
         gptq(w, np.zeros((8, 8)), 4)
     with pytest.raises(ValueError, match="singular"):
         gptq(w, few, 4, damping=1e-17)
+    # A factor exists, but one pivot is lost in the rounding of the others.
+    with pytest.raises(ValueError, match="its rank is 7 of 8"):
+        gptq(w, np.diag([1.0] * 7 + [1e-18]), 4, damping=0)
     for h in (few, hessian(dead)):
         assert output_error(w, gptq(w, h, 4).dequantized(), h) < 0.1
     # A dead input is rounded as it is: nothing depends on it.

@@ -20,7 +20,7 @@ __all__ = ["CHECKERS"]
 CHANNELS, KERNEL, WIDTH, HEADS = (16, 32), 3, 768, 12
 CACHES = ((32, 8, 128, 2048, 1, 16), (80, 4, 128, 4096, 3, 8), (5, 2, 16, 7, 3, 32), (6, 2, 16, 10, 3, 4))
 LAPTOP_CONTEXT = 8192
-GB = 1e9
+GB, MB = 1e9, 1e6
 NEED_WITHIN = (
     0.04  # 8,000 or 8,192 tokens, 13 or 13.016 billion, with or without the scales: all good answers
 )
@@ -93,8 +93,10 @@ def loader(answer: Any) -> Verdict:
                 f"The numbers differ by up to {worst:.2g} from the given loader's.",
                 "Every column should end with mean 0 and standard deviation 1, in the same order.",
             )
+        least = result.size * result.itemsize  # float32: fewer bits would not be as near
         del result
-        return _judged(_peak(answer, path) / _peak(_given, path))
+        peak = _peak(answer, path)
+        return _unseen(peak) if peak < least else _judged(peak / _peak(_given, path))
 
 
 def _called(load: Any, path: Path) -> Any:
@@ -105,6 +107,14 @@ def _called(load: Any, path: Path) -> Any:
         if "read-only" in str(stop.__cause__):
             raise Stop(replace(stop.verdict, hint=BORROWED)) from stop.__cause__
         raise
+
+
+def _unseen(peak: int) -> Verdict:
+    """Say that the result alone takes more than the gauge saw: torch keeps its numbers out of sight."""
+    return wrong(
+        f"The numbers are right, but only {peak / MB:.1f} MB of them were seen: not even the result's own.",
+        "The gauge does not see torch's memory. Keep the numbers in NumPy arrays until they are scaled.",
+    )
 
 
 def _judged(share: float) -> Verdict:

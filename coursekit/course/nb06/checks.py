@@ -65,11 +65,14 @@ def too_large(answer: Any) -> Verdict:
     hints = {
         stored: "That is all that the tensor takes. As INT8 it would still take something.",
         numbers: "That is what is left of it as INT8. Asked for is what goes away.",
-        (stored - numbers) / 1000: "That looks like kilobytes. The answer is asked for in bytes.",
+        **{
+            (stored - numbers) / unit: f"That is in {name}. The answer is asked for in bytes."
+            for name, unit in (("kB", 1e3), ("KiB", 2**10), ("MB", 1e6), ("MiB", 2**20))
+        },
         8 * (stored - numbers): "That looks like bits. The answer is asked for in bytes.",
         stored / 2: "That would be FP16: 2 bytes. How many does INT8 take?",
     }
-    message = f"The tensor is the right one, but storing it as INT8 does not save {saved:,.0f} bytes."
+    message = f"The tensor is the right one, but INT8 saves another number of bytes than {saved:,.10g}."
     return wrong(message, hints.get(saved, "How many numbers does it hold, and how many bytes each?"))
 
 
@@ -208,7 +211,7 @@ def _batches(reader: Any, made: str) -> list[Any]:
     raise Stop(
         wrong(
             f"After {MOST_BATCHES:,} batches there is still no end.",
-            "Keep the iterator in `self`, and do not make a new one in every call.",
+            "Keep one iterator in `self` for all calls, and return None after the last batch.",
         )
     )
 

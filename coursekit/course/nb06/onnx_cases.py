@@ -144,10 +144,11 @@ def culprits_bytes() -> tuple[int, int]:
 
 @functools.cache
 def matrices() -> tuple[tuple[str, Array], ...]:
-    """Return (what stores it better, weight [inputs, outputs]): one matrix for each kind of integer, twice.
+    """Return (what stores it better, weight [inputs, outputs]): two or three matrices for each kind.
 
     Weights of one sign fill all 256 unsigned levels and only half of the signed ones. Weights that are -1, 0
-    or 1 times a number are exact with a symmetric scale, and a little off with a zero point.
+    or 1 times a number are exact with a symmetric scale, and a little off with a zero point. The last has
+    both signs, but hardly a negative weight: a look at the signs does not tell its kind.
 
     Returns
     -------
@@ -157,11 +158,13 @@ def matrices() -> tuple[tuple[str, Array], ...]:
     rng = np.random.default_rng(7)
     one_sign = rng.uniform(0.02, 1.0, (24, 6))
     three_values = rng.integers(-1, 2, (24, 6)) * 0.75
+    lopsided = rng.uniform(-0.06, 1.0, (24, 6))
     return (
         ("uint8", one_sign.astype(np.float32)),
         ("int8", three_values.astype(np.float32)),
         ("uint8", -3 * one_sign[::-1].astype(np.float32)),
         ("int8", 0.1 * three_values.T.astype(np.float32)),
+        ("uint8", lopsided.astype(np.float32)),
     )
 
 

@@ -18,6 +18,8 @@ __all__ = ["CHECKERS"]
 Array = NDArray[Any]
 MOST_PARAMETERS = 9610 // 4
 LEAST_ACCURACY = 0.95
+FEWEST_PARAMETERS = 100  # with fewer, the weights are not among them: quantized, or kept in another place
+FP32_ASKED = "Hand in an FP32 network whose weights are all among its `parameters()`."
 MANY_ZEROS = 0.1  # a share of the parameters that no training makes exactly zero
 CLASSES = 10
 CLOSE = 1e-6
@@ -87,8 +89,8 @@ def quarter(answer: Any) -> Verdict:
         return wrong(f"Your answer should be a network, but it is {describe(answer)}.")
     count = sum(parameter.numel() for parameter in answer.parameters())
     zeros = sum(int((parameter == 0).sum()) for parameter in answer.parameters())
-    if count == 0:
-        return wrong("That network has no parameters that could be counted.", "Hand in an FP32 network.")
+    if count < FEWEST_PARAMETERS:
+        return wrong("That network has next to no parameters that could be counted.", FP32_ASKED)
     share = _validation_accuracy(answer)
     said_so = f"{count:,} parameters, {100 * share:.1f} % right on validation"
     if count > MOST_PARAMETERS:

@@ -19,6 +19,8 @@ LOSS_CASES = ((4.0, 0.7), (2.0, 0.25), (1.0, 1.0), (8.0, 0.0))  # (temperature, 
 # (labels, share); no 9 among the second ones, and no digit twice among the last: columns follow from neither.
 CONTROL_CASES = (((7, 0, 3, 3, 9), 0.1), ((5, 0, 3, 3, 2), 0.4), ((4, 1, 6), 0.0))
 SMALLER = 20
+FEWEST_PARAMETERS = 100  # with fewer, the weights are not among them: quantized, or kept in another place
+FP32_ASKED = "Hand in FP32 networks whose weights are all among their `parameters()`."
 WITHIN = 0.01 + 1e-9
 TRAINED, HARDLY = 0.9, 0.5  # below: a teacher, a student that has learned nothing
 Array = NDArray[Any]
@@ -72,6 +74,9 @@ def student(answer: Any) -> Verdict:
         if not isinstance(model, torch.nn.Module):
             return wrong(f"The {name} should be a network, but it is {type(model).__name__}.")
     sizes = [sum(p.numel() for p in model.parameters()) for model in (small, large)]
+    if min(sizes) < FEWEST_PARAMETERS:
+        name = "student" if sizes[0] < FEWEST_PARAMETERS else "teacher"
+        return wrong(f"The {name} has next to no parameters that could be counted.", FP32_ASKED)
     if sizes[0] * SMALLER > sizes[1]:
         return _too_large(*sizes)
     return _accurate(small, large, sizes)
@@ -278,7 +283,10 @@ def _accurate(small: Any, large: Any, sizes: list[int]) -> Verdict:
     if shares[0] < HARDLY:
         return wrong(message, "The student is hardly trained. Keep what the training returns.")
     if shares[1] - shares[0] > WITHIN:
-        return wrong(message, "More epochs, another temperature, or another seed: choose on validation.")
+        gap = f"{100 * (shares[1] - shares[0]):.2f} points are more than one."
+        return wrong(
+            f"{message} {gap}", "More epochs, another temperature, or another seed: choose on validation."
+        )
     return right(f"{sizes[1] / sizes[0]:.1f} times fewer parameters. {message}")
 
 
