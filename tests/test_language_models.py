@@ -157,6 +157,17 @@ def test_a_folder_of_several_files_holds_one_model(small, tmp_path, data):
         language.from_folder(folder)
 
 
+def test_a_folder_is_in_fp32_and_has_a_name(small, tmp_path, monkeypatch):
+    half = LanguageModel("half", language.small().model.bfloat16(), small.tokenizer)
+    folder = language.to_folder(half, tmp_path / "half")
+    safetensors = pytest.importorskip("safetensors.torch")
+    assert {each.dtype for each in safetensors.load_file(folder / "model.safetensors").values()} == {
+        torch.float32
+    }
+    monkeypatch.chdir(folder)
+    assert language.from_folder(".").name == "half"
+
+
 def test_what_a_file_keeps_beside_its_weights_is_left_there(small, tmp_path, data):
     folder = language.to_folder(small, tmp_path / "small")
     safetensors = pytest.importorskip("safetensors.torch")

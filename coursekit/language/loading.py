@@ -347,7 +347,7 @@ def from_folder(folder: str | Path, name: str | None = None) -> LanguageModel:
         If ``safetensors`` or ``tokenizers`` is not installed.
     """
     folder = arguments.place("folder", folder)
-    name = folder.name if name is None else arguments.label("name", name)
+    name = folder.absolute().name if name is None else arguments.label("name", name)
     safetensors: Any = imports.need("safetensors.torch", "language")
     files = _weight_files(folder)
     if not (folder / "config.json").is_file() or not files:
@@ -464,7 +464,7 @@ def to_folder(language: LanguageModel, folder: str | Path) -> Path:
     }
     (folder / "config.json").write_text(json.dumps(said, indent=2) + "\n", encoding="utf-8")
     weights = {
-        name if name == "lm_head.weight" else f"model.{name}": weight.detach().contiguous()
+        name if name == "lm_head.weight" else f"model.{name}": weight.detach().float().contiguous()
         for name, weight in language.model.state_dict().items()
     }
     safetensors.save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
