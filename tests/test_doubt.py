@@ -4,6 +4,7 @@ import inspect
 import textwrap
 
 import doubt
+import nbformat
 import numpy as np
 import pytest
 import torch
@@ -205,3 +206,25 @@ def test_each_condition_that_a_claim_may_name_is_broken_by_a_change():
 def test_a_solution_that_counts_as_not_tried_is_found(master):
     (run,) = doubted(master('exercises.check("01-first-missing", ...)'), "as it stands")
     assert [finding.kind for finding in judging.judge(run)] == ["right answer refused"]
+
+
+def printed(*lines):
+    output = nbformat.v4.new_output("stream", name="stdout", text="\n".join(lines))
+    return nbformat.v4.new_code_cell("print()", outputs=[output])
+
+
+@pytest.mark.parametrize(
+    ("notebook", "stays"),
+    [
+        ("05-pytorch-dynamic-quantization", ["parameters 9,472", "rows 4,000"]),
+        ("07-pruning-basics", ["rows 4,000"]),
+    ],
+)
+def test_a_year_is_no_size_and_some_networks_are_a_cells_own(notebook, stays):
+    cells = (printed(), printed("parameters 9,472", "rows 4,000", "made 2026-11-30"))
+    runs = [
+        running.Run(notebook, change(f"{width} hidden neurons"), cells, frozenset({1}), {}, 0.0)
+        for width in (12, 32)
+    ]
+    found = [finding.text for finding in judging.typed_numbers(runs)]
+    assert found == [f"{line.split()[1]} in: {line.split()[0]} #" for line in reversed(stays)]

@@ -157,7 +157,8 @@ def test_hints_that_break_the_rules_are_refused(folder, old, new, says):
 def test_a_refused_answer_says_what_the_exercise_is_meant_for(monkeypatch, tmp_path):
     monkeypatch.setenv("COURSEKIT_HOME", str(tmp_path))
     verdict = exercises.check("08-student", 3)
-    assert verdict.meant_for == "a network of this shape"
-    assert "The exercise is meant for a network of this shape." in str(verdict)
-    assert "The exercise is meant for a network of this shape." in verdict._repr_html_()
+    assert verdict.meant_for == "labels that can be learned, a network of this shape"
+    said = "The exercise is meant for labels that can be learned, a network of this shape."
+    assert said in str(verdict)
+    assert said in verdict._repr_html_()
     assert "meant for" not in str(exercises.check("08-loss", 3))
