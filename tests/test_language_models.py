@@ -129,6 +129,95 @@ def test_a_folder_of_another_kind_is_refused(small, tmp_path, change, message):
         language.from_folder(folder)
 
 
+def split_in_two(folder):
+    """Write the weights as large models come: two files and their index, in 16 bits."""
+    safetensors = pytest.importorskip("safetensors.torch")
+    weights = safetensors.load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    index = {}
+    for number, name in enumerate(("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors")):
+        part = {key: weights[key].bfloat16() for key in sorted(weights)[number::2]}
+        safetensors.save_file(part, folder / name, metadata={"format": "pt"})
+        index |= dict.fromkeys(part, name)
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": index}))
+    return safetensors, weights
+
+
+def test_a_folder_of_several_files_holds_one_model(small, tmp_path, data):
+    folder = language.to_folder(small, tmp_path / "small")
+    safetensors, weights = split_in_two(folder)
+    again = {"layers.0.attention.wq.weight": torch.ones(2, 2)}  # Mistral's folders hold the model twice
+    safetensors.save_file(again, folder / "consolidated.safetensors")
+    found = language.from_folder(folder).model.state_dict()
+    assert {weight.dtype for weight in found.values()} == {torch.float32}
+    for name, weight in weights.items():
+        assert torch.equal(found[name.removeprefix("model.")], weight.bfloat16().float())
+    (folder / "model-00002-of-00002.safetensors").unlink()
+    with pytest.raises(FileNotFoundError, match=r"lacks model-00002-of-00002\.safetensors, which its"):
+        language.from_folder(folder)
+
+
+def test_a_folder_is_in_fp32_and_has_a_name(small, tmp_path, monkeypatch):
+    half = LanguageModel("half", language.small().model.bfloat16(), small.tokenizer)
+    folder = language.to_folder(half, tmp_path / "half")
+    safetensors = pytest.importorskip("safetensors.torch")
+    assert {each.dtype for each in safetensors.load_file(folder / "model.safetensors").values()} == {
+        torch.float32
+    }
+    monkeypatch.chdir(folder)
+    assert language.from_folder(".").name == "half"
+
+
+def test_what_a_file_keeps_beside_its_weights_is_left_there(small, tmp_path, data):
+    folder = language.to_folder(small, tmp_path / "small")
+    safetensors = pytest.importorskip("safetensors.torch")
+    weights = safetensors.load_file(folder / "model.safetensors")
+    weights |= {"model.layers.0.self_attn.rotary_emb.inv_freq": torch.ones(16)}
+    safetensors.save_file(weights, folder / "model.safetensors")
+    assert torch.equal(language.from_folder(folder).model(data[:1, :-1]), small.model(data[:1, :-1]))
+
+
+def test_a_config_that_says_too_little_or_ends_nowhere(small, tmp_path):
+    folder = language.to_folder(small, tmp_path / "small")
+    said = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**said, "eos_token_id": []}))
+    assert language.from_folder(folder).tokenizer.end is None
+    (folder / "config.json").write_text(json.dumps({**said, "eos_token_id": [3, 4]}))
+    assert language.from_folder(folder).tokenizer.end == 3
+    del said["rms_norm_eps"], said["hidden_size"]
+    (folder / "config.json").write_text(json.dumps(said))
+    with pytest.raises(ValueError, match=r"config\.json must say hidden_size, rms_norm_eps"):
+        language.from_folder(folder)
+
+
+def test_a_tokenizer_that_cuts_off_or_fills_up_still_reads_the_whole_text(small, tmp_path):
+    inner = json.loads(small.tokenizer._inner.to_str())
+    inner["truncation"] = {"direction": "Right", "max_length": 5, "strategy": "LongestFirst", "stride": 0}
+    inner["padding"] = {
+        "strategy": {"Fixed": 64},
+        "direction": "Right",
+        "pad_to_multiple_of": None,
+        "pad_id": 0,
+        "pad_type_id": 0,
+        "pad_token": "<|end|>",
+    }
+    (tmp_path / "tokenizer.json").write_text(json.dumps(inner))
+    words = "Return True if the file does not exist."
+    again = language.Tokenizer.from_file(tmp_path / "tokenizer.json")
+    assert again.encode(words) == small.tokenizer.encode(words)
+
+
+def test_a_blank_is_a_blank_in_llamas_first_tokenizers():
+    library = pytest.importorskip("tokenizers")
+    vocabulary = {"<unk>": 0, "▁": 1, "▁the": 2, "file": 3}
+    inner = library.Tokenizer(library.models.BPE(vocab=vocabulary, merges=[], unk_token="<unk>"))
+    step = library.decoders
+    inner.decoder = step.Sequence(
+        [step.Replace("▁", " "), step.ByteFallback(), step.Fuse(), step.Strip(" ", 1, 0)]
+    )
+    assert language.Tokenizer(inner).pieces([2, 3, 2, 1]) == [" the", "file", " the", " "]
+
+
 # GGUF
 
 
@@ -182,7 +271,7 @@ def test_a_block_holds_what_was_put_in(tmp_path, number, kind, low, high):
     np.testing.assert_array_equal(file.tensor("w"), expected.reshape(2, 64))
 
 
-def llama_file(model, tokenizer, interleaved=True):
+def llama_file(model, tokenizer, interleaved=True, said=None, beside=None):
     """Return a GGUF file of the model in F32; its query and key rows in llama.cpp's order."""
     config = model.config
     vocabulary = json.loads(tokenizer._inner.to_str())["model"]
@@ -202,9 +291,10 @@ def llama_file(model, tokenizer, interleaved=True):
         "tokenizer.ggml.merges": [" ".join(pair) for pair in vocabulary["merges"]],
         "tokenizer.ggml.token_type": [3] + [1] * (len(names) - 1),
         "tokenizer.ggml.eos_token_id": 0,
+        **(said or {}),
     }
     theirs = {ours: name for name, ours in loading.GGUF_NAMES.items()}
-    tensors = {}
+    tensors = {**(beside or {})}
     for name, weight in model.state_dict().items():
         rows = weight.numpy()
         for part, heads in (("q_proj", config.heads), ("k_proj", config.kv_heads)):
@@ -227,6 +317,21 @@ def test_a_gguf_model_is_the_model(small, tmp_path, data):
     assert torch.equal(again.model(data[:1, :-1]), small.model(data[:1, :-1]))
     assert again.tokenizer.end == 0
     assert language.from_gguf(tmp_path / "small.gguf", context=99).model.config.context == 99
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"said": {"tokenizer.ggml.pre": "llama-bpe"}}, "must cut text as smollm; got llama-bpe"),
+        ({"said": {"llama.rope.scaling.type": "linear"}}, r"at constant speed; small\.gguf scales them"),
+        ({"beside": {"rope_freqs.weight": (0, (8,), bytes(32))}}, "this model has not: rope_freqs.weight"),
+        ({"beside": {"blk.0.attn_q.bias": (0, (8,), bytes(32))}}, "this model has not: blk.0.attn_q.bias"),
+    ],
+)
+def test_a_gguf_model_with_other_parts_is_refused_not_misread(small, tmp_path, change, message):
+    (tmp_path / "small.gguf").write_bytes(llama_file(small.model, small.tokenizer, **change))
+    with pytest.raises(ValueError, match=message):
+        language.from_gguf(tmp_path / "small.gguf")
 
 
 def test_rows_in_another_order_are_another_model(small, tmp_path, data):

@@ -187,3 +187,33 @@ def test_one_seed_makes_one_model():
     one, same, other = (Transformer(TINY, seed=seed).state_dict() for seed in (1, 1, 2))
     assert all(torch.equal(one[name], same[name]) for name in one)
     assert not torch.equal(one["embed_tokens.weight"], other["embed_tokens.weight"])
+
+
+SIZES = Config(vocab_size=20, width=8, layers=1, heads=2, kv_heads=1, hidden=8, context=16)
+
+
+def test_no_new_token_takes_no_look():
+    nothing = language.speculate(Transformer(SIZES), [1], 0, language.Trigrams([1, 2, 3]))
+    assert (nothing.tokens, nothing.looks, nothing.tokens_per_look) == ([], 0, 0.0)
+    assert "0 tokens in 0 looks" in str(nothing)
+
+
+def test_a_draft_may_use_up_the_text_that_it_is_given():
+    def careless(text, count):
+        text.append(3)
+        return [3] * count
+
+    model = Transformer(SIZES)
+    assert language.speculate(model, [1, 2], 6, careless).tokens == language.generate(model, [1, 2], 6)
+
+
+def test_a_cache_for_another_number_of_texts_is_refused():
+    model, pair = Transformer(SIZES), torch.tensor([[1], [2]])
+    with pytest.raises(ValueError, match="the cache is for 1 texts at once; got 2"):
+        model(pair, KVCache(SIZES))
+    assert model(pair, KVCache(SIZES, batch=2)).shape == (2, 1, 20)
+
+
+def test_no_window_has_no_loss():
+    with pytest.raises(ValueError, match="as language.windows makes it"):
+        language.losses(Transformer(SIZES), torch.zeros(0, 5, dtype=torch.int64))

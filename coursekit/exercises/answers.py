@@ -34,7 +34,8 @@ __all__ = [
 DEEPEST = 3  # levels of nesting that are searched for a blank
 _BITS = {"0": "0", "0.0": "0", "False": "0", "1": "1", "1.0": "1", "True": "1"}
 _IDLE = {"RESUME", "NOP", "LOAD_CONST", "RETURN_CONST", "RETURN_VALUE"}
-_OTHER_KIND = (TypeError, AttributeError)  # what arrays raise where tensors were expected
+# Of a ValueError: .transpose(1, 2) and .transpose(0, 1) mean other things for an array.
+_OTHER_KIND = (TypeError, AttributeError, ValueError)  # what arrays raise where tensors were expected
 LONGEST_PRINT = 200  # characters of a student's own output that a verdict repeats
 
 

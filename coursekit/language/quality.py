@@ -281,7 +281,13 @@ class Reference:
 
 
 def _parts(data: Tensor, vocabulary: int) -> Iterable[Tensor]:
-    if not isinstance(data, Tensor) or data.dtype != torch.int64 or data.dim() != 2 or data.shape[1] < 2:
+    if (
+        not isinstance(data, Tensor)
+        or data.dtype != torch.int64
+        or data.dim() != 2
+        or not len(data)
+        or data.shape[1] < 2
+    ):
         raise ValueError("data must be int64 [count, length + 1], as language.windows makes it")
     return data.split(max(1, MOST_LOGITS // (vocabulary * (data.shape[1] - 1))))
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Tokenizer", "numbers_of"]
 
+BLANK = "▁"  # how the tokenizers that come from SentencePiece write a blank
 WHOLE = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
 
 
@@ -65,6 +66,8 @@ class Tokenizer:
             raise ValueError(
                 f"{path} is no tokenizer.json that tokenizers {library.__version__} reads: {error}"
             ) from error
+        inner.no_truncation()  # such a file may say where to cut a text off, or to fill it up
+        inner.no_padding()
         return cls(inner, None if end is None else inner.token_to_id(end))
 
     @classmethod
@@ -164,7 +167,15 @@ class Tokenizer:
         list of str
             One text per token. Part of a character is shown as the replacement character.
         """
-        return [self._inner.decode([number], skip_special_tokens=False) for number in numbers_of(tokens)]
+        return [self._piece(number) for number in numbers_of(tokens)]
+
+    def _piece(self, number: int) -> str:
+        """Return a token's text, also where a decoder drops the blank that a text begins with."""
+        text = self._inner.decode([number], skip_special_tokens=False)
+        blank = (self._inner.id_to_token(number) or "").startswith(BLANK) and not text.startswith(
+            (" ", BLANK)
+        )
+        return f" {text}" if blank else text
 
     def save(self, path: str | Path) -> None:
         """Write it as ``tokenizer.json``.

@@ -342,6 +342,8 @@ class Transformer(nn.Module):
             raise TypeError(f"tokens must be an int64 tensor [batch, n]; got {what}")
         if tokens.dim() != 2 or tokens.shape[1] == 0:
             raise ValueError(f"tokens must have shape [batch, n], n from 1 on; got {list(tokens.shape)}")
+        if cache is not None and cache.keys.shape[1] != len(tokens):
+            raise ValueError(f"the cache is for {cache.keys.shape[1]} texts at once; got {len(tokens)}")
         total = tokens.shape[1] + (0 if cache is None else cache.length)
         if total > self.config.context:
             raise ValueError(f"the model reads at most {self.config.context} tokens; got {total}")

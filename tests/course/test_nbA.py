@@ -56,7 +56,12 @@ def test_what_is_not_tried_is_not_wrong(id):
     assert exercises.check(id, lambda *parts: ...).outcome == NOT_TRIED
 
 
-@pytest.mark.parametrize("answer", [in_torch, in_a_loop, in_half_the_digits])
+def in_torchs_order_of_dimensions(logits, tokens):
+    classes_first = logits[None, :-1].transpose(1, 2)  # of an array, this says something else
+    return torch.nn.functional.cross_entropy(classes_first, tokens[None, 1:]).exp()
+
+
+@pytest.mark.parametrize("answer", [in_torch, in_a_loop, in_half_the_digits, in_torchs_order_of_dimensions])
 def test_perplexity_in_every_form(answer):
     assert exercises.check("A-perplexity", answer).outcome == RIGHT
 
@@ -69,6 +74,8 @@ def test_perplexity_in_every_form(answer):
         (lambda each: np.exp(each).mean(), "or their exponentials"),
         (lambda each: 2 ** each.mean(), "in nats"),
         (lambda each: np.exp(-each.mean()), "smaller perplexity"),
+        (lambda each: np.exp(each.mean() / np.log(2)), "a loss in bits"),
+        (lambda each: np.exp(each.sum() / (len(each) + 1)), "how many were predicted"),
         (lambda each: 1.0, "Which share"),
     ],
 )
@@ -104,6 +111,8 @@ def test_the_roof_in_every_form(answer):
         (lambda p, b, c, w: w / (p * b + c), "Bits are not bytes"),
         (lambda p, b, c, w: w / (p * b / 8), "what else"),
         (lambda p, b, c, w: w / (p + c), "How many bytes does a weight take"),
+        (lambda p, b, c, w: 8 * w / (p * b + c), "in bytes already"),
+        (lambda p, b, c, w: round(w / (p * b / 8 + c)), "Do not round"),
         (lambda p, b, c, w: 3.0, "Divide what can be read"),
     ],
 )
@@ -168,6 +177,8 @@ def changed(output=attended, grow=grown):
         (changed(lambda q, keys, values: keys @ q / len(q) ** 0.5 @ values), "made into shares"),
         (changed(lambda q, keys, values: attended(q, keys, keys)), "not the keys"),
         (changed(lambda q, keys, values: attended(q, keys, values)[:2]), "one number per column"),
+        (changed(lambda q, keys, values: attended(q, keys, values)[None]), "return the row"),
+        (changed(lambda q, keys, values: attended(q, keys, keys)[None]), "one number per column"),
         (changed(lambda q, keys, values: 2 * attended(q, keys, values)), "mean of the values"),
         (changed(grow=lambda k, v, keys, values: (k[None], v[None])), "none is replaced"),
         (changed(grow=lambda k, v, keys, values: (keys, values)), "none is replaced"),
@@ -199,7 +210,14 @@ def rule_of_the_package(target, draft, token, u):
     return language.accepts(target, draft, token, u), language.leftover(target, draft)
 
 
-@pytest.mark.parametrize("answer", [rule, rule_in_torch, rule_in_a_loop, rule_of_the_package])
+def rule_of_one_element(target, draft, token, u):
+    kept, shares = rule_in_torch(target, draft, [token], u)
+    return [bool(kept)], shares.float()
+
+
+@pytest.mark.parametrize(
+    "answer", [rule, rule_in_torch, rule_in_a_loop, rule_of_the_package, rule_of_one_element]
+)
 def test_the_rule_in_every_form(answer):
     assert exercises.check("A-accept", answer).outcome == RIGHT
 
@@ -232,6 +250,9 @@ def other(keep=None, rest=None):
             "the other way round",
         ),
         (other(rest=lambda target, draft: np.full(4, 0.25)), "divided by its sum"),
+        (lambda target, draft, token, u: (u < target / draft, target), "Only the drafted token is judged"),
+        (lambda target, draft, token, u: rule(target, draft, token, u)[::-1], "Only the drafted token"),
+        (other(rest=lambda target, draft: 0.5), "What you return second has shape"),
         (lambda target, draft, token, u: u < target[token] / draft[token], "two things"),
         (other(lambda target, draft, u: "yes"), "True or False"),
     ],

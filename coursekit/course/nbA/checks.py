@@ -113,6 +113,8 @@ def _slip(found: float, losses: Array) -> str:
         "What is averaged: the losses, or their exponentials?": np.exp(losses).mean(),
         "The loss is in nats. Which number is raised to it?": 2 ** losses.mean(),
         "A larger share should give a smaller perplexity.": math.exp(-losses.mean()),
+        "That raises e to a loss in bits. Which loss belongs to e?": math.exp(losses.mean() / math.log(2)),
+        "For so many tokens, how many were predicted?": math.exp(losses.sum() / len(TOKENS)),
     }
     named = [hint for hint, value in slips.items() if math.isclose(found, value, rel_tol=CLOSE)]
     return named[0] if named else "Which share did the token get that really came?"
@@ -125,6 +127,10 @@ def _roof_slip(found: float, parameters: float, bits: int, cache: float, bandwid
         "Bits are not bytes: how many bits has a byte?": bandwidth / (parameters * bits + cache),
         "The weights are read, and what else?": bandwidth / (parameters * bits / 8),
         "How many bytes does a weight take, at so many bits?": bandwidth / (parameters + cache),
+        "The cache is counted in bytes already, only the weights in bits.": (
+            bandwidth / (parameters * bits / 8 + cache / 8)
+        ),
+        "Do not round: a roof need not be a whole number.": round(bandwidth / nbytes),
     }
     named = [hint for hint, value in slips.items() if math.isclose(found, value, rel_tol=CLOSE)]
     return named[0] if named else "Divide what can be read in a second by what one token needs."
@@ -155,10 +161,10 @@ def _check_grown(grown: list[Array], full: tuple[Array, Array], length: int) -> 
 def _wrong_output(output: Array, q: Array, keys: Array, values: Array) -> Verdict:
     message = f"With {len(keys)} tokens the output is not what attention over all of them gives."
     if output.shape != values[0].shape:
-        return wrong(
-            f"The output has shape `{output.shape}` instead of `{values[0].shape}`.",
-            "The shares weigh the rows of the values: one number per column is left.",
-        )
+        hint = "The shares weigh the rows of the values: one number per column is left."
+        if output.shape == (1, len(q)) and np.allclose(output[0], _attended(q, keys, values), atol=CLOSE):
+            hint = "These are the right numbers, as a matrix of one row: return the row."
+        return wrong(f"The output has shape `{output.shape}` instead of `{values[0].shape}`.", hint)
     slips = {
         "The token does not see itself: append first, then look.": _attended(q, keys[:-1], values[:-1]),
         "The products are not divided by the square root of d.": _attended(q, keys, values, 1.0),
@@ -176,10 +182,16 @@ def _wrong_output(output: Array, q: Array, keys: Array, values: Array) -> Verdic
 def _judged(result: Any) -> tuple[bool, Array]:
     if not isinstance(result, tuple | list) or len(result) != 2:
         raise Stop(wrong("Your function should return two things: True or False, and the shares."))
-    keep = result[0].item() if hasattr(result[0], "item") else result[0]
-    if keep not in (0, 1):
+    try:
+        keep = np.asarray(result[0], np.float64)
+    except (TypeError, ValueError, RuntimeError):
+        keep = np.empty(0)
+    if keep.size > 1:
+        hint = "Only the drafted token is judged: divide its two shares, not all of them."
+        raise Stop(wrong(f"The first thing should be one True or False; it has {keep.size} numbers.", hint))
+    if keep.size != 1 or keep.item() not in (0, 1):
         raise Stop(wrong("The first thing should be True or False.", "Compare `u` with target / draft."))
-    return bool(keep), as_array(result[1], "the shares", shape=TARGET.shape)
+    return bool(keep.item()), as_array(result[1], "what you return second", shape=TARGET.shape)
 
 
 def _wrong_keep(keep: bool, draft: Array, token: int, u: float) -> Verdict:

@@ -75,7 +75,8 @@ print(small.tokenizer.pieces(tokens))
 
 # %% [markdown]
 # For each token it returns one number per token of the vocabulary, the **logits** of what comes next: the larger, the
-# likelier. As in notebook 08, softmax makes shares of them, and a temperature divides them first:
+# likelier. **Softmax** makes shares of them: e to the power of each, divided by the sum of all. A **temperature** divides the
+# logits first:
 
 
 # %%
@@ -105,7 +106,8 @@ for options in ({"temperature": 0}, {"temperature": 1, "top_k": 5}, {"temperatur
 
 # %% [markdown]
 # It has the form of a docstring and little sense: that is what 1.4 million parameters can do. The same seed gives the same
-# text. Type a text of your own below, then drag the temperature and top-k:
+# text. Type a text of your own below, then drag the temperature and top-k. The panel puts the token in front that ends other texts,
+# so that yours begins there: its shares are not those of the cell above.
 
 # %% tags=["nbval-ignore-output"]
 widgets.next_token(*models.values())
@@ -116,8 +118,8 @@ widgets.next_token(*models.values())
 #
 # ## 2. How good are its guesses?
 #
-# Judge a model by the share that it gave to the token that really came. The **loss** is the mean of −log(share), and e to the
-# power of it is the **perplexity**. What is the perplexity of a model that knows five tokens and gives each the same share?
+# Judge a model by the share that it gave to the token that really came. The **loss** is the mean of −log(share), in nats if the
+# logarithm is the natural one, and e to the power of it is the **perplexity**. What is the perplexity of a model that knows five tokens and gives each the same share?
 
 # %%
 exercises.predict("A-uniform", ..., unit="tokens")  # put your guess in place of the dots
@@ -185,7 +187,7 @@ for name in ("evaluation", "code"):
 # ## 3. Where does the time go?
 #
 # An answer has two phases. **Prefill** reads the whole prompt at once, and the last of its logits is already the first new
-# token. **Decode** then adds one token per look, each of which needs the one before. How many times as many tokens per second
+# token. **Decode** then adds one token per look, as a call of the model is named here, each of which needs the one before. How many times as many tokens per second
 # does prefill manage, for a prompt of 128?
 
 # %%
@@ -277,7 +279,8 @@ claims.table(
 # %% [markdown]
 # For the small model the memory is not what it waits for. Its 5.8 MB stay in a cache of many processors, and each of its
 # products takes microseconds: most of the time goes into PyTorch's calls. How near the real model comes depends on your machine,
-# and on what else it does. Only a large model can be memory-bound.
+# and on what else it does. Only a model larger than the caches
+# can be memory-bound.
 #
 # ## 4. What does a cache of keys and values save?
 #
@@ -492,7 +495,7 @@ def judge(target, draft, token, u):
 exercises.check("A-accept", judge)
 
 # %% [markdown]
-# The check adds up all ways to every token: the drawn text has exactly the target's shares, however bad the draft.
+# Add up both ways to a token, by its draft or after a refusal: its chance is exactly the target's share, however bad the draft.
 #
 # ## 6. How does it learn?
 #
@@ -522,11 +525,12 @@ widgets.keep_training(trainers, unseen)
 
 # %% [markdown]
 # The fresh model falls fast at first: it learns which tokens are frequent, then which follow each other. The shipped one gets better
-# and better on the text that it trains on. Its rings, the other text, fall a little at most, and after a few presses they rise: the
-# text is short, and the model learns it by heart.
+# and better on the text that it trains on. Its rings, the other text, fall a little at most, and within a hundred steps they turn and
+# rise: the text is short, and the model learns it by heart.
 #
 # **Your turn.** Put the path of a model of your own in place of the dots: a folder in Hugging Face's layout (`config.json`,
-# `*.safetensors`, `tokenizer.json`) of type llama, qwen2 or mistral, or a GGUF file.
+# `*.safetensors`, `tokenizer.json`) of type llama, qwen2 or mistral, or a GGUF file of SmolLM's kind in F32, F16, Q8_0, Q4_0 or
+# Q4_1. What these loaders cannot compute, they refuse.
 
 # %% tags=["nbval-ignore-output"]
 path = ...
@@ -558,7 +562,7 @@ plots.guesses.picture(exercises.guesses("A"))
 # 1. A model answers with logits, one per token; softmax makes shares of them, and a temperature changes how sure they are.
 # 2. Perplexity is e to the mean −log(share). Models with other tokens are compared in bits per character.
 # 3. Prefill reads many tokens per look, decode writes one: bandwidth / bytes per token is its roof, if the model is large.
-# 4. The KV cache changes no answer and makes the next token's work nearly independent of the context, for bytes per token.
+# 4. The KV cache changes no answer. With it the next token's work grows far more slowly with the context, for bytes per token.
 # 5. A draft changes no greedy text. It pays where it is often right and a look at several tokens costs little more than one.
 #
 # ## Where to go next
