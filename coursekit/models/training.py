@@ -6,10 +6,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
+import torch._dynamo  # optimizers import it late, in a cell, where an interrupt could tear it in half
 from torch import Tensor, nn
 
 from coursekit import runtime
-from coursekit._core import arguments, imports
+from coursekit._core import arguments
 from coursekit.models.inputs import run
 
 __all__ = ["History", "Schedule", "batch_orders", "batches", "train", "training"]
@@ -106,10 +107,7 @@ def training() -> Iterator[None]:
     -----
     The products are so small that sharing them between threads costs more than it brings, on a busy machine
     forty times more. And a cell that was interrupted inside PyTorch may have left gradients switched off.
-    Optimizers import torch._dynamo, for some two seconds: it comes here, to its end, not where somebody only
-    runs a network, and not inside an optimizer, where an interrupt could tear it in half.
     """
-    imports.whole("torch._dynamo")
     with runtime.threads(1), torch.inference_mode(False), torch.enable_grad():
         yield
 
