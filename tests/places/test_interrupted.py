@@ -16,7 +16,10 @@ from run_notebooks import run
 from coursekit.new.execution import environment
 
 STUDENTS = Course(ROOT).students()
-NOTEBOOKS = [path.name for path in STUDENTS]
+LETTERED = [path.name for path in STUDENTS if path.parent.name == "beyond"]
+NOTEBOOKS = [
+    pytest.param(path.name, marks=[pytest.mark.long] if path.name in LETTERED else []) for path in STUDENTS
+]
 PATIENCE = 0.4  # seconds until the reader presses the square
 # What text or guide send a reader back to: checks, quizzes, claims, panels, the stopwatch of notebook 03.
 AGAIN = re.compile(r"^(exercises\.|claims\.show|widgets\.|start = )", re.MULTILINE)

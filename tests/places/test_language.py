@@ -93,6 +93,7 @@ def test_the_real_model_is_the_one_of_its_file(real, tmp_path):
     assert ours.tokenizer.decode(capital) == " Paris"
 
 
+@pytest.mark.long
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("name", [path.stem for path in sorted((ROOT / "notebooks/beyond").glob("*.ipynb"))])
 def test_lettered_notebooks_run_with_the_real_model(real, tmp_path, name):
