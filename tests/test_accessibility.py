@@ -96,7 +96,7 @@ def test_no_plot_is_left_out():
             if made.__module__ == module.__name__ and first == "ax" and not name.startswith("_"):
                 found.add(f"{module.__name__.rpartition('.')[2]}.{name}")
     assert len(found) > 30
-    assert found - set(PLOTS) == PARTS | {"style.keep_type_size"}
+    assert found - set(PLOTS) == PARTS | {"style.keep_type_size", "style.letter_width"}
 
 
 # Parts of other plots, and a page that is all of the panel will_it_fit.

@@ -163,7 +163,7 @@ def best_of_groups(cell, size, count=200):
 
 def test_the_group_moves_the_share_and_not_the_clip(notebook):
     texts = " ".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
-    assert "about 2.5 σ at 4 bits in all" in texts
+    assert "about 2.5 σ at 4 bits, on" in texts
     (cell,) = [cell for cell in code_cells(notebook) if "def mean_squared_error" in cell.source]
     found = {size: best_of_groups(cell, size) for size in (64, 128, 256, 1024, 20_000)}
     shares = [share for share, _ in found.values()]

@@ -17,6 +17,7 @@ NOTEBOOKS = list(map(COURSE.relative, COURSE.students()))
 SCREENSHOTS = ROOT / "screenshots"
 for package in ("sphinx", "sphinx_book_theme", "myst_nb", "sphinx_revealjs", "latex2mathml"):
     pytest.importorskip(package, reason="needs requirements-site.txt")
+pytestmark = pytest.mark.timeout(900)  # the first test waits until the whole site is built
 every = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
 
