@@ -62,7 +62,7 @@ class Config:
     Raises
     ------
     TypeError, ValueError
-        For sizes that are none, or do not divide.
+        For what is not a size, and for sizes that do not divide.
     """
 
     vocab_size: int

@@ -127,8 +127,9 @@ class NextTokenView(View):
     def _logits(self, model: int, text: str) -> NDArray[np.float32]:
         """Return the logits [vocab_size] behind a text; kept, because a drag asks for the same again."""
         asked = self.models[model]
-        begin = [] if asked.tokenizer.end is None else [asked.tokenizer.end]
-        tokens = (begin + asked.tokenizer.encode(text))[-asked.model.config.context :]
+        tokens = asked.tokenizer.encode(text)[-asked.model.config.context :]
+        if not tokens and asked.tokenizer.end is not None:
+            tokens = [asked.tokenizer.end]  # behind the end of a text, another one begins
         if not tokens:
             raise InputError("This model needs a text to begin with: type a letter.")
         with torch.no_grad():

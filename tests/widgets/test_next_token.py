@@ -19,7 +19,7 @@ def panel():
 
 def expected(text, temperature, top_k):
     """Return the shares by token, in float64 and without the package's functions."""
-    tokens = [SMALL.tokenizer.end, *SMALL.tokenizer.encode(text)]
+    tokens = SMALL.tokenizer.encode(text) or [SMALL.tokenizer.end]
     with torch.no_grad():
         logits = SMALL.model(torch.tensor([tokens]))[0, -1].double().numpy()
     order = np.argsort(-logits, kind="stable")

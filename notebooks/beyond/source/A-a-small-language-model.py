@@ -106,8 +106,7 @@ for options in ({"temperature": 0}, {"temperature": 1, "top_k": 5}, {"temperatur
 
 # %% [markdown]
 # It has the form of a docstring and little sense: that is what 1.4 million parameters can do. The same seed gives the same
-# text. Type a text of your own below, then drag the temperature and top-k. The panel puts the token in front that ends other texts,
-# so that yours begins there: its shares are not those of the cell above.
+# text. Type a text of your own below, then drag the temperature and top-k:
 
 # %% tags=["nbval-ignore-output"]
 widgets.next_token(*models.values())
