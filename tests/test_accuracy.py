@@ -259,7 +259,7 @@ def test_paired_covers_the_truth_in_19_of_20_samples_and_turns_its_sign():
 
 def test_paired_reads_as_a_sentence():
     found = accuracy.paired([0.95, 0.94, 0.96, 0.93], [0.90, 0.92, 0.91, 0.93])
-    expected = r"\+0\.0300 \(95 % interval -0\.0090 to \+0\.0690; 3 wins, 0 losses, 1 ties\)"
+    expected = r"\+0\.0300 \(95 % interval -0\.0090 to \+0\.0690; 3 wins, 0 losses, 1 tie\)"
     assert re.fullmatch(expected, str(found)), str(found)
     assert repr(found) == str(found)
     assert "3 wins" in found._repr_html_()

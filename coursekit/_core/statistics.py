@@ -32,7 +32,8 @@ class PairedDifference(display.Text):
 
     def __str__(self) -> str:
         ends = f"{self.confidence * 100:g} % interval {self.low:+.4f} to {self.high:+.4f}"
-        counts = f"{self.wins} wins, {self.losses} losses, {self.ties} ties"
+        named = (("win", "wins", self.wins), ("loss", "losses", self.losses), ("tie", "ties", self.ties))
+        counts = ", ".join(f"{count} {one if count == 1 else many}" for one, many, count in named)
         return f"{self.mean:+.4f} ({ends}; {counts})"
 
 

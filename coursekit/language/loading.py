@@ -124,7 +124,7 @@ def text(name: str = "evaluation") -> str:
     Returns
     -------
     str
-        About 100,000 characters. The licence is Python's.
+        75,000 to 120,000 characters. The licence is Python's.
     """
     return (SHIPPED / f"{arguments.choice('name', name, TEXTS)}.txt").read_text(encoding="utf-8")
 

@@ -80,7 +80,7 @@ def windows(model, count, text="evaluation", length=256):
     return language.windows(model.tokenizer.encode(language.text(text)), length, count)
 
 
-originals = {model.name: language.Reference(model, windows(model, 16)) for model in (ours, planted)}
+originals = {model.name: language.Reference(model, windows(model, 10)) for model in (ours, planted)}
 print(originals[ours.name].loss)
 
 
