@@ -14,6 +14,7 @@ from coursekit.kv_cache.allocating import (
 )
 from coursekit.kv_cache.blocks import BlockManager, OutOfBlocks
 from coursekit.kv_cache.codebooks import distortion, distortion_bounds, levels
+from coursekit.kv_cache.occupancy import Occupancy, occupancy
 from coursekit.kv_cache.pool import BlockPool, read
 from coursekit.kv_cache.prefixes import PrefixTree, longest_shared_prefix
 from coursekit.kv_cache.requests import Gain, Request, Run, Step, gain, requests, side_by_side
@@ -45,6 +46,7 @@ __all__ = [
     "Engine",
     "Gain",
     "Method",
+    "Occupancy",
     "OutOfBlocks",
     "Policy",
     "PrefixTree",
@@ -67,6 +69,7 @@ __all__ = [
     "levels",
     "longest_shared_prefix",
     "mean_for_waste",
+    "occupancy",
     "pages",
     "random_rotation",
     "read",

@@ -156,12 +156,13 @@ class Scheduler:
     def finish(self, plan: Plan, chosen: Sequence[int], now: float) -> None:
         """Give those that have read their whole text the token that comes next."""
         for each, token in zip(plan, chosen, strict=True):
+            if self.tree and math.isnan(each.first):  # as soon as a page is read, others can have it
+                read = each.text[: self.manager.lengths[each.number]]
+                self.tree.insert(read, self.manager.tables[each.number])
             if self.unread(each):
                 continue
             if math.isnan(each.first):
                 each.first = now
-                if self.tree:
-                    self.tree.insert(each.asked.prompt, self.manager.tables[each.number])
             each.text.append(token)
             if each.done:
                 each.finished = now
