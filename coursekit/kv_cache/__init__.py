@@ -17,6 +17,7 @@ from coursekit.kv_cache.codebooks import distortion, distortion_bounds, levels
 from coursekit.kv_cache.occupancy import Occupancy, occupancy
 from coursekit.kv_cache.pool import BlockPool, read
 from coursekit.kv_cache.prefixes import PrefixTree, longest_shared_prefix
+from coursekit.kv_cache.recorded import EngineRow, RecordedEngines, recorded
 from coursekit.kv_cache.requests import Gain, Request, Run, Step, gain, requests, side_by_side
 from coursekit.kv_cache.rounding import (
     METHODS,
@@ -44,12 +45,14 @@ __all__ = [
     "BlockPool",
     "CacheRounding",
     "Engine",
+    "EngineRow",
     "Gain",
     "Method",
     "Occupancy",
     "OutOfBlocks",
     "Policy",
     "PrefixTree",
+    "RecordedEngines",
     "Request",
     "RoundedCache",
     "RoundedCacheModel",
@@ -73,6 +76,7 @@ __all__ = [
     "pages",
     "random_rotation",
     "read",
+    "recorded",
     "requests",
     "serve",
     "side_by_side",

@@ -532,3 +532,82 @@ claims.table(
     claims.show("D-six", measured=16 / kv_cache.TurboQuant(128, 3).stored_bits),
     title="TurboQuant, as the lecture has it",
 )
+
+# %% [markdown]
+# What the levels keep is better spent on levels: all scores times 0.97 is a slightly warmer softmax, while the scatter of
+# QJL changes which token is looked at. (Where inner products themselves are the result, as in a search, its unbiased
+# ones may be worth it.) Whether one scale per channel or a rotation is better is not decided by theory either. On the real
+# model, where channels are loud, compare **channel** with **TurboQuant** in the panel, and the bits per number below it.
+#
+# Methods, bits and context in one picture: what the cache of LLaMA-7B takes, with all scales counted, beside its own
+# weights in 4 bits:
+
+# %% jupyter={"source_hidden": true}
+contexts = 2 ** np.arange(10, 18)
+per_token = memory.kv_cache("LLaMA-7B", 1) / 16 / 1e9  # a bit per number, GB
+stored = {
+    "16 bits": 16,
+    "per token, 4": kv_cache.cache_rounding("per token", 4, 128).bits_per_number,
+    "TurboQuant, 3": kv_cache.cache_rounding("TurboQuant", 3, 128).bits_per_number,
+}
+weights_in_4 = memory.weight_bytes(memory.MODELS["LLaMA-7B"].parameters, "int4", group=128) / 1e9
+picture, ax = plots.style.axes(
+    alt="The size of the cache against the context, for three ways of storing it, and the weights."
+)
+ax.set(xscale="log", yscale="log")
+ax.axhline(weights_in_4, color=plots.style.INK, linestyle=":", linewidth=1.5)
+ax.text(contexts[0], 1.1 * weights_in_4, "weights in 4 bits")
+plots.comparison.lines(
+    ax,
+    contexts,
+    {name: contexts * per_token * bits for name, bits in stored.items()},
+    x_label="context (tokens)",
+    y_label="cache (GB)",
+    title=f"In 16 bits the cache passes the weights at {weights_in_4 / per_token / 16:,.0f} tokens",
+)
+picture
+
+# %% [markdown]
+# ## 6. What do real engines do?
+#
+# vLLM has pages, a tree of prefixes (by hashes of blocks) and continuous batching, as yours has, and kernels that are
+# written for each processor. It does not belong into this course's environment: it takes 3 GB and other versions.
+# `python -m benchmarks engines` gives it one of its own and lets it serve the small model on one thread, beside the
+# scheduler of this notebook. What was found is stored with the course:
+
+# %%
+recorded = kv_cache.recorded()
+recorded or "Nothing was recorded yet: python -m benchmarks engines"
+
+# %% [markdown]
+# These numbers are **recorded**, not measured a moment ago, and on the machine that is named below them. Compare columns,
+# not with your own.
+#
+# **Your turn.** Serve requests of your own: put their texts through `small.tokenizer.encode`, make a
+# `kv_cache.Request(tuple(tokens), new)` of each, and find the number of blocks below which requests have to give theirs
+# back (`run.preempted`). `language.from_folder("a-folder")` serves a model of your own.
+#
+# ## Quiz
+
+# %%
+exercises.quiz("D")
+
+# %% [markdown]
+# And your guesses, beside what this machine measured:
+
+# %%
+plots.guesses.picture(exercises.guesses("D"))
+
+# %% [markdown]
+# ## What you should remember
+#
+# 1. Waste is a matter of lengths: pages of 16 waste 7.5 slots per request, less than 4 % from 180 tokens on.
+# 2. Memory that is not wasted becomes larger batches, and these become throughput, as far as passes are shared.
+# 3. What prompts have in common counts from their beginning, in whole pages. It is computed once and changes no answer.
+# 4. Continuous batching shortens the wait for the first token. Somebody pays with slower tokens after it.
+# 5. An unbiased estimate is not a better one. Judge a rounded cache by what comes out of the model.
+#
+# ## Where to go next
+#
+# [Notebook 04](../04-batching-benchmark.ipynb) has the queueing behind section 4, and [notebook
+# B](B-four-bits-and-fewer.ipynb) does with weights what section 5 did with keys and values.
