@@ -74,7 +74,7 @@ def main() -> None:
 
 
 def loads(small: language.LanguageModel) -> dict[str, Load]:
-    """Return the loads by name: different prompts in batches, then 24 that begin alike, not shared and shared."""
+    """Return the loads by name: batches of different prompts, then 24 that begin alike, twice."""
     row = small.tokenizer.encode(language.text())
     pieces = [row[n * PROMPT : (n + 1) * PROMPT] for n in range(20, 20 + max(BATCHES))]
     found = {

@@ -149,15 +149,19 @@ class _Pages:
         self.manager = BlockManager(slots // page_size, page_size)
 
     def put(self, number: int, length: int, slots: int) -> bool:
-        """Take the pages that the prompt needs, if they are there."""
-        try:
-            self.manager.append(number, length)
-        except OutOfBlocks:
+        """Take the pages that the prompt needs, if they are there and the token after it has room, too."""
+        most = len(self.manager.owners) * self.manager.page_size
+        if self.manager.needed(number, min(length + 1, most)) > len(self.manager.free):
             return False
+        self.manager.append(number, length)
         return True
 
     def grow(self, number: int) -> bool:
-        return self.put(number, 1, 0)
+        try:
+            self.manager.append(number)
+        except OutOfBlocks:
+            return False
+        return True
 
     def remove(self, number: int) -> None:
         self.manager.release(number)

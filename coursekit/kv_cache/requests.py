@@ -241,13 +241,13 @@ def gain(one: Sequence[float], other: Sequence[float]) -> Gain:
     TypeError, ValueError
         For fewer than two pairs, unequal lengths, or numbers that are not above 0.
     """
-    logs = []
+    logs: list[list[float]] = []
     for name, values in (("one", one), ("other", other)):
         logs.append([math.log(arguments.positive(f"an entry of {name}", each)) for each in values])
     if len(logs[0]) != len(logs[1]) or len(logs[0]) < 2:
         counts = f"{len(logs[0])} and {len(logs[1])}"
         raise ValueError(f"one and other must be equally long, at least 2; got {counts}")
-    found = statistics.paired(*logs)
+    found = statistics.paired(logs[0], logs[1])
     return Gain(*map(math.exp, (found.mean, found.low, found.high)))
 
 

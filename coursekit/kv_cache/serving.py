@@ -159,6 +159,6 @@ def _run(scheduler: Scheduler, look: Look, name: str) -> Run:
         now += seconds
         steps.append(replace(step, seconds=seconds))
         scheduler.finish(plan, chosen, now)
-    times = [[each.asked.arrival, each.first, each.finished] for each in scheduler.all]
+    times = np.array([[each.asked.arrival, each.first, each.finished] for each in scheduler.all])
     texts = [each.text[len(each.asked.prompt) :] for each in scheduler.all]
-    return Run(name, *np.array(times).T, texts, steps, scheduler.preempted)
+    return Run(name, times[:, 0], times[:, 1], times[:, 2], texts, steps, scheduler.preempted)

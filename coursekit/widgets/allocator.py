@@ -101,8 +101,8 @@ class AllocatorView(View):
             *(ax.axhline(y - 0.5, color="white", linewidth=1, zorder=3) for y in range(1, rows)),
         ]
         self.said = ax.set_title(" ", fontweight="normal", zorder=6)
-        ax.set_xlabel(f"{SLOTS} slots, one token each. Dark: filled, pale: reserved")
-        self.moving += [self.cells, *lines, self.said]
+        ax.set_xlabel("dark: filled, pale: reserved, white: free")
+        self.moving += [self.cells, *lines, *ax.spines.values(), self.said]
 
     def _over_time(self, ax: Axes) -> None:
         self.lines = {}

@@ -156,7 +156,7 @@ def equal_anywhere(prompt, text):
             lambda p, known, size: max((equal_anywhere(p, t) // size * size for t in known), default=0),
             "first difference",
         ),
-        (lambda p, known, size: 7, "from the beginning"),
+        (lambda p, known, size: 9, "from the beginning"),
         (lambda p, known, size: None, ""),
     ],
 )

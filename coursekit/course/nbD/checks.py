@@ -20,7 +20,7 @@ SAME = 1e-3  # of a unit vector: FP32 is good enough
 LENGTHS = ((37, 16, 100), (1, 2, 3, 4, 5), (64, 64), (7,))
 DIM, MOST_SPREAD = 64, 0.8  # what a turned unit vector may keep in one coordinate
 PREFIXES: tuple[tuple[list[int], list[list[int]], int, str], ...] = (
-    ([5, 6, 7, 8, 9, 1, 2], [[5, 6, 7, 0], [5, 6, 7, 8, 9, 3]], 2, "not the last page"),
+    ([5, 6, 7, 8, 9, 1, 2, 3], [[5, 6, 7, 0], [5, 6, 7, 8, 9, 1, 2]], 2, "not the last page"),
     ([1, 2, 3, 4], [[2, 3, 4], [9, 1, 2, 3, 4]], 2, "in the middle"),
     ([4, 4, 4, 4, 4, 4], [[4, 4, 4, 4], [4, 4, 4, 4, 4, 4, 4, 4]], 4, "whole pages"),
     ([1, 2, 3], [], 2, "nothing is known"),
@@ -86,7 +86,7 @@ def rotation(answer: Any) -> Verdict:
             hint = "Where does one large coordinate go? It should end up a little in all of them."
             return wrong("Inner products stay, but what stands out still stands out.", hint)
         turns.append(turn)
-    if np.allclose(*turns, atol=SAME):
+    if np.allclose(turns[0], turns[1], atol=SAME):
         told = "Two different random matrices give the same rotation."
         return wrong(told, "Nobody should know beforehand which vector is unlucky: use what is drawn.")
     return right("All lengths and inner products stay, and no coordinate stands out.")
