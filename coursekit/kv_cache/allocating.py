@@ -88,7 +88,8 @@ def mean_for_waste(share: float, page_size: int = PAGE) -> float:
     wanted = arguments.real("share", share, 0, 1)
     if wanted in (0, 1):
         raise ValueError(f"share must lie between 0 and 1, both excluded; got {wanted:g}")
-    return (arguments.integer("page_size", page_size, 1, MOST_TOKENS) - 1) / 2 * (1 - wanted) / wanted
+    empty = (arguments.integer("page_size", page_size, 1, MOST_TOKENS) - 1) / 2
+    return empty / wanted - empty
 
 
 @dataclass(frozen=True, repr=False, eq=False)
