@@ -309,22 +309,23 @@ print(
 )
 claims.show("D-continuous", measured=kv_cache.gain(waits["static"], waits["continuous"]))
 
+# %% [markdown]
+# Not the median alone: how long does which share of all requests wait?
+
 # %% jupyter={"source_hidden": true} tags=["nbval-ignore-output"]
 shares = np.linspace(0.02, 0.98, 25)
-waited = {
-    batching: 1e3 * np.quantile([run.to_first for run in runs], shares) for batching, runs in served.items()
-}
+waited = {name: 1e3 * np.quantile([run.to_first for run in runs], shares) for name, runs in served.items()}
+halves = [np.interp(0.5, shares, waited[name]) for name in ("static", "continuous")]
 picture, ax = plots.style.axes(
     alt="Time to the first token against the share of requests, for both batchings."
 )
-half = {batching: np.interp(0.5, shares, values) for batching, values in waited.items()}
 plots.comparison.lines(
     ax,
     100 * shares,
     waited,
     x_label="share of the requests (%)",
     y_label="first token within (ms)",
-    title=f"Half of them wait up to {half['static']:.0f} ms, with continuous batching {half['continuous']:.0f} ms",
+    title="Half of them wait up to {:.0f} ms, with continuous batching {:.0f} ms".format(*halves),
 )
 picture
 
@@ -404,8 +405,7 @@ claims.show("D-long", measured=in_16 / weights)
 # %% tags=["exercise"]
 def rotation(normal):
     # solution
-    orthogonal, _ = np.linalg.qr(normal)
-    return orthogonal
+    return np.linalg.qr(normal)[0]
     # end solution
 
 
