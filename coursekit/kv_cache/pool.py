@@ -112,12 +112,16 @@ def read(model: Transformer, pool: BlockPool, pieces: Mapping[Hashable, Sequence
     ------
     OutOfBlocks
         If too few blocks are free for one of them; those before it have their room by then.
-    ValueError
-        For no request, or one without tokens.
+    TypeError, ValueError
+        For no request, one without tokens, tokens that the model does not know, or another model or pool.
     """
+    arguments.instance("model", model, Transformer)
+    arguments.instance("pool", pool, BlockPool)
+    if not isinstance(pieces, Mapping) or not pieces:
+        raise ValueError(f"pieces must map at least one request to tokens; got {arguments.shown(pieces)}")
+    highest = model.config.vocab_size - 1
+    pieces = {name: arguments.integers("pieces", tokens, 0, highest) for name, tokens in pieces.items()}
     counts = [len(tokens) for tokens in pieces.values()]
-    if not counts or not all(counts):
-        raise ValueError("pieces must hold at least one request, and each at least one token")
     starts = [pool.manager.lengths.get(request, 0) for request in pieces]
     device = model.head.device
     new = torch.cat([pool.append(request, len(tokens)) for request, tokens in pieces.items()])

@@ -190,7 +190,9 @@ class PrefixTree(display.Shown):
 
 
 def _tokens(name: str, tokens: Sequence[int]) -> tuple[int, ...]:
-    return arguments.integers(name, tokens, 0) if len(tokens) else ()
+    if isinstance(tokens, tuple | list) and not tokens:
+        return ()  # an empty text has nothing in common with any other
+    return arguments.integers(name, tokens, 0)
 
 
 def _shared(first: Sequence[int], second: Sequence[int]) -> int:

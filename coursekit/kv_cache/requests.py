@@ -243,7 +243,8 @@ def gain(one: Sequence[float], other: Sequence[float]) -> Gain:
     """
     logs: list[list[float]] = []
     for name, values in (("one", one), ("other", other)):
-        logs.append([math.log(arguments.positive(f"an entry of {name}", each)) for each in values])
+        numbers = arguments.reals(name, values)
+        logs.append([math.log(arguments.positive(f"an entry of {name}", each)) for each in numbers])
     if len(logs[0]) != len(logs[1]) or len(logs[0]) < 2:
         counts = f"{len(logs[0])} and {len(logs[1])}"
         raise ValueError(f"one and other must be equally long, at least 2; got {counts}")

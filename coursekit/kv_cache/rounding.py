@@ -97,6 +97,7 @@ class TurboQuant:
         self.dim = arguments.integer("dim", dim, LEAST_DIM, 2**14)
         self.bits = arguments.integer("bits", bits, 1, MOST_BITS)
         self.residual = arguments.flag("residual", residual)
+        seed = arguments.integer("seed", seed, 0, arguments.LARGEST_SEED)
         self.rotation = random_rotation(self.dim, seed)
         self.projection = _normal(self.dim, seed + 1)
         coded = self.bits - self.residual
@@ -123,10 +124,10 @@ class TurboQuant:
 
         Raises
         ------
-        ValueError
-            For vectors of another dimension.
+        TypeError, ValueError
+            For what are not vectors of this dimension.
         """
-        if x.shape[-1] != self.dim:
+        if _vectors(x).shape[-1] != self.dim:
             raise ValueError(f"x must hold vectors of {self.dim} numbers; got {x.shape[-1]}")
         rotation, known = self.rotation.to(x), self.levels.to(x)
         length = x.norm(dim=-1, keepdim=True)
@@ -155,8 +156,13 @@ def by_token(x: Tensor, bits: int) -> Tensor:
     -------
     Tensor
         Of the same shape.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For what are not vectors, or other bits.
     """
-    return _between(x, arguments.integer("bits", bits, 1, MOST_BITS), -1)
+    return _between(_vectors(x), arguments.integer("bits", bits, 1, MOST_BITS), -1)
 
 
 def by_channel(x: Tensor, bits: int, group: int = GROUP) -> Tensor:
@@ -178,11 +184,18 @@ def by_channel(x: Tensor, bits: int, group: int = GROUP) -> Tensor:
     Tensor
         Of the same shape.
 
+    Raises
+    ------
+    TypeError, ValueError
+        For what are not vectors of tokens, or other numbers.
+
     Notes
     -----
     Source: Liu and others, KIVI (2024), for keys.
     """
     bits, group = arguments.integer("bits", bits, 1, MOST_BITS), arguments.size("group", group)
+    if _vectors(x).dim() < 2:
+        raise ValueError(f"x must have shape [..., tokens, dim]; got {list(x.shape)}")
     whole = x.shape[-2] - x.shape[-2] % group
     grouped = x[..., :whole, :].unflatten(-2, (-1, group)) if whole else x[..., :0, :]
     rounded = _between(grouped, bits, -2).flatten(-3, -2) if whole else grouped
@@ -225,6 +238,7 @@ def cache_rounding(method: Method, bits: int, dim: int, seed: int = 0) -> CacheR
     """
     chosen = arguments.choice("method", method, METHODS)
     bits, dim = arguments.integer("bits", bits, 1, MOST_BITS), arguments.integer("dim", dim, LEAST_DIM, 2**14)
+    seed = arguments.integer("seed", seed, 0, arguments.LARGEST_SEED)
     of_token = bits + 2 * STORED / dim
     if chosen == "per token":
         return CacheRounding(lambda x: by_token(x, bits), lambda x: by_token(x, bits), of_token)
@@ -320,6 +334,14 @@ def with_rounded_cache(model: Transformer, method: Method, bits: int, seed: int 
     """
     config = arguments.instance("model", model, Transformer).config
     return RoundedCacheModel(model, cache_rounding(method, bits, config.per_head, seed))
+
+
+def _vectors(x: Tensor) -> Tensor:
+    """Return a tensor of real vectors, or refuse what is not one."""
+    plain = isinstance(x, Tensor) and x.layout == torch.strided and not x.is_nested
+    if not plain or not x.is_floating_point() or x.dim() < 1 or not x.numel():
+        raise TypeError(f"x must be a tensor of real numbers [..., dim]; got {arguments.shown(x)}")
+    return x
 
 
 def _normal(dim: int, seed: int) -> Tensor:

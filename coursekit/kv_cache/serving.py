@@ -92,6 +92,8 @@ def serve(model: Transformer, requests: Sequence[Request], engine: Engine, name:
         For requests that do not ascend, that are longer than the model reads, or that the memory cannot hold.
     """
     arguments.instance("model", model, Transformer)
+    arguments.instance("engine", engine, Engine)
+    arguments.label("name", name)
     for each in arguments.instances("requests", requests, Request):
         if each.length > model.config.context:
             raise ValueError(f"requests may be {model.config.context} tokens long; got {each.length}")
@@ -135,6 +137,8 @@ def simulate(
         Whatever ``seconds`` raises.
     """
     arguments.function("seconds", seconds, "with a Step")
+    arguments.instance("engine", engine, Engine)
+    arguments.label("name", name)
     manager = BlockManager(engine.blocks, engine.page_size)
     scheduler = Scheduler(requests, engine, manager)
 
