@@ -1,9 +1,11 @@
 """Engines: the small model served by vLLM on this CPU and by the course's own scheduler, one thread each.
 
+Seconds are the processor's: with one thread they are those of a quiet machine, whatever else runs.
+
 vLLM gets an environment of its own in the folder for results (3 GB, some minutes, once). It needs PyTorch's
 CPU build: set PIP_EXTRA_INDEX_URL as the README says where pip does not find it by itself. What was measured
 is stored in the package, with the machine's name; notebook D shows it. Expected: the same texts, and vLLM
-ahead where many are asked at once.
+ahead.
 """
 
 import dataclasses
@@ -14,6 +16,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
@@ -66,12 +69,12 @@ def main() -> None:
         new = load.new * len(load.prompts)
         rows.append(EngineRow("the course's scheduler", name, new, ours[name][0]))
         rows.append(EngineRow(f"vLLM {version}", name, new, statistics.median(theirs[name]["seconds"])))
-    found = RecordedEngines(runtime.describe().label, date.today().isoformat(), tuple(rows))
+    pairs = [pair for name in asked for pair in zip(ours[name][1], theirs[name]["texts"], strict=True)]
+    same = sum(one == other for one, other in pairs)
+    machine, day = runtime.describe().label, date.today().isoformat()
+    found = RecordedEngines(machine, day, tuple(rows), len(pairs), same)
     STORED.write_text(found.json(), encoding="utf-8")
     print(found)
-    for name in asked:
-        pairs = list(zip(ours[name][1], theirs[name]["texts"], strict=True))
-        print(f"{name}: {sum(one == other for one, other in pairs)} of {len(pairs)} texts are the same")
 
 
 def loads(small: language.LanguageModel) -> dict[str, Load]:
@@ -89,11 +92,15 @@ def loads(small: language.LanguageModel) -> dict[str, Load]:
 
 
 def own(small: language.LanguageModel, load: Load) -> tuple[float, list[list[int]]]:
-    """Return the median seconds of our scheduler, and its texts."""
+    """Return the median of the processor's seconds of our scheduler, and its texts."""
     asked = [kv_cache.Request(tuple(tokens), load.new) for tokens in load.prompts]
     engine = kv_cache.Engine(blocks=1200, most=32, budget=512, share=load.caching)
-    runs = [kv_cache.serve(small.model, asked, engine) for _ in range(RUNS + 1)][1:]
-    return statistics.median(run.seconds for run in runs), runs[-1].texts
+    seconds, texts = [], []
+    for _ in range(RUNS + 1):  # the first run warms up
+        begin = time.process_time()
+        texts = kv_cache.serve(small.model, asked, engine).texts
+        seconds.append(time.process_time() - begin)
+    return statistics.median(seconds[1:]), texts
 
 
 def vllm(small: language.LanguageModel, asked: Mapping[str, Load]) -> tuple[str, dict[str, Any]]:

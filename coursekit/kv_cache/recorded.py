@@ -25,7 +25,7 @@ class EngineRow:
     new : int
         Tokens that it wrote.
     seconds : float
-        How long it took, the median of several runs.
+        Of the processor, on one thread; the median of several runs.
 
     Raises
     ------
@@ -46,7 +46,7 @@ class EngineRow:
 
     @property
     def throughput(self) -> float:
-        """New tokens per second."""
+        """New tokens per second of the processor."""
         return self.new / self.seconds
 
 
@@ -62,11 +62,15 @@ class RecordedEngines(display.Tabled):
         As ISO date.
     rows : tuple of EngineRow
         The engines and loads.
+    texts, same : int
+        How many texts were asked for in all, and how many of them were the same with all engines.
     """
 
     machine: str
     day: str
     rows: tuple[EngineRow, ...]
+    texts: int
+    same: int
 
     @property
     def engines(self) -> tuple[str, ...]:
@@ -101,17 +105,18 @@ class RecordedEngines(display.Tabled):
         str
             The file's text.
         """
-        rows = [vars(row) for row in self.rows]
-        return json.dumps({"machine": self.machine, "day": self.day, "rows": rows}, indent=1) + "\n"
+        found = {**vars(self), "rows": [vars(row) for row in self.rows]}
+        return json.dumps(found, indent=1) + "\n"
 
     def _table(self) -> display.Table:
-        headers = ("new tokens per second", *self.engines)
+        headers = ("new tokens per CPU second", *self.engines)
         found = [(load, [self.row(engine, load) for engine in self.engines]) for load in self.loads]
         rows = [
             (load, *("" if row is None else display.significant(row.throughput) for row in cells))
             for load, cells in found
         ]
-        return display.Table(headers, rows, notes=[f"Recorded on {self.machine}, {self.day}."])
+        same = f"{self.same} of {self.texts} texts are the same with all of them."
+        return display.Table(headers, rows, notes=[f"Recorded on {self.machine}, {self.day}. {same}"])
 
 
 def recorded() -> RecordedEngines | None:
@@ -133,6 +138,6 @@ def recorded() -> RecordedEngines | None:
     try:
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         rows = tuple(EngineRow(**row) for row in found["rows"])
-        return RecordedEngines(found["machine"], found["day"], rows)
+        return RecordedEngines(**{**found, "rows": rows})
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{RECORDED} is damaged: {type(error).__name__}: {error}") from error

@@ -109,6 +109,12 @@ def test_a_rotation_keeps_inner_products():
     assert not torch.equal(turn, kv_cache.random_rotation(32, 6))
 
 
+def test_no_direction_is_likelier_than_another():
+    corners = torch.stack([kv_cache.random_rotation(8, seed) for seed in range(300)])
+    assert corners.mean(0).abs().max() < 5 * (8 * 300) ** -0.5
+    assert corners.std(0).numpy() == pytest.approx(8**-0.5, rel=0.2)
+
+
 def in_a_loop(row, bits):
     low, high = min(row), max(row)
     step = (high - low) / (2**bits - 1)

@@ -13,7 +13,7 @@ ROWS = (
     EngineRow("theirs 1.0", "1 at once", 32, 0.05),
     EngineRow("theirs 1.0", "8 at once", 256, 0.1),
 )
-FOUND = RecordedEngines("a machine", "2026-11-30", ROWS)
+FOUND = RecordedEngines("a machine", "2026-11-30", ROWS, 9, 8)
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def test_it_comes_back_as_it_was_written(file):
 
 def test_the_table_has_an_engine_per_column_and_says_where_and_when():
     text = str(FOUND)
-    assert "a machine, 2026-11-30" in text
+    assert "a machine, 2026-11-30. 8 of 9 texts are the same" in text
     rows = {line.split("  ")[0]: line.split()[3:] for line in text.splitlines() if "at once" in line}
     assert rows == {"1 at once": ["320", "640"], "8 at once": ["2560"]}
     assert FOUND.row("ours", "8 at once") is None

@@ -68,6 +68,12 @@ def test_a_full_memory_sends_the_youngest_back_and_all_are_served():
     assert run.computed > 2 * 10
 
 
+def test_who_had_to_give_its_memory_back_comes_before_those_who_never_had_any():
+    run = kv_cache.simulate(ask((5, 6, 0), (5, 6, 0), (5, 6, 0)), Engine(6, 2, most=2), second)
+    assert run.preempted > 0
+    assert run.finished[0] < run.finished[1] < run.finished[2]
+
+
 def test_a_contiguous_piece_is_a_block_as_long_as_the_longest():
     asked = ask(*[(8, 8, 0)] * 8)
     pieces = kv_cache.simulate(asked, Engine(2, 64, most=8, budget=64), second)
