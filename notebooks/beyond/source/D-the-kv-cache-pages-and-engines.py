@@ -156,7 +156,8 @@ widgets.allocator()
 
 # %% [markdown]
 # Pale slots are reserved and empty. With pieces there may also be white gaps that nobody can use, because each is too
-# short for the next request. Pages have neither, and so two to three times as many requests are served at once.
+# short for the next request. Pages leave no gaps, and pale slots only at each request's end. Three of these requests
+# or more find room where one has a piece for the longest.
 #
 # ## 2. Who owns a page?
 #
@@ -605,18 +606,20 @@ picture
 # %% [markdown]
 # ## 6. What do real engines do?
 #
-# vLLM has pages, a tree of prefixes (by hashes of blocks) and continuous batching, as yours has, and kernels that are
-# written for each processor. It does not belong into this course's environment: it takes 3 GB and other versions.
-# `python -m benchmarks engines` gives it one of its own and lets it serve the small model on one thread, beside the
-# scheduler of this notebook. What was found is stored with the course:
+# vLLM has pages, a memory of prefixes (by hashes of blocks) and continuous batching, as this notebook has, and kernels
+# that are written for each processor. It does not belong into this course's environment: it takes 3 GB and its own
+# version of PyTorch. `python -m benchmarks engines` gives it an environment of its own and lets it serve the small model on
+# one thread, beside the scheduler of this notebook. What was found is stored with the course:
 
 # %%
 recorded = kv_cache.recorded()
 recorded or "Nothing was recorded yet: python -m benchmarks engines"
 
 # %% [markdown]
-# These numbers are **recorded**, not measured a moment ago, and on the machine that is named below them. Compare columns,
-# not with your own.
+# These numbers are **recorded**, not measured a moment ago, on the machine that is named below them. They count seconds
+# of the processor, so that other programs do not matter. The texts are compared as well: an engine may only be faster,
+# not different. Read down a column for what batching and sharing bring, and across for what is in the kernels: the
+# more requests share a pass, the less the program around it counts.
 #
 # **Your turn.** Serve requests of your own: put their texts through `small.tokenizer.encode`, make a
 # `kv_cache.Request(tuple(tokens), new)` of each, and find the number of blocks below which requests have to give theirs
