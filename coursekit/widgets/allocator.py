@@ -65,8 +65,8 @@ class AllocatorView(View):
     """
 
     alt = (
-        "On the left a memory as a grid of slots: dark ones hold a token, pale ones are reserved and empty, "
-        "white ones are free. On the right, how many requests have memory at once in each step, for all "
+        "On the left a memory as a grid of slots: strong ones hold a token, faint ones are reserved and empty, "
+        "blank ones are free. On the right, how many requests have memory at once in each step, for all "
         "three ways of handing it out."
     )
 
@@ -101,7 +101,7 @@ class AllocatorView(View):
             *(ax.axhline(y - 0.5, color="white", linewidth=1, zorder=3) for y in range(1, rows)),
         ]
         self.said = ax.set_title(" ", fontweight="normal", zorder=6)
-        ax.set_xlabel("dark: filled, pale: reserved, white: free")
+        ax.set_xlabel("strong: filled, faint: reserved, blank: free")
         self.moving += [self.cells, *lines, *ax.spines.values(), self.said]
 
     def _over_time(self, ax: Axes) -> None:

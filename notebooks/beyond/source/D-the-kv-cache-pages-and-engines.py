@@ -155,8 +155,8 @@ picture
 widgets.allocator()
 
 # %% [markdown]
-# Pale slots are reserved and empty. With pieces there may also be white gaps that nobody can use, because each is too
-# short for the next request. Pages leave no gaps, and pale slots only at each request's end. Three of these requests
+# Faint slots are reserved and empty. With pieces there may also be blank gaps that nobody can use, because each is too
+# short for the next request. Pages leave no gaps, and faint slots only at each request's end. Three of these requests
 # or more find room where one has a piece for the longest.
 #
 # ## 2. Who owns a page?
