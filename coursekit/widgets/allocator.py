@@ -65,9 +65,9 @@ class AllocatorView(View):
     """
 
     alt = (
-        "On the left a memory as a grid of slots: strong ones hold a token, faint ones are reserved and empty, "
-        "blank ones are free. On the right, how many requests have memory at once in each step, for all "
-        "three ways of handing it out."
+        "On the left a memory as a grid of slots: strong ones hold a token, faint ones are reserved and "
+        "empty, blank ones are free. On the right, how many requests have memory at once in each step, for "
+        "all three ways of handing it out."
     )
 
     def __init__(self, requests: Sequence[Request]) -> None:
