@@ -134,17 +134,17 @@ def test_logits_come_row_by_row_and_texts_are_greedy(model):
     assert logits.shape == (2, 3, 8)
     assert logits.dtype == torch.float32
     assert torch.equal(logits.argmax(-1), (tokens + 1) % 5)
-    assert float(logits.max()) == 2.0, "its cache is in F16, ggml's number 1"
+    assert float(logits.max()) == 2.0, "its keys are in F16, ggml's number 1"
     assert model.generate([0, 1], 6) == [2, 3, 4, 0, 1, 2]
     assert model.generate([0, 1], 6, stop=4) == [2, 3, 4]
     assert model.generate([0], 0) == []
     assert model.encode("é") == [0xC3 % 8, 0xA9 % 8]
 
 
-def test_the_cache_may_be_in_f32(engine, folder):
-    assert float(engine.open(folder / "model.gguf", cache="F32")(torch.tensor([[0]])).max()) == 1.0
-    with pytest.raises(ValueError, match="cache must be one of F32, F16; got 'Q8_0'"):
-        engine.open(folder / "model.gguf", cache="Q8_0")
+def test_keys_may_be_in_f32(engine, folder):
+    assert float(engine.open(folder / "model.gguf", keys="F32")(torch.tensor([[0]])).max()) == 1.0
+    with pytest.raises(ValueError, match="keys must be one of F32, F16; got 'Q8_0'"):
+        engine.open(folder / "model.gguf", keys="Q8_0")
 
 
 def test_a_file_that_it_refuses_is_an_error_of_ours(engine, folder):

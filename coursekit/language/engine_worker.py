@@ -16,7 +16,7 @@ __all__ = ["Library", "Loaded", "answer", "main"]
 
 # Where each package keeps llama.cpp's own functions.
 MODULES = {"llama_cpp": "llama_cpp.llama_cpp", "ik_llama_cpp": "ik_llama_cpp._ctypes_api"}
-CACHES = {"F32": 0, "F16": 1}  # ggml's numbers
+KEYS = {"F32": 0, "F16": 1}  # ggml's numbers
 
 
 class Library:
@@ -49,12 +49,12 @@ class Library:
             raise ValueError("llama.cpp does not take the file")
         return model
 
-    def start(self, model: Any, context: int, threads: int, cache: str) -> Any:
+    def start(self, model: Any, context: int, threads: int, keys: str) -> Any:
         """Return a context: the memory that a model computes in."""
         options = self.api.llama_context_default_params()
         options.n_ctx = options.n_batch = context
         options.n_threads = options.n_threads_batch = threads
-        options.type_k = options.type_v = CACHES[cache]
+        options.type_k = KEYS[keys]
         for name, value in (("flash_attn", False), ("flash_attn_type", 0), ("no_perf", True)):
             if hasattr(options, name):
                 setattr(options, name, value)
@@ -92,17 +92,17 @@ class Loaded:
         To compute with.
     context : int
         Tokens that it reads at most.
-    cache : str
-        The format of keys and values, a key of ``CACHES``.
+    keys : str
+        The format of keys in the cache, one of ``KEYS``. Values stay in FP16.
     """
 
-    def __init__(self, library: Library, path: str, threads: int, context: int, cache: str) -> None:
+    def __init__(self, library: Library, path: str, threads: int, context: int, keys: str) -> None:
         self.library = library
         self.model = library.load(path)
         get = library.find("llama_model_get_vocab")
         self.vocabulary = get(self.model)
         self.tokens = int(library.find("llama_vocab_n_tokens", "llama_n_vocab")(self.vocabulary))
-        self.context = library.start(self.model, context, threads, cache)
+        self.context = library.start(self.model, context, threads, keys)
         self.batch = library.api.llama_batch_init(context, 0, 1)
 
     def read(self, tokens: list[int], begin: int, every: bool) -> Any:

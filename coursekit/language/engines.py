@@ -109,7 +109,7 @@ class Engine(display.Text):
         return f"llama.cpp of {self.name} {self.version}"
 
     def open(
-        self, path: str | Path, threads: int = 1, context: int | None = None, cache: str = "F16"
+        self, path: str | Path, threads: int = 1, context: int | None = None, keys: str = "F16"
     ) -> "EngineModel":
         """Load a GGUF file.
 
@@ -121,8 +121,8 @@ class Engine(display.Text):
             To compute with.
         context : int, optional
             Tokens that it reads at most; by default what the file says, up to 2,048.
-        cache : {"F16", "F32"}, optional
-            What it stores keys and values in.
+        keys : {"F16", "F32"}, optional
+            What its cache stores keys in; values are always FP16.
 
         Returns
         -------
@@ -136,7 +136,7 @@ class Engine(display.Text):
         RuntimeError
             If llama.cpp crashes on it, or takes too long.
         """
-        return EngineModel(self, path, threads, context, cache)
+        return EngineModel(self, path, threads, context, keys)
 
     def quantize(self, source: str | Path, target: str | Path, kind: str) -> Path:
         """Round a file's matrices with llama.cpp's own program.
@@ -283,8 +283,8 @@ class EngineModel(nn.Module):
         To compute with.
     context : int, optional
         Tokens that it reads at most; by default what the file says, up to 2,048.
-    cache : {"F16", "F32"}, optional
-        What it stores keys and values in.
+    keys : {"F16", "F32"}, optional
+        What its cache stores keys in; values are always FP16.
 
     Attributes
     ----------
@@ -298,7 +298,7 @@ class EngineModel(nn.Module):
         path: str | Path,
         threads: int = 1,
         context: int | None = None,
-        cache: str = "F16",
+        keys: str = "F16",
     ) -> None:
         super().__init__()
         self.engine = arguments.instance("engine", engine, Engine)
@@ -307,8 +307,8 @@ class EngineModel(nn.Module):
         threads, said = arguments.size("threads", threads), file.metadata.get("llama.context_length")
         most = min(said, MOST_CONTEXT) if type(said) is int and said > 0 else MOST_CONTEXT
         self.context = most if context is None else arguments.size("context", context)
-        cache, about = arguments.choice("cache", cache, engine_worker.CACHES), self.path.stat()
-        self._key = [str(self.path), threads, self.context, cache, about.st_mtime_ns, about.st_size]
+        keys, about = arguments.choice("keys", keys, engine_worker.KEYS), self.path.stat()
+        self._key = [str(self.path), threads, self.context, keys, about.st_mtime_ns, about.st_size]
         self.config = SimpleNamespace(vocab_size=self._ask(do="open")["vocabulary"], context=self.context)
 
     @torch.no_grad()
