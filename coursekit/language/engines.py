@@ -192,7 +192,7 @@ class Engine(display.Text):
             If the process ends, or takes too long.
         """
         process, late = self._started(), threading.Event()
-        timer = threading.Timer(self.seconds, lambda: (late.set(), process.kill()))
+        timer = threading.Timer(self.seconds, _stop, (process, late))
         timer.daemon = True
         timer.start()
         try:
@@ -411,6 +411,11 @@ def _exchange(process: subprocess.Popen[bytes], request: dict[str, Any]) -> tupl
     if len(raw) < said["bytes"]:
         raise ValueError("cut off")
     return said, raw
+
+
+def _stop(process: subprocess.Popen[bytes], late: threading.Event) -> None:
+    late.set()
+    process.kill()
 
 
 def _end(process: subprocess.Popen[bytes], words: IO[bytes]) -> None:

@@ -104,11 +104,15 @@ class GGUFBlockView(View):
         edges = [[(x - 0.5, -0.5), (x - 0.5, 7.5)] for x in range(COLUMNS + 1)]
         edges += [[(-0.5, y - 0.5), (COLUMNS - 0.5, y - 0.5)] for y in range(9)]
         grid = ax.add_collection(LineCollection(edges, colors="white", linewidths=1.2, zorder=3))
-        frame = {"markeredgecolor": style.INK, "markerfacecolor": "none", "markeredgewidth": 2.2}
+        frame: dict[str, Any] = {
+            "markeredgecolor": style.INK,
+            "markerfacecolor": "none",
+            "markeredgewidth": 2.2,
+        }
         (self.frames,) = ax.plot([], [], "s", markersize=10.5, zorder=4, **frame)
         self.names = []
         for slot, colour in enumerate(COLOURS):
-            place = {"transform": ax.transAxes, "clip_on": False, "zorder": 5}
+            place: dict[str, Any] = {"transform": ax.transAxes, "clip_on": False, "zorder": 5}
             (square,) = ax.plot([slot / 4 + 0.01], [-0.1], "s", color=colour, markersize=8, **place)
             text = ax.text(slot / 4 + 0.03, -0.1, "", va="center", transform=ax.transAxes, zorder=5)
             self.names.append((square, text))
@@ -120,7 +124,8 @@ class GGUFBlockView(View):
         ax.set_xlim(-0.8, ROW - 0.2)
         ax.set_ylim(-most, most)
         describe(ax, f"place among {ROW} neighbours", "weight")
-        self.steps = ax.add_collection(LineCollection([], colors=style.PALE, linewidths=1.4, zorder=1))
+        self.steps = LineCollection([], colors=style.PALE, linewidths=1.4, zorder=1)
+        ax.add_collection(self.steps)
         look: dict[str, Any] = {"linestyle": "none", "zorder": 3}
         (self.after,) = ax.plot([], [], "s", color=style.BLUE, markersize=6.5, label="stored", **look)
         (self.before,) = ax.plot([], [], ".", color=style.INK, markersize=6, label="weight", **look)

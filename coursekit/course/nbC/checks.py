@@ -20,7 +20,7 @@ Array = NDArray[Any]
 def q4_0(answer: Any) -> Verdict:
     """A function of raw, 18 bytes, that returns 32 weights."""
     rng = np.random.default_rng(40)
-    first = np.concatenate([_half(0.5), np.arange(16, dtype=np.uint8) | np.arange(15, -1, -1, np.uint8) << 4])
+    first = np.concatenate([_half(0.5), np.arange(16) | np.arange(16)[::-1] << 4])
     blocks = [first, *(np.concatenate([_half(scale), rng.integers(0, 256, 16)]) for scale in (-0.031, 2.25))]
     for raw in blocks:
         raw = raw.astype(np.uint8)

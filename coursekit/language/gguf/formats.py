@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coursekit._core import arguments
-from coursekit.language.gguf import decoding, encoding
+from coursekit.language.gguf.decoding import DECODERS
+from coursekit.language.gguf.encoding import ENCODERS
 
 __all__ = ["FORMATS", "WRITABLE", "Format", "decode", "encode", "named"]
 
@@ -47,21 +48,21 @@ class Format:
 
 # By ggml's number.
 FORMATS: dict[int, Format] = {
-    each.number: each
-    for each in (
-        Format("F32", 0, 1, 4, decoding.plain("<f4"), encoding.f32),
-        Format("F16", 1, 1, 2, decoding.plain("<f2"), encoding.f16),
-        Format("Q4_0", 2, 32, 18, decoding.q4_0, encoding.q4_0),
-        Format("Q4_1", 3, 32, 20, decoding.q4_1, encoding.q4_1),
-        Format("Q5_0", 6, 32, 22, decoding.q5_0),
-        Format("Q5_1", 7, 32, 24, decoding.q5_1),
-        Format("Q8_0", 8, 32, 34, decoding.q8_0, encoding.q8_0),
-        Format("Q2_K", 10, 256, 84, decoding.q2_k),
-        Format("Q3_K", 11, 256, 110, decoding.q3_k),
-        Format("Q4_K", 12, 256, 144, decoding.q4_k, encoding.q4_k),
-        Format("Q5_K", 13, 256, 176, decoding.q5_k),
-        Format("Q6_K", 14, 256, 210, decoding.q6_k, encoding.q6_k),
-        Format("BF16", 30, 1, 2, decoding.bf16, encoding.bf16),
+    number: Format(name, number, weights, nbytes, DECODERS[name], ENCODERS.get(name))
+    for name, number, weights, nbytes in (
+        ("F32", 0, 1, 4),
+        ("F16", 1, 1, 2),
+        ("Q4_0", 2, 32, 18),
+        ("Q4_1", 3, 32, 20),
+        ("Q5_0", 6, 32, 22),
+        ("Q5_1", 7, 32, 24),
+        ("Q8_0", 8, 32, 34),
+        ("Q2_K", 10, 256, 84),
+        ("Q3_K", 11, 256, 110),
+        ("Q4_K", 12, 256, 144),
+        ("Q5_K", 13, 256, 176),
+        ("Q6_K", 14, 256, 210),
+        ("BF16", 30, 1, 2),
     )
 }
 WRITABLE = tuple(each.name for each in FORMATS.values() if each.writes is not None)

