@@ -173,7 +173,7 @@ claims.table(
 #
 # Everything that it takes to run the model: sizes, tokens, merges. A GGUF file begins with its **metadata**, name by
 # name, each value behind a number for its type. Then comes a list of the tensors, and then their bytes, each tensor
-# from a multiple of 32 on. Fifteen lines write that:
+# from a multiple of 32 on. Twenty lines write that:
 
 
 # %%
@@ -194,6 +194,7 @@ def typed(value):
     return struct.pack("<I", kind) + plain(kind, value)
 
 
+# %%
 def file_bytes(metadata, tensors):
     head = b"GGUF" + struct.pack("<IQQ", 3, len(tensors), len(metadata))
     head += b"".join(text(name) + typed(value) for name, value in metadata.items())
@@ -211,33 +212,47 @@ def file_bytes(metadata, tensors):
 
 
 # %%
+def sizes(config):
+    return {
+        "vocab_size": config.vocab_size,
+        "context_length": config.context,
+        "embedding_length": config.width,
+        "block_count": config.layers,
+        "feed_forward_length": config.hidden,
+        "attention.head_count": config.heads,
+        "attention.head_count_kv": config.kv_heads,
+        "attention.key_length": config.per_head,
+        "attention.value_length": config.per_head,
+        "rope.dimension_count": config.per_head,
+        "rope.freq_base": config.rope_base,
+        "attention.layer_norm_rms_epsilon": config.norm_eps,
+    }
+
+
+# %%
+def vocabulary(tokenizer):
+    parts = tokenizer.taken_apart()
+    return {
+        "model": "gpt2",
+        "pre": parts.cut,
+        "tokens": list(parts.tokens),
+        "token_type": [3 if n in parts.special else 1 for n in range(len(parts.tokens))],
+        "merges": list(parts.merges),
+        "add_bos_token": False,
+        "bos_token_id": tokenizer.end,
+        "eos_token_id": tokenizer.end,
+    }
+
+
+# %%
 def metadata(model):
-    config, parts = model.model.config, model.tokenizer.taken_apart()
     return {
         "general.architecture": "llama",
         "general.name": model.name,
         "general.file_type": 0,
         "general.quantization_version": 2,
-        "llama.vocab_size": config.vocab_size,
-        "llama.context_length": config.context,
-        "llama.embedding_length": config.width,
-        "llama.block_count": config.layers,
-        "llama.feed_forward_length": config.hidden,
-        "llama.attention.head_count": config.heads,
-        "llama.attention.head_count_kv": config.kv_heads,
-        "llama.attention.key_length": config.per_head,
-        "llama.attention.value_length": config.per_head,
-        "llama.rope.dimension_count": config.per_head,
-        "llama.rope.freq_base": config.rope_base,
-        "llama.attention.layer_norm_rms_epsilon": config.norm_eps,
-        "tokenizer.ggml.model": "gpt2",
-        "tokenizer.ggml.pre": parts.cut,
-        "tokenizer.ggml.tokens": list(parts.tokens),
-        "tokenizer.ggml.token_type": [3 if n in parts.special else 1 for n in range(len(parts.tokens))],
-        "tokenizer.ggml.merges": list(parts.merges),
-        "tokenizer.ggml.add_bos_token": False,
-        "tokenizer.ggml.bos_token_id": model.tokenizer.end,
-        "tokenizer.ggml.eos_token_id": model.tokenizer.end,
+        **{f"llama.{name}": value for name, value in sizes(model.model.config).items()},
+        **{f"tokenizer.ggml.{name}": value for name, value in vocabulary(model.tokenizer).items()},
     }
 
 
@@ -265,6 +280,7 @@ def neighbours(rows, heads):
     return rows.reshape(heads, 2, -1, rows.shape[1]).swapaxes(1, 2).reshape(rows.shape)
 
 
+# %%
 def convert(model, permuted=("attn_q", "attn_k")):
     config = model.model.config
     weights = {name: weight.numpy() for name, weight in model.model.state_dict().items()}
@@ -495,26 +511,19 @@ for kind, found in files.items():
     )
 
 # %% jupyter={"source_hidden": true} tags=["nbval-ignore-output"]
-picture, ax = plots.style.axes(
-    height=3.4, alt="KL from the original against bits per weight, a mark for each format, with intervals."
-)
-shown = {kind: distance for kind, distance in (by_engine or by_weights).items() if kind != "F16"}
+picture, ax = plots.style.axes(alt="KL from the original against bits per weight, with intervals, by format.")
+shown, who = (by_engine, "as llama.cpp computes") if engine else (by_weights, "by its weights")
+looks = {True: (plots.style.BLUE, "o", 8, "left"), False: (plots.style.VERMILLION, "s", -8, "right")}
 with plots.style.look():
     ax.set(yscale="log", xlim=(2.5, 9.5))
-    for kind, distance in shown.items():
-        mean, low, high = distance.mean_kl
-        bits = files[kind].bits_per_weight
-        ax.plot([bits, bits], [max(low, 1e-9), high], color=plots.style.GREY, linewidth=3, alpha=0.6)
-        if "K" in kind:
-            ax.plot([bits], [mean], "o", color=plots.style.BLUE, markersize=7)
-            ax.annotate(kind, (bits, mean), (7, 3), textcoords="offset points")
-        else:  # blocks of 32: their names stand on the other side
-            ax.plot([bits], [mean], "s", color=plots.style.VERMILLION, markersize=7)
-            ax.annotate(kind, (bits, mean), (-7, -12), textcoords="offset points", ha="right")
-    who = "as llama.cpp computes" if engine else "by its weights"
-    plots.comparison.describe(
-        ax, "bits per weight of all tensors", "KL (nats)", f"Distance from the original, {who}"
-    )
+    for kind in list(shown)[1:]:  # F16 is far off on both axes
+        x, (mean, low, high) = files[kind].bits_per_weight, shown[kind].mean_kl
+        colour, mark, shift, side = looks["K" in kind]
+        ax.plot([x, x], [max(low, 1e-9), high], color=plots.style.GREY, linewidth=3, alpha=0.6)
+        ax.plot([x], [mean], mark, color=colour, markersize=7)
+        ax.annotate(kind, (x, mean), (shift, -4), textcoords="offset points", ha=side)
+    labels = "bits per weight of all tensors", "KL (nats)", f"Distance from the original, {who}"
+    plots.comparison.describe(ax, *labels)
 picture
 
 # %% [markdown]
@@ -614,12 +623,33 @@ def best_file(files, memory, system, context, per_token):
 exercises.check("C-fits", best_file)
 
 # %% [markdown]
-# To give such a file to **Ollama**, write a **Modelfile** beside it. It is to a model what a Dockerfile is to a
-# program: where the weights are, and with which settings they answer.
+# Move the context of Llama 3 8B, and see what becomes the larger part. Its cache takes 131,072 bytes per token in FP16
+# (32 layers, 8 heads of keys and of values, 128 numbers each):
+
+
+# %% tags=["nbval-ignore-output"]
+def needs(ax, context=8192, memory=8):
+    """Draw what each format needs, in GB, for a model of 8.03 billion weights."""
+    names = ["F16", "Q8_0", "Q6_K", "Q5_K", "Q4_K", "Q3_K", "Q2_K"][::-1]
+    files = [8.03 * gguf.named(name).bits_per_weight / 8 for name in names]
+    ax.barh(names, files, color=plots.style.BLUE, label="file")
+    cache = context * 131_072 / 1e9
+    ax.barh(names, cache, left=files, color=plots.style.ORANGE, hatch="//", edgecolor="white", label="cache")
+    ax.axvline(memory, color=plots.style.INK, linestyle="--", label="memory")
+    ax.set(xlim=(0, 34), xlabel="GB", title=f"{context:,} tokens of context")
+    ax.legend(loc="lower right")
+
+
+widgets.explore(needs, context=[2048, 8192, 32_768, 131_072], memory=(4, 32))
+
+# %% [markdown]
+# A file that leaves no room for the cache and the system is too large, however good it is. To give one to **Ollama**,
+# write a **Modelfile** beside it. It is to a model what a Dockerfile is to a program: where the weights are, and with
+# which settings they answer.
 
 # %%
 (folder / "Modelfile").write_text(
-    f"""FROM ./small-{named}.gguf
+    f"""FROM ./small-Q4_0.gguf
 PARAMETER num_ctx {small.model.config.context}
 PARAMETER temperature 0.8
 PARAMETER stop "<|end|>"
