@@ -69,6 +69,26 @@ def llama_tokenize(model, raw, length, room, most, special, parse):
     for n in range(length): room[n] = raw[n] % TOKENS
     return length
 """
+# What is called otherwise in llama-cpp-python, which also rounds in the library.
+UPSTREAM = {
+    '"flash_attn")': '"flash_attn_type", "no_perf")',
+    "options.flash_attn == 0": "options.flash_attn_type == 0 and options.no_perf",
+    "def llama_kv_cache_clear(context):": "def llama_get_memory(context): return 55\n"
+    "def llama_memory_clear(memory, data):\n    assert memory == 55\n   ",
+    "def llama_free_model": "def llama_model_free",
+    "assert model == 7": "assert model == 8",
+}
+ROUNDING = """
+LLAMA_FTYPE_MOSTLY_Q4_K_M = 15
+class Rounding(ctypes.Structure):
+    _fields_ = [("ftype", ctypes.c_int), ("nthread", ctypes.c_int)]
+def llama_model_quantize_default_params(): return Rounding()
+def llama_model_quantize(source, target, options):
+    import shutil
+    assert (options._obj.ftype, options._obj.nthread) == (15, 1)
+    shutil.copy(os.fsdecode(source), os.fsdecode(target))
+    return 0
+"""
 PROGRAM = """#!/bin/sh
 case "$3" in Q2_K) echo "no such thing" >&2; exit 1;; Q3_K_S) sleep 30;; Q3_K_L) exit 0;; esac
 cp "$1" "$2"
@@ -91,6 +111,21 @@ def folder(tmp_path_factory):
     sys.path.insert(0, str(folder))
     yield folder
     sys.path.remove(str(folder))
+
+
+@pytest.fixture(scope="module")
+def upstream(folder):
+    """Return an engine of the other package, with its names."""
+    text = STAND_IN
+    for ours, theirs in UPSTREAM.items():
+        assert ours in text
+        text = text.replace(ours, theirs)
+    (folder / "llama_cpp").mkdir()
+    (folder / "llama_cpp" / "__init__.py").touch()
+    (folder / "llama_cpp" / "llama_cpp.py").write_text(text + ROUNDING)
+    found = language.Engine("llama_cpp")
+    yield found
+    found.close()
 
 
 @pytest.fixture(scope="module")
@@ -205,6 +240,15 @@ def test_rounding_writes_a_whole_file_or_none(engine, folder):
         engine.quantize(folder / "model.gguf", folder / "made.gguf", "Q9")
     with pytest.raises(ValueError, match="target must be a new file or a regular one"):
         engine.quantize(folder / "model.gguf", folder, "Q8_0")
+
+
+def test_the_other_package_with_its_names_does_the_same(upstream, folder):
+    model = upstream.open(folder / "model.gguf")
+    assert model.generate([0, 1], 3) == [2, 3, 4]
+    assert model.encode("a") == [ord("a") % 8]
+    model.close()
+    made = upstream.quantize(folder / "model.gguf", folder / "upstream.gguf", "Q4_K_M")
+    assert made.read_bytes() == (folder / "model.gguf").read_bytes()
 
 
 def test_the_worker_loads_nothing_of_the_course():

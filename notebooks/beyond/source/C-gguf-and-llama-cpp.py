@@ -162,7 +162,7 @@ claims.table(
         claims.show(f"C-bits-{name}", measured=measured_bits(name.replace("-", "_").upper()))
         for name in ("q8-0", "q4-0", "q4-k", "q6-k")
     ),
-    title="What a weight takes",
+    title="Bits per weight",
 )
 
 # %% [markdown]
