@@ -168,6 +168,22 @@ def test_shares_are_a_softmax():
         language.shares(logits, 1, 5)
 
 
+@pytest.mark.parametrize("temperature", [0, 1.0])
+@pytest.mark.parametrize("bad", [torch.inf, torch.nan])
+def test_logits_that_give_no_shares_are_refused(bad, temperature):
+    rows = torch.tensor([[0.0, 1.0, 2.0], [0.0, bad, 1.0]])
+    with pytest.raises(ValueError, match=rf"^logits must have a finite largest number .*got {bad}$"):
+        language.shares(rows, temperature)
+    with pytest.raises(ValueError, match="got -inf$"):
+        language.shares(torch.full((3,), -torch.inf), temperature)
+
+
+def test_a_token_may_have_no_share_at_all():
+    masked = torch.tensor([1.0, -torch.inf, 1.0])
+    assert language.shares(masked).tolist() == [0.5, 0, 0.5]
+    assert language.shares(masked, 0.3, 2).tolist() == [0.5, 0, 0.5]
+
+
 def test_a_text_stops_where_it_is_told():
     one, prompt = model(), text(5)
     whole = language.generate(one, prompt, 30)
