@@ -103,6 +103,18 @@ def test_the_nearer_one_is_found_window_by_window():
     assert gain.wins == len(data)
 
 
+def test_a_smaller_loss_is_found_window_by_window():
+    data = language.windows(text(900), 25)
+    one, other = model(seed=1), model(seed=2)
+    reference = language.Reference(model(), data)
+    gain = reference.distance(one).less_loss_than(reference.distance(other))
+    losses = [language.losses(each, data).per_window for each in (one, other)]
+    assert gain.mean == pytest.approx(float((losses[1] - losses[0]).mean()), abs=1e-6)
+    assert gain.wins == int((losses[0] < losses[1]).sum())
+    back = reference.distance(other).less_loss_than(reference.distance(one))
+    assert (back.low, back.high) == pytest.approx((-gain.high, -gain.low))
+
+
 def test_damaged_weights_and_other_vocabularies_are_errors():
     data = language.windows(text(300), 25)
     broken = model()
