@@ -103,7 +103,7 @@ def elsewhere(student, solution):
 
 def by_chance(said, figure, text):
     """Tell whether a ratio, 371×, was found as another number: "371 samples" in a text about times."""
-    times = said.startswith(f"{figure}×")
+    times = said.startswith((f"{figure}×", f"{figure} times"))
     return times and f"{figure}×" not in text and not re.search(rf"{re.escape(figure)} times\b", text)
 
 

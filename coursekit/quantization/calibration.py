@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from coursekit._core import arguments, display
@@ -113,11 +114,16 @@ def output_error(weight: Any, rounded: Any, hessian: Any) -> float:
         raise ValueError(f"rounded must have the shape of weight, {before.shape}; got {after.shape}")
     if inner.shape != (before.shape[1],) * 2:
         raise ValueError(f"hessian must be [in, in] with in = {before.shape[1]}; got {inner.shape}")
-    lost = before - after
-    whole = float(np.sum((before @ inner) * before))
+    whole = _power(before, inner)
     if whole <= 0:
         raise ValueError("weight has no output to compare with: all are 0 for inputs of this hessian")
-    return max(0.0, float(np.sum((lost @ inner) * lost)) / whole)
+    return max(0.0, _power(before - after, inner) / whole)
+
+
+def _power(weight: NDArray[np.float64], hessian: NDArray[np.float64]) -> float:
+    """Return the sum over rows w of w H wᵀ, by PyTorch: see ``quantization.column_rounding``."""
+    rows = torch.from_numpy(weight)
+    return float(((rows @ torch.from_numpy(hessian)) * rows).sum())
 
 
 def calibrate(
