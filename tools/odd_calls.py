@@ -38,6 +38,9 @@ NOT_ROOMS = {"plots", "widgets"}  # they draw what the rooms return
 # What never ends by itself, needs other machines, or is not a plain function.
 LEFT_OUT = {
     "launches.measure",
+    "language.Engine",  # these three start another process
+    "language.EngineModel",
+    "language.llama_cpp",
     "language.from_gguf",  # needs the file of a whole model
     "language.real",  # needs a package that only some have
     "batching.work",

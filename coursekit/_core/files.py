@@ -8,10 +8,11 @@ import errno
 import os
 import stat
 import tempfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-__all__ = ["guard", "read", "replace", "sweep", "sync_folder"]
+__all__ = ["guard", "read", "replace", "replacing", "sweep", "sync_folder"]
 
 OWNER_ONLY = 0o600
 # Windows lacks both, and the third kind of file that an open could wait for.
@@ -63,6 +64,21 @@ def replace(path: Path, data: bytes) -> None:
             os.unlink(temporary)
         raise
     sync_folder(path.parent)
+
+
+@contextmanager
+def replacing(target: Path) -> Iterator[Path]:
+    """Give a name in a temporary folder beside ``target``; the file made there takes the target's place.
+
+    Raises
+    ------
+    OSError
+        If the folder cannot be written, or nothing stands at the temporary name in the end.
+    """
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".coursekit-") as folder:
+        temporary = Path(folder) / target.name
+        yield temporary
+        os.replace(temporary, target)
 
 
 def sweep(path: Path) -> None:

@@ -3,6 +3,9 @@
 Tokens are int64 [batch, n]; logits are float32 [batch, n, vocab_size], about the token after each one.
 """
 
+from coursekit.language import gguf
+from coursekit.language.converting import from_gguf, to_gguf
+from coursekit.language.engines import Engine, EngineModel, llama_cpp
 from coursekit.language.generating import (
     Speculation,
     Trigrams,
@@ -15,12 +18,8 @@ from coursekit.language.generating import (
 )
 from coursekit.language.gguf import GGUFFile
 from coursekit.language.loading import (
-    REAL_PACKAGE,
     LanguageModel,
     from_folder,
-    from_gguf,
-    has_real,
-    real,
     small,
     text,
     to_folder,
@@ -35,6 +34,7 @@ from coursekit.language.quality import (
     perplexity,
     windows,
 )
+from coursekit.language.smollm import REAL_PACKAGE, has_real, real, real_file
 from coursekit.language.tokens import Tokenizer
 from coursekit.language.training import Recipe, Trainer
 from coursekit.language.transformer import Config, KVCache, Transformer
@@ -43,6 +43,8 @@ __all__ = [
     "REAL_PACKAGE",
     "Config",
     "Distance",
+    "Engine",
+    "EngineModel",
     "GGUFFile",
     "KVCache",
     "LanguageModel",
@@ -60,16 +62,20 @@ __all__ = [
     "from_folder",
     "from_gguf",
     "generate",
+    "gguf",
     "has_real",
     "leftover",
+    "llama_cpp",
     "losses",
     "perplexity",
     "real",
+    "real_file",
     "shares",
     "small",
     "speculate",
     "text",
     "to_folder",
+    "to_gguf",
     "windows",
     "with_outliers",
 ]

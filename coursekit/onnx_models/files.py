@@ -2,14 +2,13 @@
 
 import os
 import stat
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from coursekit._core import arguments, display
+from coursekit._core import arguments, display, files
 from coursekit.onnx_models.contents import float_weights, graphs, quantized
 from coursekit.onnx_models.packages import need
 
@@ -391,11 +390,9 @@ def replacing(target: Path) -> Iterator[Path]:
         If ``target`` is a folder.
     """
     _only_a_file("target", target)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".coursekit-") as folder:
-        temporary = Path(folder) / target.name
+    with files.replacing(target) as temporary:
         yield temporary
         _only_a_file("target", target)
-        os.replace(temporary, target)
 
 
 def _short(path: Path) -> str:

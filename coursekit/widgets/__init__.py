@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # Python loads what is used; type checkers and editors see al
     from coursekit.widgets.dynamic_batching import dynamic_batching
     from coursekit.widgets.encode_stepper import encode_stepper
     from coursekit.widgets.explore import explore
+    from coursekit.widgets.gguf_block import gguf_block
     from coursekit.widgets.keep_training import keep_training
     from coursekit.widgets.kv_cache import kv_cache
     from coursekit.widgets.methods_by_bits import methods_by_bits
@@ -58,6 +59,7 @@ __all__ = [
     "dynamic_batching",
     "encode_stepper",
     "explore",
+    "gguf_block",
     "keep_training",
     "kv_cache",
     "methods_by_bits",

