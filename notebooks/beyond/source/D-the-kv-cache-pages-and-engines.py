@@ -578,7 +578,7 @@ claims.table(
 # Methods, bits and context in one picture: what the cache of LLaMA-7B takes, with all scales counted, beside its own
 # weights in 4 bits:
 
-# %% jupyter={"source_hidden": true}
+# %%
 contexts = 2 ** np.arange(10, 18)
 per_token = memory.kv_cache("LLaMA-7B", 1) / 16 / 1e9  # a bit per number, GB
 stored = {
@@ -587,6 +587,8 @@ stored = {
     "TurboQuant, 3": kv_cache.cache_rounding("TurboQuant", 3, 128).bits_per_number,
 }
 weights_in_4 = memory.weight_bytes(memory.MODELS["LLaMA-7B"].parameters, "int4", group=128) / 1e9
+
+# %% jupyter={"source_hidden": true}
 picture, ax = plots.style.axes(
     alt="The size of the cache against the context, for three ways of storing it, and the weights."
 )
