@@ -18,12 +18,12 @@ if TYPE_CHECKING:
         dynamic,
         exercises,
         floats,
+        kv_cache,
         language,
         memory,
         models,
         onnx_models,
         plots,
-        profiles,
         pruning,
         quantization,
         roofline,
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
         variants,
         widgets,
     )
-    from coursekit.timing import launches
+    from coursekit.timing import launches, profiles
 
 __version__ = "0.2.0"
 
@@ -47,6 +47,7 @@ __all__ = [
     "dynamic",
     "exercises",
     "floats",
+    "kv_cache",
     "language",
     "launches",
     "memory",
@@ -65,7 +66,8 @@ __all__ = [
     "widgets",
 ]
 
-_ELSEWHERE = {"launches": "timing.launches"}  # modules that stand in a room, but are imported from here
+# Modules that stand in a room, but are imported from here.
+_ELSEWHERE = {"launches": "timing.launches", "profiles": "timing.profiles"}
 
 
 def __getattr__(name: str) -> ModuleType:

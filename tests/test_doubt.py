@@ -123,6 +123,9 @@ def test_what_a_changed_run_denies_is_found_with_its_cell(master, capsys):
         ("twice the epochs", "fit(model, x, y, epochs=30)", "fit(model, x, y, epochs=60)"),
         ("two threads", "torch.set_num_threads(1)", "torch.set_num_threads(2)"),
         ("another text", 'language.text("evaluation")[:9]', 'language.text("code")[:9]'),
+        ("another text", 'windows(model, n, text="evaluation")', 'windows(model, n, text="code")'),
+        ("other seeds", "language.with_outliers(ours)", "language.with_outliers(ours, seed=500)"),
+        ("other windows", "encode(language.text(text)), n", "encode(language.text(text)[36_000:]), n"),
         (
             "other windows",
             "text[:12_000], range(0, 4200, 350)",

@@ -57,6 +57,14 @@ def test_any_text_can_be_cut(small, text):
     assert small.tokenizer.tensor(text).shape == (1, len(numbers))
 
 
+@pytest.mark.parametrize("token", [1024, 2**31, 2**32, 2**40, 2**70])
+@pytest.mark.parametrize("call", ["decode", "pieces"])
+def test_a_number_of_no_token_is_refused(small, call, token):
+    with pytest.raises(ValueError, match="^an entry of tokens must be from 0 to 1023; got "):
+        getattr(small.tokenizer, call)([5, token])
+    assert getattr(small.tokenizer, call)([1023])
+
+
 def test_the_end_is_one_token(small):
     assert small.tokenizer.encode("<|end|>") == [small.tokenizer.end]
 

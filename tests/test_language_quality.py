@@ -103,6 +103,18 @@ def test_the_nearer_one_is_found_window_by_window():
     assert gain.wins == len(data)
 
 
+def test_a_smaller_loss_is_found_window_by_window():
+    data = language.windows(text(900), 25)
+    one, other = model(seed=1), model(seed=2)
+    reference = language.Reference(model(), data)
+    gain = reference.distance(one).less_loss_than(reference.distance(other))
+    losses = [language.losses(each, data).per_window for each in (one, other)]
+    assert gain.mean == pytest.approx(float((losses[1] - losses[0]).mean()), abs=1e-6)
+    assert gain.wins == int((losses[0] < losses[1]).sum())
+    back = reference.distance(other).less_loss_than(reference.distance(one))
+    assert (back.low, back.high) == pytest.approx((-gain.high, -gain.low))
+
+
 def test_damaged_weights_and_other_vocabularies_are_errors():
     data = language.windows(text(300), 25)
     broken = model()
@@ -166,6 +178,22 @@ def test_shares_are_a_softmax():
         language.shares(logits, -1)
     with pytest.raises(ValueError, match="top_k must be"):
         language.shares(logits, 1, 5)
+
+
+@pytest.mark.parametrize("temperature", [0, 1.0])
+@pytest.mark.parametrize("bad", [torch.inf, torch.nan])
+def test_logits_that_give_no_shares_are_refused(bad, temperature):
+    rows = torch.tensor([[0.0, 1.0, 2.0], [0.0, bad, 1.0]])
+    with pytest.raises(ValueError, match=rf"^logits must have a finite largest number .*got {bad}$"):
+        language.shares(rows, temperature)
+    with pytest.raises(ValueError, match="got -inf$"):
+        language.shares(torch.full((3,), -torch.inf), temperature)
+
+
+def test_a_token_may_have_no_share_at_all():
+    masked = torch.tensor([1.0, -torch.inf, 1.0])
+    assert language.shares(masked).tolist() == [0.5, 0, 0.5]
+    assert language.shares(masked, 0.3, 2).tolist() == [0.5, 0, 0.5]
 
 
 def test_a_text_stops_where_it_is_told():

@@ -14,6 +14,7 @@ from torch import nn
 from coursekit import (
     accuracy,
     batching,
+    kv_cache,
     language,
     models,
     onnx_models,
@@ -49,6 +50,19 @@ def language_model() -> language.LanguageModel:
     config = language.Config(vocab_size=1024, width=8, layers=1, heads=2, kv_heads=1, hidden=8, context=64)
     model = language.Transformer(config).eval()
     return language.LanguageModel("tiny", model, language.small().tokenizer)
+
+
+def asked() -> list[kv_cache.Request]:
+    return [kv_cache.Request((1, 2, 3), 4), kv_cache.Request((1, 2), 3, 0.5)]
+
+
+@functools.cache
+def run() -> kv_cache.Run:
+    return kv_cache.simulate(asked(), kv_cache.Engine(8, most=2), lambda step: 1e-3)
+
+
+def vectors() -> torch.Tensor:
+    return torch.randn(6, 8, generator=torch.Generator().manual_seed(0))
 
 
 def windows() -> torch.Tensor:

@@ -45,9 +45,16 @@ def shares(logits: Tensor, temperature: float = 1.0, top_k: int | None = None) -
     Raises
     ------
     ValueError
-        For a negative temperature, or a ``top_k`` that is not between 1 and the number of tokens.
+        For a negative temperature, a ``top_k`` that is not between 1 and the number of tokens, and logits
+        whose largest is not finite; -inf beside it is a token with no share.
     """
     temperature, logits = arguments.real("temperature", temperature, 0), _numbers("logits", logits)
+    largest = logits.amax(-1, keepdim=True)
+    if not bool(largest.isfinite().all()):
+        raise ValueError(
+            "logits must have a finite largest number in every row (-inf beside it is allowed); "
+            f"got {float(largest[~largest.isfinite()][0])}"
+        )
     if temperature == 0:
         return torch.zeros_like(logits).scatter_(-1, logits.argmax(-1, keepdim=True), 1.0)
     if top_k is not None:
@@ -55,7 +62,7 @@ def shares(logits: Tensor, temperature: float = 1.0, top_k: int | None = None) -
         kept = logits.topk(top_k).indices
         logits = torch.full_like(logits, -torch.inf).scatter(-1, kept, logits.gather(-1, kept))
     # Less the largest: no temperature, however low, makes infinities of what counts.
-    return ((logits - logits.amax(-1, keepdim=True)) / temperature).softmax(-1)
+    return ((logits - largest) / temperature).softmax(-1)
 
 
 @torch.no_grad()

@@ -206,6 +206,21 @@ class Distance(display.Text):
         """
         return statistics.paired(other.kl, self.kl)
 
+    def less_loss_than(self, other: "Distance") -> statistics.PairedDifference:
+        """Return the other's loss minus this one's, paired by window: above 0, this one guesses better.
+
+        Parameters
+        ----------
+        other : Distance
+            On the same windows.
+
+        Returns
+        -------
+        PairedDifference
+            Mean, interval and verdict.
+        """
+        return statistics.paired(other.loss, self.loss)
+
     def __str__(self) -> str:
         kl, low, high = (display.significant(value) for value in self.mean_kl)
         return (

@@ -1,5 +1,6 @@
 """Text to tokens and back: byte-level BPE, by the library that Hugging Face's models come with."""
 
+import functools
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -206,8 +207,13 @@ class Tokenizer:
         -------
         str
             The text.
+
+        Raises
+        ------
+        TypeError, ValueError
+            For what is not a series of whole numbers, each one of a token.
         """
-        return self._inner.decode(numbers_of(tokens), skip_special_tokens=False)
+        return self._inner.decode(numbers_of(tokens, self._last), skip_special_tokens=False)
 
     def pieces(self, tokens: Iterable[int] | Tensor) -> list[str]:
         """Return each token's text on its own, in the same order; a blank is a blank.
@@ -221,8 +227,18 @@ class Tokenizer:
         -------
         list of str
             One text per token. Part of a character is shown as the replacement character.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As :meth:`decode`.
         """
-        return [self._piece(number) for number in numbers_of(tokens)]
+        return [self._piece(number) for number in numbers_of(tokens, self._last)]
+
+    @functools.cached_property
+    def _last(self) -> int:
+        """The largest number of a token; some below it may be none's."""
+        return max(self._inner.get_vocab().values(), default=-1)
 
     def _piece(self, number: int) -> str:
         """Return a token's text, also where a decoder drops the blank that a text begins with."""
@@ -254,13 +270,15 @@ def _cut_of(said: Any) -> str | None:
     return "smollm" if before == [{"type": "Digits", "individual_digits": True}] else None
 
 
-def numbers_of(tokens: Iterable[int] | Tensor) -> list[int]:
+def numbers_of(tokens: Iterable[int] | Tensor, last: int | None = None) -> list[int]:
     """Return tokens as a list of ints.
 
     Parameters
     ----------
     tokens : iterable of int or Tensor
         [n], or [1, n]; none at all are fine.
+    last : int, optional
+        The largest number that is allowed.
 
     Returns
     -------
@@ -270,7 +288,7 @@ def numbers_of(tokens: Iterable[int] | Tensor) -> list[int]:
     Raises
     ------
     TypeError, ValueError
-        For what is not a series of whole numbers from 0 on.
+        For what is not a series of whole numbers from 0 on, up to the last.
     """
     if isinstance(tokens, Tensor):
         if tokens.layout != torch.strided or tokens.is_nested or tokens.dtype not in WHOLE:
@@ -278,4 +296,4 @@ def numbers_of(tokens: Iterable[int] | Tensor) -> list[int]:
         tokens = tokens.reshape(-1).tolist()
     if isinstance(tokens, list | tuple | range) and not tokens:
         return []
-    return list(arguments.integers("tokens", tokens, 0))
+    return list(arguments.integers("tokens", tokens, 0, last))

@@ -17,7 +17,7 @@ from coursekit._core import arguments, display
 from coursekit.plots import style
 from coursekit.plots.comparison import describe, end_labels
 from coursekit.plots.page import tint
-from coursekit.profiles import Call, amdahl
+from coursekit.timing.profiles import Call, amdahl
 
 __all__ = [
     "LARGEST_FACTOR",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from coursekit._core import imports
 
 if TYPE_CHECKING:  # Python loads what is used; type checkers and editors see all of it
+    from coursekit.widgets.allocator import allocator
     from coursekit.widgets.amdahl import amdahl
     from coursekit.widgets.channel_heatmap import channel_heatmap
     from coursekit.widgets.click_a_bit import click_a_bit
@@ -47,6 +48,7 @@ __all__ = [
     "InputError",
     "Panel",
     "View",
+    "allocator",
     "amdahl",
     "channel_heatmap",
     "click_a_bit",

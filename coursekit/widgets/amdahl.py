@@ -9,11 +9,11 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
-from coursekit import profiles
 from coursekit._core import arguments
 from coursekit.claims.rules import plain_number
 from coursekit.plots import style
 from coursekit.plots.profiles import LARGEST_FACTOR, amdahl_curve, amdahl_points
+from coursekit.timing import profiles
 from coursekit.widgets.panel import Panel, View
 from coursekit.widgets.stops import round_slider
 

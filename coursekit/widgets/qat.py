@@ -86,7 +86,7 @@ class QatView(View):
 
     def _accuracies(self, ax: Axes) -> None:
         result = self.result
-        heights = [mean for found in self.means.values() for mean, _, _ in found]
+        heights = [end for found in self.means.values() for reading in found for end in reading]
         lowest, highest = min(heights), max(100 * float(result.start.mean()), *heights)
         free = 0.12 * (highest - lowest) or 1.0
         ax.set_ylim(lowest - free, highest + free)

@@ -5,7 +5,7 @@ from matplotlib.text import Text
 
 from coursekit.plots import profiles as plots
 from coursekit.plots import style
-from coursekit.profiles import Call
+from coursekit.timing.profiles import Call
 
 TREE = Call(
     "handler", 0.4, 0.01, 1,

@@ -1,3 +1,4 @@
+import dataclasses
 import itertools
 
 import numpy as np
@@ -86,6 +87,18 @@ def test_all_marks_lie_in_the_picture(panel):
             x = np.asarray(artist.get_xdata(), float)
             assert (x >= low).all()
             assert (x <= high).all()
+
+
+def test_a_wide_interval_is_not_cut():
+    result = made_up(networks=4)
+    apart = result.control - np.linspace(0, 0.1, 4)
+    view = widgets.qat(dataclasses.replace(result, control=apart, control_clipped=apart)).view
+    view.update(1, "largest weight")
+    low, high = view.lines[0][0].axes.get_ylim()
+    for bars, _ in view.lines:
+        ends = np.asarray(bars.get_ydata(), float)
+        assert low < np.nanmin(ends)
+        assert np.nanmax(ends) < high
 
 
 @pytest.mark.parametrize("present", ["0", "1"])

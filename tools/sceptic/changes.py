@@ -82,6 +82,7 @@ def _seeds(source: str) -> str:
     source = re.sub(r"\brange\(20\)", f"range({OTHER_SEEDS}, {OTHER_SEEDS + 20})", source)
     source = re.sub(r"\brange\(10\)(?=.*seed)", f"range({OTHER_SEEDS}, {OTHER_SEEDS + 10})", source)
     source = source.replace("runtime.start()", f"runtime.start(seed={OTHER_SEEDS})")
+    source = source.replace("with_outliers(ours)", "with_outliers(ours, seed=0)")  # its default
     return re.sub(r"\b(seed=|manual_seed\()(\d+)", lambda m: f"{m[1]}{int(m[2]) + OTHER_SEEDS}", source)
 
 
@@ -99,10 +100,12 @@ def _threads(source: str) -> str:
 
 
 def _text(source: str) -> str:
-    return source.replace('language.text("evaluation")', 'language.text("code")')
+    source = source.replace('language.text("evaluation")', 'language.text("code")')
+    return source.replace('text="evaluation"', 'text="code"')  # B's windows
 
 
 def _windows(source: str) -> str:
+    source = source.replace("language.text(text))", "language.text(text)[36_000:])")  # B's, all three texts
     source = source.replace("[:12_000]", "[40_000:52_000]")  # A's text, and where its prompts begin
     return source.replace("range(0, 4200, 350)", "range(9000, 13200, 350)")
 

@@ -27,13 +27,14 @@ def pack(answer: Any) -> Verdict:
     rng = np.random.default_rng(4)
     for values in (np.array([3, 10]), np.arange(NIBBLES), rng.integers(0, NIBBLES, 64)):
         wanted = values[0::2] + NIBBLES * values[1::2]
-        found = as_array(call(packer, values.astype(np.uint8)), "what `pack` returns")
+        found = as_array(_from_bytes(call_either(packer, values.astype(np.uint8))), "what `pack` returns")
         if found.shape != wanted.shape:
-            told = f"{len(values)} integers should become {len(wanted)} bytes; `pack` returns {found.size}."
+            many = f"{len(wanted)} byte{'s' * (len(wanted) != 1)}"
+            told = f"{len(values)} integers should become {many}; `pack` returns {found.size}."
             return wrong(told, "Two numbers share one byte.")
         if not np.array_equal(found, wanted):
             return _wrong_bytes(found, values)
-        back = as_array(call(unpacker, wanted.astype(np.uint8)), "what `unpack` returns")
+        back = as_array(_from_bytes(call_either(unpacker, wanted.astype(np.uint8))), "what `unpack` returns")
         if back.shape != values.shape or not np.array_equal(back, values):
             return _wrong_integers(back, values)
     return right("Half the bytes, and not a bit is lost.")
@@ -75,6 +76,11 @@ def fake_quantize(answer: Any) -> Verdict:
         result = _called_uncopied(answer, weight, scale)
         if not isinstance(result, torch.Tensor):
             return wrong("Your function should return a tensor, so that it has a gradient.")
+        if not torch.equal(weight.detach(), torch.tensor(values)):
+            return wrong(
+                "Your function changes the weight that it is given.",
+                "That weight moves by small steps while it is trained. Only what you return is rounded.",
+            )
         found = as_array(result.detach(), "what your function returns", shape=(len(values),))
         if not np.allclose(found, np.round(np.array(values) / scale) * scale, atol=1e-5):
             return _wrong_levels(found, np.array(values), scale)
@@ -89,13 +95,12 @@ def fake_quantize(answer: Any) -> Verdict:
 def budget(answer: Any) -> Verdict:
     """A function of sensitivity, sizes, options and budget that returns the bits of each layer."""
     for loss, sizes, options, most in _plans():
-        found = [
-            as_integer(each, "each number of bits")
-            for each in _listed(call(answer, loss, sizes, options, most))
-        ]
+        given = _listed(call(answer, loss, sizes, options, most))
+        found = [as_integer(each, "each number of bits") for each in given]
         if len(found) != len(sizes) or not set(found) <= set(options):
+            told = f"One of {list(options)} is expected for each of {len(sizes)} layers; you return {found}."
             return wrong(
-                f"One of {list(options)} is expected for each of {len(sizes)} layers; you return {found}."
+                told, "Return the bits, `options[k]`, and not `k`." if _positions(found, options) else ""
             )
         spent = float(np.dot(found, sizes)) / sum(sizes)
         if spent > most * (1 + 1e-9):
@@ -111,6 +116,10 @@ def budget(answer: Any) -> Verdict:
     return right("The bits go where they are worth most for each weight.")
 
 
+def _from_bytes(found: Any) -> Any:
+    return list(found) if isinstance(found, bytes | bytearray) else found
+
+
 def _wrong_bytes(found: Array, values: Array) -> Verdict:
     if np.array_equal(found, NIBBLES * values[0::2] + values[1::2]):
         return wrong(
@@ -122,8 +131,9 @@ def _wrong_bytes(found: Array, values: Array) -> Verdict:
     if np.array_equal(found, values[:half] + NIBBLES * values[half:]):
         return wrong("You pair the first half with the second.", "Neighbours share a byte here.")
     at = int(np.flatnonzero(found != values[0::2] + NIBBLES * values[1::2])[0])
-    pair = f"{values[2 * at]} and {values[2 * at + 1]}"
-    return wrong(f"{pair} should become {values[2 * at] + NIBBLES * values[2 * at + 1]}, not {found[at]:g}.")
+    pair, byte = f"{values[2 * at]} and {values[2 * at + 1]}", values[2 * at] + NIBBLES * values[2 * at + 1]
+    hint = "A byte goes from 0 to 255." if found.min() < 0 else "The second one moves up by four bits."
+    return wrong(f"{pair} should become {byte}, not {found[at]:g}.", hint)
 
 
 def _wrong_integers(back: Array, values: Array) -> Verdict:
@@ -133,16 +143,25 @@ def _wrong_integers(back: Array, values: Array) -> Verdict:
         )
     if back.shape == values.shape and np.array_equal(np.sort(back), np.sort(values)):
         return wrong("`unpack` returns the right integers in another order.", "Which four bits come first?")
-    if back.size and back.max() >= NIBBLES:
+    if back.max() >= NIBBLES:
         return wrong("`unpack` returns numbers above 15.", "Which bits have to be masked off?")
-    told = f"`unpack` returns {back.size} integers that are not those packed; {values.size} are expected."
+    if back.min() < 0:
+        return wrong("`unpack` returns negative numbers.", "Four bits hold 0 to 15 here: none is a sign.")
+    if back.size == values.size and back.shape != values.shape:
+        told = f"`unpack` returns {list(back.shape)} where [{len(values)}] is expected."
+        return wrong(told, "Put the pairs into one row.")
+    if back.shape != values.shape:
+        told = f"`unpack` returns {back.size} integers; {values.size} are expected."
+        return wrong(told, "Each byte holds two.")
+    at = int(np.flatnonzero(back != values)[0])
+    told = f"Integer {at} of those unpacked should be {values[at]}, not {back[at]:g}."
     return wrong(told, "What do `& 15` and `>> 4` leave of a byte?")
 
 
 def _columns() -> list[tuple[Array, Array, int]]:
     rng = np.random.default_rng(9)
     cases = []
-    for column in (0, 2):
+    for column in (0, 2, 4):
         inputs = rng.normal(size=(40, 5)) @ rng.normal(size=(5, 5))
         cases.append(
             (rng.normal(0, 3, (3, 5)), np.linalg.inv(inputs.T @ inputs / 40 + 0.1 * np.eye(5)), column)
@@ -160,14 +179,21 @@ def _wrong_column(found: Array, wanted: Array, weight: Array, inverse: Array, co
     if not np.allclose(found[:, column], rounded, atol=CLOSE):
         return wrong("The column itself should hold the rounded values.")
     if np.allclose(found[:, later], weight[:, later], atol=CLOSE):
-        return wrong("The columns behind are as they were.", "Where does the error go?")
-    step = np.outer(error, inverse[column, later])
+        hint = "Where does the error go? (Take it before the column is overwritten: afterwards it is 0.)"
+        return wrong("The columns behind are as they were.", hint)
+    step, hessian = np.outer(error, inverse[column, later]), np.linalg.inv(inverse)
     slips = {
         "That is the lecture's sign.": weight[:, later] + step / inverse[column, column],
         "Something is left out: by what is the row of the inverse divided?": weight[:, later] - step,
         "By which entry of the diagonal is it divided?": weight[:, later]
         - step / inverse.diagonal()[None, later],
+        "`inverse` is H⁻¹ already. Take its row, not that of H.": weight[:, later]
+        - np.outer(error, hessian[column, later]) / hessian[column, column],
     }
+    if np.allclose(found[:, column + 1], weight[:, column + 1], atol=CLOSE):
+        return wrong("The next column is as it was.", "At which column do those behind it begin?")
+    if np.allclose(found[:, column + 2 :], weight[:, column + 2 :], atol=CLOSE) and column + 2 < len(inverse):
+        return wrong("Only the next column has changed.", "All that are left share the error.")
     hints = [
         hint for hint, value in slips.items() if np.allclose(found[:, later], value, rtol=CLOSE, atol=CLOSE)
     ]
@@ -184,10 +210,10 @@ def _wrong_scales(found: Array, mean: Array, alpha: float) -> Verdict:
         return wrong(told, "Should a column that meets large inputs become larger or smaller?")
     if np.allclose(found, powers / (powers.min() * powers.max()), rtol=CLOSE):
         return wrong(told, "Dividing both by d divides their product by d².")
-    if np.allclose(found, powers / powers.mean(), rtol=CLOSE) or np.allclose(
-        found, powers / powers.max(), rtol=CLOSE
-    ):
+    if np.allclose(found * powers[0], powers * found[0], rtol=CLOSE):
         return wrong(told, "Divided by the wrong number: the smallest times the largest should be 1.")
+    if np.allclose(found * powers * mean[0], mean * powers[0] * found[0], rtol=CLOSE):
+        return wrong(told, "The power is alpha itself: at 0 all scales should be equal.")
     return wrong(told, "First the power, then the division.")
 
 
@@ -197,10 +223,10 @@ def _called_uncopied(function: Any, weight: Any, scale: float) -> Any:
         return call(function, weight, scale)
 
     @functools.wraps(function)
-    def uncopied() -> Any:
+    def uncopied(*_copies: Any) -> Any:
         return function(weight, scale)
 
-    return call(uncopied)
+    return call(uncopied, weight, scale)
 
 
 def _wrong_levels(found: Array, values: Array, scale: float) -> Verdict:
@@ -232,7 +258,7 @@ Plan = tuple[list[list[float]], list[int], list[int], float]
 
 
 def _plans() -> list[Plan]:
-    """Return cases that equal bits, the most sensitive first, and ignoring the sizes all get wrong."""
+    """Return cases that equal bits, ignoring the sizes, and going step by step (up or down) get wrong."""
     return [
         ([[9.0, 3.0, 1.0], [4.0, 2.0, 1.5]], [100, 100], [2, 3, 4], 3.0),
         ([[8.0, 2.0, 0.5], [6.0, 2.0, 0.4], [3.0, 1.0, 0.2]], [100, 600, 100], [2, 3, 4], 2.5),
@@ -241,6 +267,12 @@ def _plans() -> list[Plan]:
             [50, 80, 80, 200],
             [2, 3, 4],
             2.6,
+        ),
+        (
+            [[7.1, 4.1, 0.7], [7.8, 7.1, 2.7], [8.8, 6.4, 1.8], [7.3, 2.6, 2.3]],
+            [80, 100, 200, 300],
+            [2, 4, 8],
+            4.0,
         ),
     ]
 
@@ -257,6 +289,11 @@ def _best(loss: Any, sizes: Sequence[int], options: list[int], most: float) -> t
     }
     best = min(sums, key=lambda plan: sums[plan])
     return best, sums[best]
+
+
+def _positions(found: list[int], options: list[int]) -> bool:
+    """Tell whether these may be places in the options."""
+    return set(found) <= set(range(len(options)))
 
 
 def _listed(found: Any) -> list[Any]:

@@ -25,8 +25,10 @@
 # - spread a budget of bits over layers.
 #
 # Time: about 75 minutes with the exercises, 20 minutes as a demonstration. It needs [notebook
-# 05](../05-pytorch-dynamic-quantization.ipynb), where scales per row and per group come from, and the loss and
-# perplexity of notebook A. What it does not cover is speed: all rounded weights are turned back into floats here.
+# 05](../05-pytorch-dynamic-quantization.ipynb), where scales per row and per group come from, and of [notebook
+# A](A-a-small-language-model.ipynb) two words: the **loss** is the mean of −log(share that the right token got), in
+# nats per token, and the **perplexity** is e to the power of it. What it does not cover is speed: all rounded
+# weights are turned back into floats here.
 #
 # {{badges}}
 
@@ -39,6 +41,7 @@ if "google.colab" in sys.modules:
     # %pip install -q safetensors tokenizers "{{install}}"
     pass
 
+import copy
 import dataclasses
 import functools
 import itertools
@@ -70,8 +73,10 @@ for model in (ours, planted, real):
     print(model or absent)
 
 # %% [markdown]
-# All are measured on windows of 256 tokens from a text that none of them was trained on. The original runs once over
-# them and is remembered. Every rounded copy is then compared with it, window by window:
+# They are measured on windows of 256 tokens, from a text that the small model was not trained on. (Whether the real one
+# has read it, nobody can say. It is compared with itself, so that does not matter.) The original runs once over them
+# and is remembered. Every rounded copy is then compared with it, window by window. Rounded are the matrices of the
+# layers; the embedding, which is the output layer as well, stays in float:
 
 
 # %% tags=["nbval-ignore-output"]
@@ -128,16 +133,15 @@ claims.show("B-groups", measured=times)
 # loss and once by the divergence:
 
 # %% tags=["nbval-ignore-output"]
-eight = [nearest[8, name] for name in ("matrix", "groups")]
-by_kl = eight[1].less_kl_than(eight[0])
-by_loss = [float(np.mean(found.loss_added)) for found in eight]
-print(f"loss added: {by_loss[0]:+.4f} and {by_loss[1]:+.4f}")
-claims.show("B-kl-orders", measured=by_kl)
+by_matrix, by_groups = (nearest[8, name] for name in ("matrix", "groups"))
+print("matrix − groups, loss:", by_groups.less_loss_than(by_matrix))
+claims.show("B-kl-orders", measured=by_groups.less_kl_than(by_matrix))
 
 # %% [markdown]
 # The loss of a few windows moves by a thousandth up or down when every weight moves a little: a right token may gain
-# as well as lose. The divergence counts every move of every share, so it has an order even where the loss shows none.
-# From here on it judges.
+# as well as lose, and a rounded model may even seem better than its original. Look at the interval: if it holds 0, the
+# loss has not told the two apart. The divergence counts every move of every share, so it has an order where the loss
+# shows none. From here on it judges.
 #
 # "INT4 quantization loses 2 to 5 %", says the lecture, and elsewhere "< 1 % quality drop". Percent of what? Let us
 # take the perplexity, with the groups of 64 that such files have:
@@ -204,8 +208,18 @@ scales_and_integers = packed.packed().nbytes + 2 * packed.scale.numel()
 claims.show("B-bits-per-weight", measured=8 * scales_and_integers / matrix.numel())
 
 # %% [markdown]
+# Smaller groups need more scales. What do they buy?
+
+# %% tags=["nbval-ignore-output"]
+group_sizes = (256, 128, 64, 32)
+table({f"{size}: {4 + 16 / size:.3g} bits per weight": measure(ours, 4, size) for size in group_sizes})
+
+# %% [markdown]
+# Half a bit more per weight, spent on scales, is felt. (A fifth bit for every weight would do more, and cost
+# twice as much.) Most such files have groups of 32, 64 or 128; here they are 64.
+#
 # Do the 16 patterns have to be evenly spaced? Weights crowd around zero, so **NF4** puts its levels where a normal
-# distribution has equally many weights between them. Each block of 64 is divided by its largest weight, and each
+# distribution has equally many weights between them. Each block of 64 is divided by its largest magnitude, and each
 # weight takes the nearest level:
 
 # %%
@@ -226,7 +240,9 @@ with plots.style.look():
         ax.plot(levels, np.full(len(levels), height), "os"[row], color=plots.style.INK, markersize=5)
         ax.text(1.06, height, name, va="center")
     ax.set_xlim(-1.05, 1.3)
-    plots.comparison.describe(ax, "weight / largest of its block", "weights", "Where the levels lie")
+    plots.comparison.describe(
+        ax, "weight / largest of its block", "weights", "One matrix and two sets of levels"
+    )
 picture
 
 # %% tags=["nbval-ignore-output"]
@@ -236,16 +252,41 @@ table({"integers −7 … 7": nearest[4, "groups"], "integers 0 … 15": even, "
 claims.show("B-nf4", measured=nf4.less_kl_than(nearest[4, "groups"]))
 
 # %% [markdown]
-# The blocks are the same, and so is the number of scales. Integers from 0 to 15 come close: they use all 16 patterns
-# (symmetric ones 15) and pay for it with a zero point for each group. So not all of the gain is in where the levels
-# lie.
+# The blocks are the same, and so is the number of scales. Integers from 0 to 15 are about as near: they use all 16
+# patterns (symmetric ones 15), fit both ends of a group, and pay for it with a zero point. So where the levels lie is
+# one way to this gain, and not the only one.
 #
+# Two libraries do this in earnest: **bitsandbytes**, for which NF4 was made, and PyTorch's **torchao**, whose integers go
+# from −8 to 7. Where they are installed, they stand beside what is made by hand. Nothing below needs them:
+
+# %% tags=["nbval-ignore-output"]
+try:
+    from bitsandbytes.functional import dequantize_4bit, quantize_4bit
+
+    theirs = dequantize_4bit(*quantize_4bit(matrix, blocksize=64, quant_type="nf4"))
+    print("NF4, largest difference:", float((theirs - quantization.nf4(matrix).dequantized()).abs().max()))
+except (ImportError, AttributeError):
+    print("bitsandbytes is not installed here (pip install bitsandbytes).")
+
+# %% tags=["nbval-ignore-output"]
+try:
+    from torchao.quantization import IntxWeightOnlyConfig, PerGroup, quantize_
+
+    theirs = copy.deepcopy(ours.model)
+    quantize_(theirs, IntxWeightOnlyConfig(torch.int4, PerGroup(64)))
+    by_torchao = originals[ours.name].distance(theirs)
+    table({"torchao, −8 … 7": by_torchao, "integers −7 … 7": nearest[4, "groups"], "NF4": nf4})
+except (ImportError, AttributeError):
+    print("torchao is not installed here, or too old (pip install torchao).")
+
+# %% [markdown]
 # ## 3. Where does the rounding error go?
 #
 # Plain rounding makes each weight's own error small. But nobody sees the weights. What the next layer sees is their
 # product with the inputs, and there errors can cancel, if you let them. **GPTQ** rounds one column after the other.
 # What a column has lost, it hands on to the columns that wait, weighted by how alike their inputs are. That likeness
-# is in the matrix H, the mean of x xᵀ over some **calibration** text.
+# is in the matrix H, the mean of x xᵀ over some **calibration** text, where x [in] is what the layer is given at one
+# token. (It is half the second derivative of the output's squared error: its Hessian, hence the name in the code.)
 #
 # With the error e = w − rounded(w) of column i, the best the others can do is: w_j becomes w_j − e · H⁻¹[i, j] /
 # H⁻¹[i, i]. The lecture's code has + in place of −. Slide it through a row of 14 weights, then change the sign:
@@ -254,8 +295,8 @@ claims.show("B-nf4", measured=nf4.less_kl_than(nearest[4, "groups"]))
 widgets.compensation()
 
 # %% [markdown]
-# **Exercise 2.** Write the step for a whole matrix [out, in]: column number `column` becomes `rounded`, and its error
-# is handed on to the columns behind it. `inverse` is H⁻¹.
+# **Exercise 2.** Write the step for a whole matrix `weight` [out, in]: column number `column` becomes `rounded` [out],
+# and its error is handed on to the columns behind it. `inverse` is H⁻¹ [in, in]. Return the matrix.
 
 
 # %% tags=["exercise"]
@@ -273,15 +314,17 @@ def hand_on(weight, inverse, column, rounded):
 exercises.check("B-hand-on", hand_on)
 
 # %% [markdown]
-# After each column, H⁻¹ has to forget it: what is rounded can no longer help. The lecture's code never does. A
-# Cholesky factor of H⁻¹ holds all these shrinking inverses at once, row by row, and that is all of GPTQ:
+# After each column, H⁻¹ has to forget it: what is rounded can no longer help. The lecture's code never does. The
+# Cholesky factor of H⁻¹, the triangular matrix U with UᵀU = H⁻¹, holds all these shrinking inverses at once: its row i
+# is row i of the inverse that is left by then, divided by the root of that row's diagonal entry. And that is all of
+# GPTQ:
 
 
 # %%
 def gptq(weight, hessian, bits, group, sign=-1):
     top = 2 ** (bits - 1) - 1
-    damped = hessian + 0.01 * hessian.diagonal().mean() * np.eye(len(hessian))
-    factor = np.linalg.cholesky(np.linalg.inv(damped)).T  # row i: what column i hands on
+    damped = hessian + 0.01 * hessian.diagonal().mean() * np.eye(len(hessian))  # so that it has an inverse
+    factor = np.linalg.cholesky(np.linalg.inv(damped)).T  # U; row i: what column i hands on
     now = weight.astype(np.float64)
     for i in range(now.shape[1]):
         if i % group == 0:  # a new group, a new scale
@@ -294,8 +337,9 @@ def gptq(weight, hessian, bits, group, sign=-1):
 
 
 # %% [markdown]
-# Calibrate: let the model read 16 windows of another text, and add up x xᵀ for every layer. Then compare your 15
-# lines with the package's version on one matrix, by the error of the layer's output:
+# Calibrate: let the model read 16 windows of another text, and add up x xᵀ for every layer. Then compare these lines
+# with the package's version on one matrix. What counts is the squared error of the layer's output, as a share of the
+# output's square:
 
 
 # %% tags=["nbval-ignore-output"]
@@ -307,7 +351,7 @@ calibrations = {model.name: calibration_of(model) for model in (ours, planted)}
 known = calibrations[ours.name]["layers.0.mlp.gate_proj"].hessian.numpy()
 candidates = {
     "rounded": quantization.round_matrix(matrix, 3, group_size=64).dequantized(),
-    "GPTQ, 15 lines": gptq(matrix.numpy(), known, 3, 64),
+    "GPTQ, as above": gptq(matrix.numpy(), known, 3, 64),
     "GPTQ, package": quantization.gptq(matrix, known, 3, 64).dequantized(),
 }
 for name, candidate in candidates.items():
@@ -347,15 +391,16 @@ table({"rounded": handed["rounded"], "calibrated on code": on_code, "on docstrin
 print(f"\nrounded − GPTQ on code, KL: {on_code.less_kl_than(handed['rounded'])}")
 
 # %% [markdown]
-# Part of the gain survives. At 2 bits it did not when we tried: calibrated on code, GPTQ came out further away than
-# rounding. Calibrate on text like that which the model will read.
+# Part of the gain survives. Calibrate on text like that which the model will read. At 2 bits, when we tried, there was
+# no gain to lose: with three levels GPTQ was no nearer than rounding whichever docstrings it was calibrated on, and
+# further away with code.
 #
 # ## 4. What if a few channels are loud?
 #
 # In large models a few channels of the activations are many times as large as the others. Here is each layer's input:
 # the largest number of every channel, and how many times as large the loudest is as the one in the middle. The second
 # model got such channels by hand: 8 of its 256 are multiplied by 30 where they leave a norm, and the weights that
-# read them are divided by 30. It computes the same as before. Of the real model the first 4 of 30 layers have to do.
+# read them are divided by 30. It computes the same as before. Of the real model's 30 layers the first 4 will do.
 
 # %% tags=["nbval-ignore-output"]
 first_layers = ["layers.[0-3].*"]
@@ -368,7 +413,9 @@ for name, layers in calibrations.items():
         f"{name:22} {np.median(loudest):6.1f} times the middle in the median layer, {max(loudest):6.1f} at most"
     )
 moved = originals[ours.name].distance(planted.model)
-print(f"the copy differs from the first model by a KL of {moved.mean_kl[0]:.1g}")
+print(
+    f"between the first model and the copy lies a KL of {abs(moved.mean_kl[0]):.0e}, the rounding of floats"
+)
 
 # %% [markdown]
 # A weight that meets a loud input deserves a smaller error. **AWQ** (Activation-aware Weight Quantization) multiplies
@@ -376,8 +423,8 @@ print(f"the copy differs from the first model by a KL of {moved.mean_kl[0]:.1g}"
 # column's rounding error shrinks. The scale is a power of the channel's mean magnitude, mean|x|^α, and α is found by
 # trying: 0 is plain rounding.
 #
-# **Exercise 3.** Write the scales. `mean` holds mean|x| for each channel. Divide the powers by the square root of
-# (smallest × largest), so that the smallest scale times the largest is 1.
+# **Exercise 3.** Write the scales [in]. `mean` [in] holds mean|x| for each channel. Divide the powers by the square
+# root of (smallest power × largest power), so that the smallest scale times the largest is 1.
 
 
 # %% tags=["exercise"]
@@ -451,11 +498,11 @@ for model, bits, name in itertools.product((ours, planted), (4, 3), ways):
 widgets.methods_by_bits(quantization.MethodTable(rows))
 
 # %% [markdown]
-# The first line of each model is what rounding alone costs. What do the loud channels add to it, and which way takes
-# that back?
+# The row "rounded" is what rounding alone costs. What do the loud channels add to it, and which way takes that back?
 
 # %% tags=["nbval-ignore-output"]
 at_4 = {name: (by_way[ours.name, 4, name], by_way[planted.name, 4, name]) for name in ways}
+print("copy, GPTQ − AWQ, KL:", at_4["AWQ"][1].less_kl_than(at_4["GPTQ"][1]))
 percent = 100 * math.expm1(at_4["GPTQ"][0].mean_loss_added[0])
 claims.table(
     claims.show("B-awq", measured=at_4["AWQ"][1].less_kl_than(at_4["rounded"][1])),
@@ -468,9 +515,10 @@ claims.table(
 # %% [markdown]
 # AWQ takes back what the loud channels cost, and little else: on the small model, which has none, it is hardly better
 # than rounding. Whoever had tried it there alone would have thrown it away. That is why small models mislead: they
-# lack what the method is for. GPTQ works on both. On the copy at 4 bits the two are about equally near, and both
-# together are nearer than either: they repair different things. At 3 bits GPTQ does nearly all of it. And look at
-# "clipped", which makes the error of the weights as small as it can: here it helps.
+# lack what the method is for. GPTQ works on both. On the copy at 4 bits AWQ is the nearer of the two, if only just (with
+# five other choices of the loud channels it was so by more, when we tried), and both together are nearer than either:
+# they repair different things. At 3 bits GPTQ does nearly all of it, on both models. And look at "clipped", which makes
+# the error of the weights as small as it can: here it helps.
 #
 # Does AWQ help the real model, and does clipping? Its first 4 layers at 3 bits:
 
@@ -502,7 +550,7 @@ print(absent if real is None else "")
 #
 # **SmoothQuant** uses the same trick for the *activations*. If these are rounded to 8 bits with one scale per tensor,
 # as INT8 processors like it, a loud channel leaves the quiet ones a few levels. Divide the loud ones, multiply their
-# weights, and both fit:
+# weights, and both fit. (The weights stay in float here, so that only the inputs' rounding is seen.)
 
 # %% tags=["nbval-ignore-output"]
 smooth = quantization.smoothed(planted.model, calibrations[planted.name])
@@ -529,14 +577,15 @@ claims.show("B-smooth", measured=inputs_in_8["copy, smoothed"].less_kl_than(inpu
 claims.show("B-straight-through", measured=0.37 - 0.005 * -0.05)
 
 # %% [markdown]
-# Follow this weight for 600 steps. Its rounded value does not move for long, then it jumps:
+# Follow this weight for 600 steps. Let the loss be half the squared distance of its rounded value to 0.45: that gives
+# this gradient, 0.40 − 0.45. The rounded value does not move for long, then it jumps:
 
 # %%
 widgets.straight_through()
 
 # %% [markdown]
 # It never rests: the best value, 0.45, lies between two levels, and the rounded weight jumps to and fro between them.
-# "Settles at exactly 0.3 or 0.4" it does not.
+# So it does not settle "at exactly 0.3 or 0.4", as the lecture says.
 #
 # **Exercise 4.** Write it in torch: return the weight rounded to multiples of `scale`, with a gradient of 1. One line
 # can do it: add to the weight something that has no gradient (`detach`).
@@ -583,10 +632,45 @@ claims.table(
 )
 
 # %% [markdown]
-# The fewer bits, the more QAT is worth, and the more its rival matters. Press **least error** in the panel: PTQ and
-# the control then choose for each row how far the levels reach, as "clipped" did in section 4. At 2 bits most of
-# QAT's lead is gone: it had been won against a bad scale. The second card compares with the better rival. Training on
-# in float, on the other hand, may even make the network harder to round.
+# At few bits QAT is worth much, and its rival matters. In the table PTQ is worse at 2 bits than at 1: the three levels of
+# a row are 0 and ± its largest weight there, at 1 bit the two are ± its mean magnitude. Press **least error** in the
+# panel: PTQ and the control then choose for each row how far the levels reach, as "clipped" did in section 4. At 2 bits
+# most of QAT's lead is gone: it had been won against a bad scale. The second card compares with the better rival.
+# Training on in float, on the other hand, may even make the network harder to round.
+#
+# **The same on the small language model**, at 3 bits and in ten steps on the calibration text. Training takes a model
+# away from its original on purpose, so the divergence cannot judge here, and the loss does:
+
+
+# %%
+def train_on(model, steps=10, lr=3e-4):
+    """Train a language model a little on the calibration text; return it."""
+    rows, draw = windows(ours, 300, "calibration", length=128), torch.Generator().manual_seed(0)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=lr)
+    for _ in range(steps):
+        batch = rows[torch.randint(len(rows), (8,), generator=draw)]
+        logits = model(batch[:, :-1])
+        loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), batch[:, 1:].flatten())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return model
+
+
+# %% tags=["nbval-ignore-output"]
+in_float = train_on(copy.deepcopy(ours.model))
+with_rounding = train_on(quantization.with_fake_weights(ours.model, 3, group_size=64))
+at_3 = {
+    "PTQ": nearest[3, "groups"],
+    "control": originals[ours.name].distance(quantization.rounded(in_float, 3, 64).model),
+    "QAT": originals[ours.name].distance(quantization.baked(with_rounding)),
+}
+for name, found in at_3.items():
+    print(f"{name:8} loss {found.loss.mean():.3f}")
+claims.show("B-qat-language", measured=at_3["QAT"].less_loss_than(at_3["control"]))
+
+# %% [markdown]
+# Ten steps, and QAT has won back part of what rounding took. The control learns from the same text and keeps less of it.
 #
 # ## 6. Which layer deserves the bits?
 #
@@ -670,9 +754,20 @@ claims.show("B-budget-gain", measured=smallest.less_kl_than(largest))
 # The sum is an assumption: losses do not quite add up. That the plans keep their order on another text is what speaks
 # for it. How much there is to gain depends on how much the layers differ.
 #
-# **Your turn.** Put a model of your own in place of `ours` and run all again: `language.from_folder("a-folder")`
-# reads any model of LLaMA's type in Hugging Face's layout.
-#
+# **Your turn.** Put the path of a model of your own in place of the dots: a folder in Hugging Face's layout
+# (`config.json`, `*.safetensors`, `tokenizer.json`) of type llama, qwen2 or mistral.
+
+# %% tags=["nbval-ignore-output"]
+path = ...
+if path is ...:
+    print("No model of your own yet.")
+else:
+    yours = language.from_folder(path)
+    originals[yours.name] = language.Reference(yours, windows(yours, 3))
+    print(yours, originals[yours.name].loss, sep="\n")
+    table({f"{bits} bits, by groups": measure(yours, bits) for bits in (8, 4, 3)})
+
+# %% [markdown]
 # ## Quiz
 
 # %%

@@ -1,0 +1,143 @@
+"""What real engines did with the small model: stored by ``python -m benchmarks engines``."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from coursekit._core import arguments, display
+
+__all__ = ["RECORDED", "EngineRow", "RecordedEngines", "recorded"]
+
+RECORDED = "recorded-engines.json"
+
+
+@dataclass(frozen=True)
+class EngineRow:
+    """One engine and one load.
+
+    Parameters
+    ----------
+    engine : str
+        Its name and version.
+    load : str
+        What it was asked.
+    new : int
+        Tokens that it wrote.
+    seconds : float
+        Of the processor, on one thread; the median of several runs.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For what are not such values.
+    """
+
+    engine: str
+    load: str
+    new: int
+    seconds: float
+
+    def __post_init__(self) -> None:
+        for name in ("engine", "load"):
+            arguments.text(name, getattr(self, name))
+        arguments.size("new", self.new)
+        arguments.positive("seconds", self.seconds, "seconds")
+
+    @property
+    def throughput(self) -> float:
+        """New tokens per second of the processor."""
+        return self.new / self.seconds
+
+
+@dataclass(frozen=True, repr=False)
+class RecordedEngines(display.Tabled):
+    """What engines did, on which machine, and when.
+
+    Parameters
+    ----------
+    machine : str
+        Its name.
+    day : str
+        As ISO date.
+    rows : tuple of EngineRow
+        The engines and loads.
+    texts, same : int
+        How many texts were asked for in all, and how many of them were the same with all engines.
+    """
+
+    machine: str
+    day: str
+    rows: tuple[EngineRow, ...]
+    texts: int
+    same: int
+
+    @property
+    def engines(self) -> tuple[str, ...]:
+        """Their names, in the order of the rows."""
+        return tuple(dict.fromkeys(row.engine for row in self.rows))
+
+    @property
+    def loads(self) -> tuple[str, ...]:
+        """What they were asked, in the order of the rows."""
+        return tuple(dict.fromkeys(row.load for row in self.rows))
+
+    def row(self, engine: str, load: str) -> EngineRow | None:
+        """Return what an engine did with a load, or None where that was not measured.
+
+        Parameters
+        ----------
+        engine, load : str
+            Two of the names above.
+
+        Returns
+        -------
+        EngineRow or None
+            The row.
+        """
+        return next((row for row in self.rows if (row.engine, row.load) == (engine, load)), None)
+
+    def json(self) -> str:
+        """Return the file that :func:`recorded` reads.
+
+        Returns
+        -------
+        str
+            The file's text.
+        """
+        found = {**vars(self), "rows": [vars(row) for row in self.rows]}
+        return json.dumps(found, indent=1) + "\n"
+
+    def _table(self) -> display.Table:
+        headers = ("new tokens per CPU second", *self.engines)
+        found = [(load, [self.row(engine, load) for engine in self.engines]) for load in self.loads]
+        rows = [
+            (load, *("" if row is None else display.significant(row.throughput) for row in cells))
+            for load, cells in found
+        ]
+        same = f"{self.same} of {self.texts} texts are the same with all of them."
+        return display.Table(headers, rows, notes=[f"Recorded on {self.machine}, {self.day}. {same}"])
+
+
+def recorded() -> RecordedEngines | None:
+    """Return what was measured with real engines and stored with the course, or None if nothing was.
+
+    Returns
+    -------
+    RecordedEngines or None
+        The measurement.
+
+    Raises
+    ------
+    ValueError
+        Names the file and what is wrong with it.
+    """
+    path = Path(__file__).with_name(RECORDED)
+    if not path.exists():
+        return None
+    try:
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        rows = tuple(EngineRow(**row) for row in found["rows"])
+        return RecordedEngines(**{**found, "rows": rows})
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{RECORDED} is damaged: {type(error).__name__}: {error}") from error
