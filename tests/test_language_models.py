@@ -96,6 +96,9 @@ def test_a_folder_keeps_every_weight(small, tmp_path, data):
     assert torch.equal(again.model(data[:1, :-1]), small.model(data[:1, :-1]))
     with pytest.raises(FileExistsError, match="is not empty: name a new folder"):
         language.to_folder(small, tmp_path / "small")
+    (tmp_path / "file").touch()
+    with pytest.raises(FileExistsError, match="folder must be a new or an empty one; .*file is no folder"):
+        language.to_folder(small, tmp_path / "file")
 
 
 def test_a_folder_with_biases_and_its_own_head_keeps_them(small, tmp_path):

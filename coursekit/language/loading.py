@@ -291,13 +291,15 @@ def to_folder(language: LanguageModel, folder: str | Path) -> Path:
     Raises
     ------
     FileExistsError
-        If there is something in the folder.
+        If there is something in the folder, or a file in its place.
     """
     language, folder = (
         arguments.instance("language", language, LanguageModel),
         arguments.place("folder", folder),
     )
     safetensors: Any = imports.need("safetensors.torch", "language")
+    if folder.exists() and not folder.is_dir():
+        raise FileExistsError(f"folder must be a new or an empty one; {folder} is no folder")
     if folder.is_dir() and any(folder.iterdir()):
         raise FileExistsError(f"{folder} is not empty: name a new folder")
     folder.mkdir(parents=True, exist_ok=True)
