@@ -233,16 +233,14 @@ picture, ax = plots.style.axes(
 )
 with plots.style.look():
     heights, *_ = ax.hist(shares, bins=60, color=plots.style.PALE)
-    for row, (name, levels) in enumerate(
-        {"NF4": quantization.nf4_levels(), "even": np.arange(-7, 8) / 7}.items()
-    ):
+    both = {"NF4": quantization.nf4_levels(), "even": np.arange(-7, 8) / 7}
+    for row, (name, levels) in enumerate(both.items()):
         height = heights.max() * (1.1 + 0.14 * row)
         ax.plot(levels, np.full(len(levels), height), "os"[row], color=plots.style.INK, markersize=5)
         ax.text(1.06, height, name, va="center")
     ax.set_xlim(-1.05, 1.3)
-    plots.comparison.describe(
-        ax, "weight / largest of its block", "weights", "One matrix and two sets of levels"
-    )
+    title = "One matrix and two sets of levels"
+    plots.comparison.describe(ax, "weight / largest of its block", "weights", title)
 picture
 
 # %% tags=["nbval-ignore-output"]
