@@ -60,8 +60,8 @@ lint: $(READY)  ## ruff over package, tools, tests and masters; mypy over packag
 	$(BIN)/mypy
 	$(BIN)/python tools/build_notebooks.py --check
 
-doubt: $(READY)  ## run the notebooks changed, as a sceptic would, and judge what they say (SHORT=1: one change)
-	$(BIN)/python tools/doubt.py $(if $(SHORT),--short)
+doubt: $(READY)  ## run the notebooks changed, as a sceptic would, and judge what they say (SHORT=1: one change; NB="05 A")
+	$(BIN)/python tools/doubt.py $(if $(SHORT),--short) $(NB)
 
 bench: $(READY)  ## print the benchmark tables of docs/benchmarks.md
 	$(BIN)/python -m benchmarks

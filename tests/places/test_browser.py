@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from build_notebooks import Course
+import students
 from environments import ROOT
 
 pytest.importorskip("playwright", reason="needs requirements-places.txt")
@@ -14,7 +14,6 @@ SCREENSHOTS = ROOT / "screenshots"
 KINDS = {"slider", "toggle", "choice", "dropdown", "square", "action", "button"}
 # The notebook whose button measures for a second; elsewhere it takes longer and shows nothing else.
 MEASURES = "03"
-NAMES = [path.name for path in Course(ROOT).students()]
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +42,7 @@ def seen():
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", students.ONE_BY_ONE)
 def test_a_notebook_runs_and_its_panels_obey(reader, stored, seen, name):
     reader.open(name)
     reader.run_all()

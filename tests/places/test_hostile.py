@@ -8,13 +8,13 @@ import sys
 from pathlib import Path
 
 import pytest
+import students
 from build_notebooks import Course
 from environments import ROOT
 
 from benchmarks.notebooks import PeakMemory
 
 HERE = Path(__file__).parent
-NOTEBOOKS = list(map(Course(ROOT).relative, Course(ROOT).students()))
 BINDER = 1_500_000_000  # bytes; Binder kills at 2 GB, and the server needs some of it
 NEEDED = ("unshare", "mount", "ip", "prlimit", "taskset")
 ISOLATE = ["unshare", "--map-root-user", "--mount", "--net"]
@@ -70,15 +70,16 @@ def test_the_place_is_as_hostile_as_it_says(hostile):
 
 
 @pytest.mark.timeout(900)
-def test_every_notebook_runs_there_from_top_to_bottom(hostile):
-    paths = [hostile.course / path for path in NOTEBOOKS]
+@pytest.mark.parametrize("notebooks", students.IN_ONE_GO)
+def test_every_notebook_runs_there_from_top_to_bottom(hostile, notebooks):
+    paths = [hostile.course / Course(ROOT).relative(path) for path in notebooks]
     memory = PeakMemory()  # the limit on data is one for each process; this counts all of them together
     memory.start()
     results = hostile(sys.executable, ROOT / "tools" / "run_notebooks.py", *paths)
     memory.done.set()
     memory.join()
     assert memory.family < BINDER
-    assert [each["notebook"] for each in results] == [path.name for path in NOTEBOOKS]
+    assert [each["notebook"] for each in results] == [path.name for path in notebooks]
     assert {each["notebook"]: each["error"] for each in results if each["error"]} == {}
     ours = [line for each in results for line in each["stderr"].splitlines() if "coursekit" in line]
     assert all(PERMITTED in line or "return runtime.home()" in line for line in ours), ours

@@ -8,18 +8,12 @@ import sys
 import nbformat
 import psutil
 import pytest
-from build_notebooks import Course
-from environments import ROOT
+import students
 from jupyter_client.manager import start_new_kernel
 from run_notebooks import run
 
 from coursekit.new.execution import environment
 
-STUDENTS = Course(ROOT).students()
-LETTERED = [path.name for path in STUDENTS if path.parent.name == "beyond"]
-NOTEBOOKS = [
-    pytest.param(path.name, marks=[pytest.mark.long] if path.name in LETTERED else []) for path in STUDENTS
-]
 PATIENCE = 0.4  # seconds until the reader presses the square
 # What text or guide send a reader back to: checks, quizzes, claims, panels, the stopwatch of notebook 03.
 AGAIN = re.compile(r"^(exercises\.|claims\.show|widgets\.|start = )", re.MULTILINE)
@@ -30,7 +24,7 @@ CELL_TIMEOUT = 240
 def place(tmp_path_factory):
     """Return a copy of the notebooks, and the settings of a kernel: results stay between the notebooks."""
     folder = tmp_path_factory.mktemp("interrupted")
-    for path in STUDENTS:
+    for path in students.ALL:
         shutil.copy(path, folder)
     return folder, environment(str(folder / "home"), COURSEKIT_STRICT="claims")
 
@@ -84,7 +78,7 @@ class Reader:
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("name", NOTEBOOKS)
+@pytest.mark.parametrize("name", students.ONE_BY_ONE)
 def test_a_stopped_cell_says_so_runs_again_and_leaves_nothing(place, name):
     folder, env = place
     cells = [cell for cell in nbformat.read(folder / name, 4).cells if cell.cell_type == "code"]
@@ -115,7 +109,7 @@ def test_a_stopped_cell_says_so_runs_again_and_leaves_nothing(place, name):
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("name", NOTEBOOKS)
+@pytest.mark.parametrize("name", students.ONE_BY_ONE)
 def test_restart_and_run_all_meets_what_the_last_run_left(place, name):
     folder, env = place
     result = run(folder / name, sys.executable, folder, env)
