@@ -485,7 +485,7 @@ for bits, residual in ((1, False), (2, False), (2, True)):
     found = torch.stack([(q * coder.rounded(k)).sum(-1) for coder in coders])  # [rotations, pairs]
     products[bits, residual] = (found.mean(1) / exact.mean()).tolist()
     spread = (found - found.mean(0)).std() / exact.mean()
-    name = f"{bits} bits, {'one for the signs' if residual else 'all for the levels'}"
+    name = f"{bits} bit{'s' * (bits > 1)}, {'one for the signs' if residual else 'all for the levels'}"
     print(f"{name:28} {np.mean(products[bits, residual]):.3f} times the exact one, scatter {spread:.3f}")
 
 # %% tags=["nbval-ignore-output"]
