@@ -227,7 +227,7 @@ class _About:
         """Return what it says, or ``otherwise``."""
         return self.said.get(name, otherwise)
 
-    def need(self, name: str) -> Any:
+    def wanted(self, name: str) -> Any:
         """Return what it says, or refuse the file."""
         if name not in self.said:
             raise ValueError(f"{self.file.path.name} does not say its {name}")
@@ -235,7 +235,7 @@ class _About:
 
     def listed(self, name: str, kind: type) -> list[Any]:
         """Return a list of ``kind``, or refuse the file."""
-        found = self.need(name)
+        found = self.wanted(name)
         if not isinstance(found, list) or not all(type(each) is kind for each in found):
             raise ValueError(f"{self.file.path.name} must list its {name} as {kind.__name__}")
         return found
@@ -254,21 +254,21 @@ def _only_llama(file: GGUFFile) -> None:
 
 
 def _config(about: _About, context: int | None) -> Config:
-    most = about.need("llama.context_length")
-    layers = about.need("llama.block_count")
+    most = about.wanted("llama.context_length")
+    layers = about.wanted("llama.block_count")
     if layers > len(about.file.formats):  # asked for by name, each of them
         raise ValueError(f"{about.file.path.name} cannot hold {layers:,} layers")
-    heads = about.need("llama.attention.head_count")
+    heads = about.wanted("llama.attention.head_count")
     return Config(
         vocab_size=len(about.listed("tokenizer.ggml.tokens", str)),
-        width=about.need("llama.embedding_length"),
+        width=about.wanted("llama.embedding_length"),
         layers=layers,
         heads=heads,
         kv_heads=about.get("llama.attention.head_count_kv", heads),
-        hidden=about.need("llama.feed_forward_length"),
+        hidden=about.wanted("llama.feed_forward_length"),
         context=most if context is None else min(most, arguments.size("context", context)),
         rope_base=_as_written(about.get("llama.rope.freq_base", 10_000.0)),
-        norm_eps=_as_written(about.need("llama.attention.layer_norm_rms_epsilon")),
+        norm_eps=_as_written(about.wanted("llama.attention.layer_norm_rms_epsilon")),
         head_dim=about.get("llama.attention.key_length", None),
         tied="output.weight" not in about.file.formats,
     )
@@ -282,7 +282,7 @@ def _as_written(value: Any) -> Any:
 def _tokenizer(about: _About) -> Tokenizer:
     tokens = about.listed("tokenizer.ggml.tokens", str)
     types = about.listed("tokenizer.ggml.token_type", int)
-    end = about.need("tokenizer.ggml.eos_token_id")
+    end = about.wanted("tokenizer.ggml.eos_token_id")
     if len(types) != len(tokens) or type(end) is not int or not 0 <= end < len(tokens):
         raise ValueError(f"{about.file.path.name} does not say what each of its {len(tokens):,} tokens is")
     try:

@@ -165,7 +165,7 @@ widgets.allocator()
 # blocks. Every block counts its owners: it is free when nobody holds it. If a request writes into a block that others
 # still read, it first gets a copy (**copy on write**):
 
-# %%
+# %% slideshow={"slide_type": "skip"}
 print(inspect.getsource(kv_cache.blocks))
 
 # %% [markdown]
