@@ -101,9 +101,11 @@ def deck(notebook: NotebookNode, file: PurePosixPath, root: Path) -> str:
 def paged(cells: list[NotebookNode]) -> Iterator[NotebookNode]:
     """Yield the cells with a slide type that begins a new page wherever the old one is full.
 
-    The cell that only installs and imports is left out; code with a large result has it on the next page.
+    The cell that only installs and imports is left out, and what its master marks ``skip``; code with a large
+    result has it on the next page.
     """
-    parts = [part for cell in cells if "%pip install" not in cell.source for part in split(cell)]
+    shown = [cell for cell in cells if "%pip install" not in cell.source and slide_type(cell) != "skip"]
+    parts = [part for cell in shown for part in split(cell)]
     used = 0.0
     for part, after in zip(parts, [*parts[1:], None], strict=True):
         # Text announces the code below it: better both on the next page than the text alone on this one.
