@@ -82,6 +82,7 @@ def page(name: str) -> str:
             rest = [each for each in here(importlib.import_module(inner)) if id(each[1]) not in offered]
             if rest:
                 parts += [title(inner, "-"), part(inner, dict(rest))]
+                offered |= {id(thing) for _, thing in rest}
     return "\n".join(parts)
 
 

@@ -1,7 +1,7 @@
 """GGUF, the file format of llama.cpp: its blocks decoded and encoded, its files read and written."""
 
 from coursekit.language.gguf.anatomy import FIELDS, Part, Reading, parts, read
-from coursekit.language.gguf.formats import FORMATS, WRITABLE, Format, decode, encode, named
+from coursekit.language.gguf.formats import FORMATS, WRITABLE, BlockFormat, decode, encode, named
 from coursekit.language.gguf.reading import GGUFFile
 from coursekit.language.gguf.writing import write
 
@@ -9,7 +9,7 @@ __all__ = [
     "FIELDS",
     "FORMATS",
     "WRITABLE",
-    "Format",
+    "BlockFormat",
     "GGUFFile",
     "Part",
     "Reading",

@@ -10,11 +10,11 @@ from coursekit._core import arguments
 from coursekit.language.gguf.decoding import DECODERS
 from coursekit.language.gguf.encoding import ENCODERS
 
-__all__ = ["FORMATS", "WRITABLE", "Format", "decode", "encode", "named"]
+__all__ = ["FORMATS", "WRITABLE", "BlockFormat", "decode", "encode", "named"]
 
 
 @dataclass(frozen=True)
-class Format:
+class BlockFormat:
     """One format.
 
     Parameters
@@ -47,8 +47,8 @@ class Format:
 
 
 # By ggml's number.
-FORMATS: dict[int, Format] = {
-    number: Format(name, number, weights, nbytes, DECODERS[name], ENCODERS.get(name))
+FORMATS: dict[int, BlockFormat] = {
+    number: BlockFormat(name, number, weights, nbytes, DECODERS[name], ENCODERS.get(name))
     for name, number, weights, nbytes in (
         ("F32", 0, 1, 4),
         ("F16", 1, 1, 2),
@@ -68,7 +68,7 @@ FORMATS: dict[int, Format] = {
 WRITABLE = tuple(each.name for each in FORMATS.values() if each.writes is not None)
 
 
-def named(name: str) -> Format:
+def named(name: str) -> BlockFormat:
     """Return a format.
 
     Parameters
@@ -78,7 +78,7 @@ def named(name: str) -> Format:
 
     Returns
     -------
-    Format
+    BlockFormat
         Of that name.
 
     Raises

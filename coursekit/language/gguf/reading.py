@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coursekit._core import arguments
-from coursekit.language.gguf.formats import FORMATS, Format
+from coursekit.language.gguf.formats import FORMATS, BlockFormat
 
 __all__ = ["ALIGNMENT", "ARRAY", "GGUFFile", "MAGIC", "NUMBERS", "TEXT"]
 
@@ -43,7 +43,7 @@ class _Place:
     offset: int
 
     @property
-    def format(self) -> Format | None:
+    def format(self) -> BlockFormat | None:
         return FORMATS.get(self.number)
 
     @property
@@ -155,7 +155,7 @@ class GGUFFile:
         """
         return self._blocks(name)[1]
 
-    def _blocks(self, name: str) -> tuple[Format, NDArray[np.uint8]]:
+    def _blocks(self, name: str) -> tuple[BlockFormat, NDArray[np.uint8]]:
         if name not in self._places:
             some = ", ".join(map(_brief, list(self._places)[:3]))
             raise ValueError(f"{self.path.name} has no tensor {arguments.shown(name)}; it has {some} …")
