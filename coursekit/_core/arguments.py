@@ -9,7 +9,7 @@ import math
 import operator
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -300,6 +300,13 @@ def instance(name: str, value: Any, kind: type[Kind]) -> Kind:
         article = "an" if kind.__name__[0] in "AEIOU" else "a"
         raise TypeError(f"{name} must be {article} {kind.__name__}; got {shown(value)}")
     return value
+
+
+def by_name(name: str, values: Any, kind: type[Kind]) -> dict[str, Kind]:
+    """Return a mapping of names to objects of a class; TypeError for anything else."""
+    if not isinstance(values, Mapping):
+        raise TypeError(f"{name} must map names to {kind.__name__}; got {shown(values)}")
+    return {each: instance(f"{name}[{each!r}]", value, kind) for each, value in values.items()}
 
 
 def instances(name: str, values: Any, kind: type[Kind], *, empty: bool = False) -> tuple[Kind, ...]:

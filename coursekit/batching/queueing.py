@@ -120,9 +120,7 @@ def side_by_side(served: Mapping[str, Served]) -> str:
     TypeError
         Unless names are mapped to Served.
     """
-    if not isinstance(served, Mapping):
-        raise TypeError(f"served must map names to Served; got {arguments.shown(served)}")
-    found = {name: arguments.instance(f"served[{name!r}]", each, Served) for name, each in served.items()}
+    found = arguments.by_name("served", served, Served)
     return display.table_text(_HEADERS, [(name, *each._row()[1:]) for name, each in found.items()])
 
 

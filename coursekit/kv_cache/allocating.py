@@ -35,7 +35,7 @@ def pages(tokens: int, page_size: int = PAGE) -> int:
     Raises
     ------
     TypeError, ValueError
-        For what are not such numbers.
+        Unless they are such numbers.
     """
     tokens = arguments.integer("tokens", tokens, 0, MOST_TOKENS)
     return -(-tokens // arguments.integer("page_size", page_size, 1, MOST_TOKENS))

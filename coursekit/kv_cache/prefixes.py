@@ -25,7 +25,7 @@ def longest_shared_prefix(first: Sequence[int], second: Sequence[int]) -> int:
     Raises
     ------
     TypeError, ValueError
-        For what are not whole numbers.
+        Unless they are whole numbers.
     """
     pair = [_tokens(name, each) for name, each in (("first", first), ("second", second))]
     return _shared(*pair)

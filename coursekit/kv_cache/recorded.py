@@ -30,7 +30,7 @@ class EngineRow:
     Raises
     ------
     TypeError, ValueError
-        For what are not such values.
+        Unless they are such values.
     """
 
     engine: str

@@ -33,7 +33,7 @@ class Request:
     Raises
     ------
     TypeError, ValueError
-        For what are not such numbers.
+        Unless they are such numbers.
     """
 
     prompt: tuple[int, ...]
@@ -204,10 +204,8 @@ def side_by_side(runs: Mapping[str, Run]) -> str:
     TypeError
         Unless names are mapped to Runs.
     """
-    if not isinstance(runs, Mapping):
-        raise TypeError(f"runs must map names to Run; got {arguments.shown(runs)}")
-    rows = [(name, *arguments.instance("runs", run, Run)._row()[1:]) for name, run in runs.items()]
-    return display.table_text(_HEADERS, rows)
+    found = arguments.by_name("runs", runs, Run)
+    return display.table_text(_HEADERS, [(name, *run._row()[1:]) for name, run in found.items()])
 
 
 @dataclass(frozen=True, repr=False)

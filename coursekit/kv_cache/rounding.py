@@ -53,7 +53,7 @@ def random_rotation(dim: int, seed: int = 0) -> Tensor:
     Raises
     ------
     TypeError, ValueError
-        For what are not such numbers.
+        Unless they are such numbers.
 
     Notes
     -----
@@ -125,7 +125,7 @@ class TurboQuant:
         Raises
         ------
         TypeError, ValueError
-            For what are not vectors of this dimension.
+            Unless they are vectors of this dimension.
         """
         if _vectors(x).shape[-1] != self.dim:
             raise ValueError(f"x must hold vectors of {self.dim} numbers; got {x.shape[-1]}")
@@ -160,7 +160,7 @@ def by_token(x: Tensor, bits: int) -> Tensor:
     Raises
     ------
     TypeError, ValueError
-        For what are not vectors, or other bits.
+        Unless they are vectors, or for other bits.
     """
     return _between(_vectors(x), arguments.integer("bits", bits, 1, MOST_BITS), -1)
 
@@ -187,7 +187,7 @@ def by_channel(x: Tensor, bits: int, group: int = GROUP) -> Tensor:
     Raises
     ------
     TypeError, ValueError
-        For what are not vectors of tokens, or other numbers.
+        Unless they are vectors of tokens, or for other numbers.
 
     Notes
     -----

@@ -43,7 +43,7 @@ class Engine:
     Raises
     ------
     TypeError, ValueError
-        For what are not such numbers, or a budget below ``most``.
+        Unless they are such numbers, or for a budget below ``most``.
     """
 
     blocks: int

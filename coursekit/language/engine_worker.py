@@ -97,7 +97,7 @@ class Loaded:
     """
 
     def __init__(self, library: Library, path: str, threads: int, context: int, keys: str) -> None:
-        self.library = library
+        self.engine = library
         self.model = library.load(path)
         get = library.find("llama_model_get_vocab")
         self.vocabulary = get(self.model)
@@ -114,21 +114,21 @@ class Loaded:
             batch.n_seq_id[place] = 1
             batch.seq_id[place][0] = 0
             batch.logits[place] = every or place == len(tokens) - 1
-        if self.library.api.llama_decode(self.context, batch):
+        if self.engine.api.llama_decode(self.context, batch):
             raise ValueError("llama.cpp could not compute this")
-        return self.library.api.llama_get_logits_ith(self.context, 0 if every else len(tokens) - 1)
+        return self.engine.api.llama_get_logits_ith(self.context, 0 if every else len(tokens) - 1)
 
     def free(self) -> None:
         """Give its memory back."""
-        self.library.api.llama_batch_free(self.batch)
-        self.library.api.llama_free(self.context)
-        self.library.find("llama_model_free", "llama_free_model")(self.model)
+        self.engine.api.llama_batch_free(self.batch)
+        self.engine.api.llama_free(self.context)
+        self.engine.find("llama_model_free", "llama_free_model")(self.model)
 
     def logits(self, rows: list[list[int]]) -> bytes:
         """Return float32 [rows, tokens, vocabulary], row by row."""
         found = []
         for row in rows:
-            self.library.forget(self.context)
+            self.engine.forget(self.context)
             pointer = self.read(row, 0, True)
             found.append(ctypes.string_at(pointer, 4 * len(row) * self.tokens))
         return b"".join(found)
@@ -137,7 +137,7 @@ class Loaded:
         """Return the greedy continuation."""
         import numpy as np
 
-        self.library.forget(self.context)
+        self.engine.forget(self.context)
         unread, written, place = prompt, list[int](), 0
         while len(written) < new:
             pointer = self.read(unread, place, False)
@@ -152,9 +152,9 @@ class Loaded:
         """Return a text's tokens."""
         raw = text.encode("utf-8")
         room = (ctypes.c_int32 * (len(raw) + 1))()
-        takes_model = "ik_llama_cpp" in self.library.api.__name__
+        takes_model = "ik_llama_cpp" in self.engine.api.__name__
         of = self.model if takes_model else self.vocabulary
-        count = self.library.api.llama_tokenize(of, raw, len(raw), room, len(room), False, False)
+        count = self.engine.api.llama_tokenize(of, raw, len(raw), room, len(room), False, False)
         return list(room[:count])
 
 

@@ -41,7 +41,7 @@ def allocator(requests: Sequence[Request] | None = None) -> Panel:
     Raises
     ------
     TypeError, ValueError
-        For what are not such requests.
+        Unless they are such requests.
     """
     asked = _sample() if requests is None else arguments.instances("requests", requests, Request)
     wide = {"button_width": "auto"}

@@ -153,7 +153,7 @@ def _divergence(
 
 
 def _names(found: Any, candidates: Sequence[str]) -> set[str]:
-    """Return the names in an answer, or stop at what are none."""
+    """Return the names in an answer, or stop at one that is not a candidate."""
     given: Iterable[Any] = [found] if isinstance(found, str) else found
     try:
         names = set(given)
