@@ -8,6 +8,7 @@ import ipywidgets
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
+from matplotlib.transforms import ScaledTranslation
 
 from coursekit._core import arguments
 from coursekit.plots import style
@@ -23,6 +24,7 @@ LEAST = 1e-7  # nats: what is below is drawn there
 ROOM = 1.35  # on a logarithmic axis, beyond the outermost value
 RESTING = 3  # bits
 TICKS = 4
+KEY = 9  # points from the axes to a method's mark, and on to its name
 SMALL = 0.9e-3  # below it ticks are powers of ten
 RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 # Round and square marks in four colours, then open ones: six that differ without colour too.
@@ -93,6 +95,7 @@ class MethodsByBitsView(View):
         count = len(table.models)
         self.lines: dict[tuple[str, str], Any] = {}
         self.dots: dict[tuple[str, str], Any] = {}
+        self.keys: list[Any] = []
         with style.look():
             grid = self.figure.subplots(
                 2, count, squeeze=False, sharex="row", sharey="row", height_ratios=(1.25, 1)
@@ -137,7 +140,8 @@ class MethodsByBitsView(View):
         methods = self.table.methods
         ax.set_ylim(len(methods) - 0.4, -0.6)
         ax.set_yticks(range(len(methods)), methods)
-        ax.tick_params(axis="y", length=0, pad=18)
+        ax.tick_params(axis="y", length=0, pad=2 * KEY)
+        beside = ScaledTranslation(-KEY / 72, 0, ax.figure.dpi_scale_trans)  # whatever the width of the axes
         ax.spines["left"].set_visible(False)
         ax.xaxis.set_minor_locator(NullLocator())
         for row, (method, look) in enumerate(zip(methods, LOOKS, strict=False)):
@@ -154,7 +158,9 @@ class MethodsByBitsView(View):
             )
             if ax is self.below[0]:  # the names' key, also where nothing was measured
                 key: dict[str, Any] = {"color": colour, "markerfacecolor": dot.get_markerfacecolor()}
-                ax.plot([-0.05], [row], marker, transform=ax.get_yaxis_transform(), clip_on=False, **key)
+                self.keys += ax.plot(
+                    [0], [row], marker, transform=ax.get_yaxis_transform() + beside, clip_on=False, **key
+                )
             self.dots[model, method] = row, bar, dot
             self.moving += [bar, dot]
 

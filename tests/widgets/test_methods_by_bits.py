@@ -81,6 +81,17 @@ def test_one_model_alone_is_shown_too():
     assert "both" not in panel.view.title.get_text()
 
 
+@pytest.mark.parametrize("models", [MODELS, MODELS[:1]], ids=["two models", "one"])
+def test_a_name_and_its_mark_do_not_overlap(models):
+    view = widgets.methods_by_bits(table(models)).view
+    view.figure.canvas.draw()
+    names = [label.get_window_extent() for label in view.below[0].get_yticklabels()]
+    marks = [key.get_window_extent() for key in view.keys]
+    assert len(names) == len(marks) == len(METHODS)
+    for name, mark in zip(names, marks, strict=True):
+        assert name.x1 < mark.x0 < mark.x1 < view.below[0].bbox.x0
+
+
 def test_the_title_says_whether_the_models_agree():
     assert _sentence(3, "kl", [["a"], ["a"]]) == "3 bits: a has the least KL on both models"
     assert _sentence(1, "same", [["a"]]) == "1 bit: a has the most equal choices"
