@@ -289,6 +289,12 @@ def test_training_learns_a_text_and_is_reproducible():
         first.step()
 
 
+def test_a_step_leaves_no_gradient_to_the_next():
+    trainer = Trainer(model(), text(400), Recipe(steps=3, batch_size=2, length=16))
+    trainer.step()
+    assert [name for name, weight in trainer.model.named_parameters() if weight.grad is not None] == []
+
+
 def test_training_stops_when_the_time_is_up_and_goes_on():
     seen = []
     trainer = Trainer(model(), text(400), Recipe(steps=6, batch_size=2, length=16))
