@@ -295,6 +295,19 @@ def test_a_step_leaves_no_gradient_to_the_next():
     assert [name for name, weight in trainer.model.named_parameters() if weight.grad is not None] == []
 
 
+def test_a_step_is_as_long_as_the_recipe_s_rate_says():
+    moved, rates = [], []
+    for warm_up in (0.0, 0.5):
+        recipe = Recipe(steps=10, batch_size=2, length=16, warm_up=warm_up, cool_down=0.0, seed=1)
+        trainer = Trainer(model(), text(400), recipe)
+        before = trainer.model.norm.weight.detach().clone()
+        trainer.step()
+        moved.append((trainer.model.norm.weight - before).abs().max().item())
+        rates.append(recipe.rate(0))
+    assert rates[1] < rates[0] == 1
+    assert moved[1] / moved[0] == pytest.approx(rates[1], rel=1e-3)  # Adam's first step is its rate long
+
+
 def test_training_stops_when_the_time_is_up_and_goes_on():
     seen = []
     trainer = Trainer(model(), text(400), Recipe(steps=6, batch_size=2, length=16))
