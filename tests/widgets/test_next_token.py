@@ -48,6 +48,17 @@ def test_the_shares_are_those_of_the_definition(panel, text, temperature, top_k)
     assert shown["perplexity"] == pytest.approx(np.exp(entropy), rel=1e-3)
 
 
+def test_each_model_says_its_own():
+    fresh = language.Transformer(SMALL.model.config, seed=3).eval()
+    view = widgets.next_token(SMALL, language.LanguageModel("fresh", fresh, SMALL.tokenizer)).view
+    ours, theirs = (view.update(TEXTS[2], 1.0, 0, model) for model in (0, 1))
+    with torch.no_grad():
+        wanted = fresh(torch.tensor([SMALL.tokenizer.encode(TEXTS[2])]))[0, -1].softmax(-1)
+    np.testing.assert_allclose(theirs["shares"], wanted.topk(SHOWN).values, rtol=1e-4)
+    assert (ours["model"], theirs["model"]) == (SMALL.name, "fresh")
+    assert ours["shares"][0] > 2 * theirs["shares"][0]
+
+
 def test_temperature_0_gives_all_to_the_first(panel):
     shown = panel.view.update(START, 0.0, 7)
     assert shown["shares"].tolist() == [1.0] + [0.0] * (SHOWN - 1)
