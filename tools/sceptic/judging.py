@@ -24,6 +24,15 @@ DATE = re.compile(r"\b\d{4}-\d\d-\d\d\b")
 OWN_SIZES = {
     "06-onnx-export-and-quantization": ("scikit-learn ", "sk "),  # its own kind of network
     "07-pruning-basics": ("parameters ",),  # a network wide enough that its speed can be measured
+    # The small language model is shipped, its memory is room for its longest texts, and requests that
+    # begin alike are of one length each, whatever they say.
+    "D-the-kv-cache-pages-and-engines": (
+        "small: ",
+        "one slot: ",
+        "contiguous: ",
+        "# tokens computed ",
+        "pieces of ",
+    ),
 }
 # What a title says when it says what was found; a title without such a word names what is shown.
 ASSERTS = re.compile(

@@ -118,7 +118,7 @@ for each in found.values():
 claims.table(
     claims.show("D-sixty", measured=100 * found["contiguous"].waste),
     claims.show("D-paged", measured=100 * found["paged"].waste),
-    title="What the lecture says: from about 60 % to less than 4 %",
+    title="Empty slots, without pages and with them",
 )
 
 # %% [markdown]
@@ -555,7 +555,7 @@ turbo_3, signs_3 = (by_method[small.name, f"TurboQuant{more}", 3] for more in ("
 claims.table(
     claims.show("D-turned", measured=worth),
     claims.show("D-qjl", measured=turbo_3.less_kl_than(signs_3)),
-    title="Three bits: what is worth them",
+    title="A random turn and signs, at three bits",
 )
 
 # %% [markdown]
@@ -571,7 +571,7 @@ percent = 100 * math.expm1(by_method[small.name, "TurboQuant", 4].mean_loss_adde
 claims.table(
     claims.show("D-neutral", measured=percent),
     claims.show("D-six", measured=16 / kv_cache.TurboQuant(128, 3).stored_bits),
-    title="TurboQuant, as the lecture has it",
+    title="TurboQuant: quality and size",
 )
 
 # %% [markdown]
