@@ -1,7 +1,8 @@
-"""Data that needs no download: scikit-learn's digits, and generated messages for the spam-filter story."""
+"""Data that needs no download: scikit-learn's digits, generated messages, a trained model's weights."""
 
 import functools
 import importlib.util
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,11 +13,22 @@ from numpy.typing import NDArray
 from coursekit import runtime
 from coursekit._core import arguments, display, imports, scratch
 
-__all__ = ["ARCHIVE_MESSAGES", "Archive", "Digits", "Messages", "Split", "archive", "digits", "messages"]
+__all__ = [
+    "ARCHIVE_MESSAGES",
+    "Archive",
+    "Digits",
+    "Messages",
+    "Split",
+    "archive",
+    "digits",
+    "messages",
+    "trained_weights",
+]
 
 if TYPE_CHECKING:
     import torch
 
+WEIGHTS = Path(__file__).parent / "language" / "shipped" / "small.safetensors"
 DIGITS = "datasets/data/digits.csv.gz"  # in scikit-learn's folder
 TEST_PICTURES = 360
 VALIDATION_PICTURES = 287
@@ -172,6 +184,33 @@ def digits() -> Digits:
     cuts = (TEST_PICTURES, TEST_PICTURES + VALIDATION_PICTURES)
     test, validation, train = (Split(x[part], y[part]) for part in np.split(order, cuts))
     return Digits(train, validation, test)
+
+
+def trained_weights(layer: str = "layers.0.mlp.up_proj.weight") -> NDArray[np.float32]:
+    """Return a matrix of the small language model that the lettered notebooks use, without torch.
+
+    Parameters
+    ----------
+    layer : str, optional
+        Its name in the model's file.
+
+    Returns
+    -------
+    float32 array
+        The weights, [outputs, inputs].
+
+    Raises
+    ------
+    TypeError, ValueError
+        For a name that the file does not hold.
+    """
+    raw = WEIGHTS.read_bytes()  # safetensors: the header's length, the header, the numbers
+    start = 8 + int.from_bytes(raw[:8], "little")
+    parts = json.loads(raw[8:start])
+    matrices = {name: part for name, part in parts.items() if len(part.get("shape", ())) == 2}
+    found = matrices[arguments.choice("layer", layer, tuple(matrices))]
+    first, end = (start + place for place in found["data_offsets"])
+    return np.frombuffer(raw[first:end], "<f2").astype(np.float32).reshape(found["shape"])
 
 
 def messages(count: int = 1000, seed: int = 0) -> Messages:

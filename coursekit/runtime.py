@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import platformdirs
-import psutil
 
 from coursekit._core import arguments, display, folders, imports
 from coursekit._core.progress import Bar
@@ -52,6 +51,7 @@ if TYPE_CHECKING:
 
 THEMES = ("light", "dark")
 DEVICES = ("auto", "cpu", "cuda")
+KEPT_IN_A_TAB = Path("/drive")  # of a browser's tab only these files outlive it (JupyterLite)
 MOST_THREADS = 4096  # torch starts them at once
 PACKAGES = ("torch", "numpy", "onnxruntime", "ipywidgets", "coursekit")
 # The flags that decide how fast small numbers run, as Linux (x86, Arm) and macOS spell them.
@@ -190,14 +190,16 @@ def start(
         os.environ["COURSEKIT_GUESS_FIRST"] = str(int(first))
     if theme is not None:
         os.environ["COURSEKIT_THEME"] = arguments.choice("theme", theme, THEMES)
-    chosen, ground = device(), _ground()
+    chosen, ground = _device_to_be(), _ground()
     set_seed(number)
     guessing = _is_on("COURSEKIT_GUESS_FIRST")
-    return Session(str(chosen), number, host(), presenting(), describe().label, guessing, ground)
+    return Session(chosen, number, host(), presenting(), describe().label, guessing, ground)
 
 
 def set_seed(seed: int = 0) -> None:
     """Seed Python, numpy's legacy generator and torch (every device).
+
+    Where torch is not imported yet, it is seeded when it is.
 
     Parameters
     ----------
@@ -209,12 +211,10 @@ def set_seed(seed: int = 0) -> None:
     TypeError, ValueError
         For another seed.
     """
-    import torch
-
-    seed = arguments.integer("seed", seed, 0, arguments.LARGEST_SEED)
-    random.seed(seed)
-    np.random.seed(seed)  # noqa: NPY002 - libraries still draw from it
-    torch.manual_seed(seed)
+    number = arguments.integer("seed", seed, 0, arguments.LARGEST_SEED)
+    random.seed(number)
+    np.random.seed(number)  # noqa: NPY002 - libraries still draw from it
+    imports.after("torch", lambda: sys.modules["torch"].manual_seed(number))
 
 
 def device(choice: str | None = None) -> "torch.device":
@@ -250,6 +250,18 @@ def device(choice: str | None = None) -> "torch.device":
         )
     has_cuda = wanted == "cuda" or (wanted == "auto" and torch.cuda.is_available())
     return torch.device("cuda" if has_cuda else "cpu")
+
+
+def _device_to_be() -> str:
+    """Return the device's name; without a GPU in sight torch, which may not be needed, stays unimported."""
+    asked = os.environ.get("COURSEKIT_DEVICE") or "auto"
+    unseen = "torch" not in sys.modules and not _gpu_in_sight()
+    return "cpu" if asked == "cpu" or (asked == "auto" and unseen) else str(device())
+
+
+def _gpu_in_sight() -> bool:
+    """Tell whether torch might see a CUDA device: NVIDIA's driver answers, or AMD's is loaded."""
+    return describe().gpu is not None or Path("/dev/kfd").exists()
 
 
 @contextmanager
@@ -359,13 +371,15 @@ def count_of_threads(threads: Any, name: str = "threads") -> int:
 
 
 def host() -> str:
-    """Return "Colab", "Binder" or "local".
+    """Return "Colab", "Binder", "browser" (Python in a tab, as in JupyterLite) or "local".
 
     Returns
     -------
     str
-        One of the three.
+        One of the four.
     """
+    if sys.platform == "emscripten":
+        return "browser"
     if "google.colab" in sys.modules or "COLAB_RELEASE_TAG" in os.environ:
         return "Colab"
     return "Binder" if "BINDER_SERVICE_HOST" in os.environ or "BINDER_REPO_URL" in os.environ else "local"
@@ -432,14 +446,29 @@ def home() -> Path:
     if chosen:
         return folders.made(arguments.path("COURSEKIT_HOME", chosen))
     try:
-        return folders.made(platformdirs.user_data_path("coursekit", appauthor=False))
+        return folders.made(_data_folder())
     except OSError as error:
-        user = psutil.Process().username().replace(os.sep, "-")
+        user = _user().replace(os.sep, "-")
         fallback = folders.private(Path(tempfile.gettempdir()), f"coursekit-{user}")
         _warn_once(
             f"{error}; results go to {fallback} and may vanish. Set COURSEKIT_HOME to a folder of yours."
         )
         return folders.made(fallback)
+
+
+def _data_folder() -> Path:
+    if sys.platform == "emscripten" and KEPT_IN_A_TAB.is_dir():
+        return KEPT_IN_A_TAB / "coursekit"
+    return platformdirs.user_data_path("coursekit", appauthor=False)
+
+
+def _user() -> str:
+    """Return the name of the process's owner, whatever the environment says."""
+    try:
+        import psutil
+    except ModuleNotFoundError:  # a browser's tab has one user
+        return "user"
+    return psutil.Process().username()
 
 
 @functools.cache
@@ -530,8 +559,17 @@ def _cores() -> int:
 def _memory() -> int:
     """Return the bytes of memory this process may use: the machine's or the container's."""
     limit = _read("/sys/fs/cgroup/memory.max").strip()
-    total = psutil.virtual_memory().total
+    total = _all_memory()
     return min(total, int(limit)) if limit.isdigit() else total
+
+
+def _all_memory() -> int:
+    try:
+        import psutil
+    except ModuleNotFoundError:  # in a browser's tab: WebAssembly's addresses end at 4 GiB
+        pages, size = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
+        return pages * size if pages > 0 else 2**32
+    return psutil.virtual_memory().total
 
 
 def _gpu_name() -> str | None:

@@ -4,6 +4,7 @@ import sys
 
 import numpy as np
 import pytest
+import safetensors.numpy
 
 from coursekit import data
 
@@ -138,3 +139,18 @@ def test_an_archive_that_cannot_be_written_leaves_no_folder(monkeypatch, tmp_pat
 def test_archives_refuse_bad_input(arguments, error):
     with pytest.raises(error, match="size|seed"):
         data.archive(*arguments)
+
+
+def test_trained_weights_are_those_of_the_models_file():
+    opened = safetensors.numpy.load_file(data.WEIGHTS)
+    for name in ("layers.0.mlp.up_proj.weight", "embed_tokens.weight"):
+        found = data.trained_weights(name)
+        assert found.dtype == np.float32
+        assert (found == opened[name]).all()
+    assert (data.trained_weights() == opened["layers.0.mlp.up_proj.weight"]).all()
+
+
+@pytest.mark.parametrize(("layer", "error"), [("norm.weight", ValueError), (3, TypeError), ("", ValueError)])
+def test_trained_weights_name_what_there_is(layer, error):
+    with pytest.raises(error, match="layer must be "):
+        data.trained_weights(layer)

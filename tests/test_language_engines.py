@@ -3,6 +3,7 @@
 What the real one computes is tested in ``places/test_language.py``.
 """
 
+import importlib
 import sys
 import textwrap
 import time
@@ -109,6 +110,9 @@ def folder(tmp_path_factory):
     gguf.write(folder / "model.gguf", {"llama.context_length": 32}, {"w": (torch.ones(4, 32).numpy(), "F32")})
     gguf.write(folder / "bad.gguf", {"refuse": 1}, {"w": (torch.ones(4, 32).numpy(), "F32")})
     sys.path.insert(0, str(folder))
+    for name in [name for name in sys.modules if name.partition(".")[0] in engines.PACKAGES]:
+        del sys.modules[name]  # a real one that is installed, too
+    importlib.invalidate_caches()
     yield folder
     sys.path.remove(str(folder))
 

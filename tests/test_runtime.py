@@ -1,5 +1,6 @@
 import os
 import random
+import subprocess
 import sys
 import warnings
 
@@ -85,6 +86,41 @@ def test_start_seeds_every_generator(monkeypatch):
         runtime.start(seed=4)
         draws.append((random.random(), np.random.rand(), torch.rand(1).item()))  # noqa: NPY002
     assert draws[0] == draws[1]
+
+
+def test_torch_is_seeded_when_it_comes_and_is_not_fetched_for_that():
+    code = """
+import sys
+from coursekit import runtime
+runtime.start(seed=4)
+runtime.set_seed(5)
+assert "torch" not in sys.modules
+import torch
+print(torch.rand(1).item())
+torch.manual_seed(5)
+print(torch.rand(1).item())
+"""
+    env = os.environ | {"COURSEKIT_DEVICE": "cpu"}
+    made = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)
+    first, second = made.stdout.split()
+    assert first == second
+
+
+def test_in_a_tab_results_go_where_they_outlive_it(monkeypatch, tmp_path):
+    monkeypatch.delenv("COURSEKIT_HOME", raising=False)
+    monkeypatch.setattr(sys, "platform", "emscripten")
+    monkeypatch.setattr(runtime, "KEPT_IN_A_TAB", tmp_path)
+    assert runtime.home() == tmp_path / "coursekit"
+    assert runtime.host() == "browser"
+
+
+def test_without_psutil_memory_and_user_are_still_known(monkeypatch):
+    usual = runtime._all_memory()
+    monkeypatch.setitem(sys.modules, "psutil", None)
+    assert runtime._all_memory() == pytest.approx(usual, rel=1e-3)
+    assert runtime._user() == "user"
+    monkeypatch.setattr(os, "sysconf", lambda name: -1)
+    assert runtime._all_memory() == 2**32
 
 
 def test_presenter_mode_is_set_by_start_and_by_the_variable(monkeypatch):

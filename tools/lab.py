@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import http.client
 import os
 import secrets
 import signal
@@ -86,7 +87,8 @@ def answers(port: int, token: str) -> bool:
     try:
         with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=5) as reply:
             return reply.status == 200
-    except OSError:
+    except (OSError, http.client.HTTPException):
+        # Nobody listens yet, or not to HTTP: a socket that reaches for a free port may even meet itself there.
         return False
 
 

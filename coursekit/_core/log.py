@@ -16,10 +16,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import filelock
-
 from coursekit._core import files
 from coursekit._core.folders import UnwritableFolder
+
+with warnings.catch_warnings():  # where the system has no locks, filelock says so when it is imported
+    warnings.simplefilter("ignore", UserWarning)
+    import filelock
 
 __all__ = ["Log", "Record", "now"]
 
@@ -29,6 +31,9 @@ TIMEOUT = 20.0  # seconds; a write takes milliseconds, so only a hung process ho
 POLL = 0.005  # seconds between two tries for the lock
 # Windows lets nobody replace a file that somebody reads. Elsewhere a reader keeps the file that was there.
 _READERS_HINDER = os.name == "nt"
+# Python in a browser's tab has no locks that end with their process: a file in their place would outlive a
+# closed tab and hold every later one up. There is one kernel, and what it writes is swapped in whole.
+_LOCKS = filelock.FileLock is not filelock.SoftFileLock
 _BOM = b"\xef\xbb\xbf"  # some editors put it in front
 
 
@@ -178,6 +183,10 @@ class Log:
     @contextmanager
     def _locked(self) -> Iterator[Path]:
         path = self.path
+        if not _LOCKS:
+            files.sweep(path)
+            yield path
+            return
         place = path.with_suffix(".lock")
         files.guard(place)
         lock = filelock.FileLock(place, timeout=TIMEOUT, mode=files.OWNER_ONLY)

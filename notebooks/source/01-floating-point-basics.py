@@ -452,17 +452,11 @@ picture
 # With one scale for 20,000 weights, the fewer bits, the more it pays to clip: the many small weights gain more than the
 # few large ones lose. But does it depend on the bits alone? The largest of 20,000 weights lies much farther out than the
 # largest of 128, and small groups are what 4-bit formats use. So cut the same weights into groups, each with a scale of
-# its own. To be sure that the bell curve is not to blame, do the same with the first layer of a network that was
-# trained on the digits of notebook 05.
+# its own. To be sure that the bell curve is not to blame, do the same with as many weights of a layer that was trained:
+# it belongs to the small language model of the notebooks beyond the lecture.
 
 # %%
-from sklearn.neural_network import MLPClassifier
-from threadpoolctl import threadpool_limits
-
-train = data.digits().train  # pictures of 64 pixels
-with threadpool_limits(1):  # so small products are quicker on one thread
-    network = MLPClassifier((320,), tol=0.01, random_state=0).fit(train.x, train.y)
-trained = network.coefs_[0].T.ravel().astype(np.float32)[: bell.size]  # neuron after neuron
+trained = data.trained_weights().ravel()[: bell.size]  # neuron after neuron
 
 sizes = (64, 128, 256, 1024, bell.size)
 
