@@ -1,4 +1,4 @@
-"""Run a notebook's cells in one plain process that lacks what a browser's tab lacks: torch, threads, processes.
+"""Run a notebook's cells in one process that lacks what a browser's tab lacks: torch, threads, processes.
 
 python tests/as_in_a_tab.py NOTEBOOK prints a line of JSON: cells that ran, errors, peak memory in bytes.
 """

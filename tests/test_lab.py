@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import urllib.error
 import urllib.request
 
@@ -160,3 +161,17 @@ def until(run, word):
         if word in line:
             break
     return text
+
+
+def test_a_server_that_does_not_speak_http_is_no_answer():
+    with socket.create_server((lab.HOST, 0)) as server:
+
+        def echo():
+            other, _ = server.accept()
+            with other:
+                other.sendall(other.recv(4096))
+
+        thread = threading.Thread(target=echo)
+        thread.start()
+        assert lab.answers(server.getsockname()[1], "token") is False
+        thread.join()

@@ -88,7 +88,7 @@ def answers(port: int, token: str) -> bool:
         with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=5) as reply:
             return reply.status == 200
     except (OSError, http.client.HTTPException):
-        # Nobody listens yet, or not to HTTP: a socket that reaches for a free port may even meet itself there.
+        # Nobody listens yet, or not to HTTP: a socket that reaches for a free port may meet itself there.
         return False
 
 
