@@ -1,4 +1,4 @@
-"""The edition for a browser's tab: what goes into its pages. GitHub builds and runs them before it publishes."""
+"""The edition for a browser's tab: what goes into its pages. GitHub runs them before it publishes them."""
 
 import http.client
 import json

@@ -1,8 +1,8 @@
-"""Make an edition of notebook 01 that a browser's tab runs alone (JupyterLite, Python by Pyodide), and try it.
+"""Make an edition of notebook 01 that a browser's tab runs alone (JupyterLite, Python by Pyodide); try it.
 
 python tools/lite.py builds it in build/lite; python tools/lite.py --try opens it in Chromium, runs every cell
 and fails if one does. Needs requirements-lite.txt. Only notebook 01: Pyodide has no torch. The pages load
-Pyodide's own release, and the packages that it carries, from its content network; what else the notebook needs
+Pyodide's own release, and packages that it carries, from its content network; what else the notebook needs
 lies beside them.
 """
 
@@ -117,9 +117,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=summary, formatter_class=kind)
     parser.add_argument("--output", type=Path, default=ROOT / "build" / "lite", help="the pages' folder")
     parser.add_argument("--pyodide", help="a release of Pyodide to carry along; by default pages load it")
-    parser.add_argument(
-        "--try", action="store_true", dest="run", help="run the notebook that was built there"
-    )
+    parser.add_argument("--try", action="store_true", dest="run", help="run what was built there")
     options = parser.parse_args(arguments)
     if not options.run:
         print(f"built {build(options.output, options.pyodide)}")
