@@ -350,6 +350,8 @@ RIGHT: Mapping[str, Maker] = {
     "kv_cache.occupancy.requests": made.asked,
     "kv_cache.occupancy.slots": lambda: 64,
     "kv_cache.occupancy.steps": lambda: 5,
+    "kv_cache.sharing.page_size": lambda: 2,
+    "kv_cache.sharing.texts": lambda: [[1, 2, 3], [1, 2, 4, 5]],
     "kv_cache.pages.page_size": lambda: 16,
     "kv_cache.random_rotation.dim": lambda: 8,
     "kv_cache.read.model": lambda: made.language_model().model,

@@ -34,6 +34,7 @@ from coursekit.kv_cache.rounding import (
 )
 from coursekit.kv_cache.scheduling import BATCHINGS, Batching, Engine
 from coursekit.kv_cache.serving import StepCost, fit_steps, serve, simulate
+from coursekit.kv_cache.sharing import Sharing, sharing
 
 __all__ = [
     "BATCHINGS",
@@ -57,6 +58,7 @@ __all__ = [
     "RoundedCache",
     "RoundedCacheModel",
     "Run",
+    "Sharing",
     "Step",
     "StepCost",
     "TurboQuant",
@@ -79,6 +81,7 @@ __all__ = [
     "recorded",
     "requests",
     "serve",
+    "sharing",
     "side_by_side",
     "simulate",
     "with_rounded_cache",

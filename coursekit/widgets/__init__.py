@@ -34,6 +34,7 @@ if TYPE_CHECKING:  # Python loads what is used; type checkers and editors see al
     from coursekit.widgets.pareto import pareto
     from coursekit.widgets.patience import patience
     from coursekit.widgets.pipeline import pipeline
+    from coursekit.widgets.prefix_tree import prefix_tree
     from coursekit.widgets.pruning import pruning
     from coursekit.widgets.qat import qat
     from coursekit.widgets.roofline_chart import roofline_chart
@@ -69,6 +70,7 @@ __all__ = [
     "pareto",
     "patience",
     "pipeline",
+    "prefix_tree",
     "pruning",
     "qat",
     "roofline_chart",

@@ -233,7 +233,14 @@ for prompt in prompts:
 print(tree)
 
 # %% [markdown]
-# The last prompt ends like the first and shares nothing: what counts is the beginning. Does sharing change an answer?
+# The last prompt ends like the first and shares nothing: what counts is the beginning. Here are twelve requests to one
+# assistant, in the order in which they come. Choose other texts and other pages: what do larger pages cost?
+
+# %%
+widgets.prefix_tree()
+
+# %% [markdown]
+# Only whole pages are shared: with pages of 64 tokens much of what begins alike is read again. Does sharing change an answer?
 # Read the first prompt, keep its pages, and let the second one begin with them:
 
 # %% tags=["nbval-ignore-output"]
