@@ -208,7 +208,14 @@ def trained_weights(layer: str = "layers.0.mlp.up_proj.weight") -> NDArray[np.fl
     start = 8 + int.from_bytes(raw[:8], "little")
     parts = json.loads(raw[8:start])
     matrices = {name: part for name, part in parts.items() if len(part.get("shape", ())) == 2}
-    found = matrices[arguments.choice("layer", layer, tuple(matrices))]
+    if not isinstance(layer, str):
+        raise TypeError(f"layer must be text; got {arguments.shown(layer)}")
+    if layer not in matrices:
+        some = ", ".join(list(matrices)[:3])
+        raise ValueError(
+            f"layer must be one of the model's {len(matrices)} matrices ({some}, …); got {arguments.shown(layer)}"
+        )
+    found = matrices[layer]
     first, end = (start + place for place in found["data_offsets"])
     return np.frombuffer(raw[first:end], "<f2").astype(np.float32).reshape(found["shape"])
 

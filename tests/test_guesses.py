@@ -1,5 +1,6 @@
 """Guesses: what people type is taken, and the card says afterwards how far off they were."""
 
+import math
 import re
 from dataclasses import replace
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from torch import tensor
 
 from coursekit import claims, exercises, plots, runtime
 from coursekit._core import courses
@@ -388,3 +390,11 @@ def test_the_picture_shows_a_dot_where_a_factor_compares_and_words_elsewhere():
     ]
     assert ax.get_title(loc="left").replace("\n", " ") == exercises.guesses("98").summary
     assert figure.png()
+
+
+def test_a_guess_keeps_numbers_of_any_form_and_refuses_the_rest():
+    for value in (np.array(3), np.float32(3), tensor(3), 3):
+        claims.keep_guess("01-sum", "3", value=value)
+    for odd in ([1, 2], math.nan, object()):
+        with pytest.raises((TypeError, ValueError), match="value"):
+            claims.keep_guess("01-sum", "3", value=odd)

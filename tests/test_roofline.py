@@ -551,3 +551,16 @@ def test_fewer_bits_move_fewer_bytes_for_the_same_arithmetic():
         roofline.next_token(TINY, 0)
     with pytest.raises(ValueError, match="precision must be"):
         roofline.next_token(TINY, 1, "fp33")
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "named"),
+    [
+        ({"config": 5}, TypeError, "config"),
+        ({"cache": [2, 1]}, TypeError, "cache"),
+        ({"context": 0}, ValueError, "context"),
+    ],
+)
+def test_what_is_no_next_token_is_refused_by_name(given, error, named):
+    with pytest.raises(error, match=named):
+        roofline.next_token(**{"config": TINY, "context": 4} | given)

@@ -67,6 +67,7 @@ RANDOM = {
     "data.archive",
 }
 ODD_SHARE, FORM_SHARE, DEFAULT_SHARE = 0.75, 0.15, 0.7
+UNNAMED = "a message that names no argument"
 HUGE = (MemoryError, "not enough memory", "can't allocate", "Unable to allocate", "too large to")
 
 
@@ -87,7 +88,11 @@ class Target:
         """The exceptions that it may raise."""
         text = inspect.getdoc(self.call) or ""
         said = re.search(r"(?:Raises\n-+|Errors:|Raises|raises)(.*)", text, re.S)
-        return {"TypeError", "ValueError", *re.findall(r"\b\w+Error\b|\bStop\b", said[1] if said else "")}
+        return {
+            "TypeError",
+            "ValueError",
+            *re.findall(r"\b\w+Error\b|\b(?:Stop|GuessFirst)\b", said[1] if said else ""),
+        }
 
 
 @dataclass
@@ -224,7 +229,10 @@ class Caller:
         self.tally.outcomes[outcome] += 1
         if outcome == "raised":
             kind = wrong_with(target, result)
-            if kind and not (callable(value) and said_to_be_raised(target, name)):
+            shown = (
+                kind == UNNAMED and isinstance(value, str) and value and value in str(result)
+            )  # a file by name
+            if kind and not shown and not (callable(value) and said_to_be_raised(target, name)):
                 self.tally.add(target, name, kind, f"{label}: {type(result).__name__}: {one_line(result)}")
         elif outcome == "returned" and name:
             kind = taken_wrongly(str(target.parameters[name].annotation), value)
@@ -267,7 +275,7 @@ def wrong_with(target: Target, error: Exception) -> str:
         return "a message of more than one line"
     named = [*target.parameters, CALLED.get(target.name, target.name)]
     if not any(re.search(rf"\b{re.escape(name)}\b", text) for name in named):
-        return "a message that names no argument"
+        return UNNAMED
     return ""
 
 

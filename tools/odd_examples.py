@@ -386,6 +386,8 @@ RIGHT: Mapping[str, Maker] = {
     "roofline.Point.work": lambda: roofline.linear(4, 4, 1),
     "roofline.measure_layer.batches": lambda: (1, 2),
     "roofline.measure_layer.precisions": lambda: ("fp32",),
+    "roofline.next_token.config": lambda: made.language_model().model.config,
+    "roofline.next_token.context": lambda: 5,
     "roofline.rate.value": lambda: 1e9,
     "timing.measure.fn": lambda: int,
 }

@@ -450,16 +450,20 @@ def target(name: str, value: Any) -> Path:
         If it is neither text nor a path.
     ValueError
         If something stands there that is not a regular file: a folder, a device, a pipe.
+    FileNotFoundError
+        If there is no folder for it.
     """
     found = path(name, value)
     try:
-        in_the_way = found.exists() and not found.is_file()
+        in_the_way, homeless = found.exists() and not found.is_file(), not found.parent.is_dir()
     except OSError as error:
         raise ValueError(f"{name} cannot be written: {error.strerror}; got {_brief(str(found))}") from None
     if in_the_way:
         raise ValueError(
             f"{name} must be a new file or a regular one to replace; {_brief(str(found))} is neither"
         )
+    if homeless:
+        raise FileNotFoundError(f"{name} must be in a folder that exists; got {_brief(str(found))}")
     return found
 
 

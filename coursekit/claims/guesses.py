@@ -189,6 +189,10 @@ def keep_guess(
     choices : sequence of str
         What was to choose from.
 
+    Raises
+    ------
+    TypeError, ValueError
+        For a value that is no finite number, yes or no, or text, and labels that are not text.
     """
     arguments.label("id", id)
     offered = arguments.labels("choices", choices)
@@ -196,7 +200,8 @@ def keep_guess(
         GUESSES.remove(lambda record: record["id"] == id)
         return
     _open().discard(id)
-    made = Guess(id, arguments.label("guess", guess), value, arguments.label("unit", unit), offered)
+    plain = value if value is None or isinstance(value, bool | str) else arguments.real("value", value)
+    made = Guess(id, arguments.label("guess", guess), plain, arguments.label("unit", unit), offered)
     GUESSES.append(made.record())
 
 

@@ -155,7 +155,7 @@ def distil_many(
     schedule : Schedule, optional
         The same three in one object; its seed does not count here.
     after : callable, optional
-        As in ``models.train_many``.
+        As in ``models.train_many``. Whatever ``after`` raises goes through.
 
     Returns
     -------

@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -205,7 +206,7 @@ def speculate(
     kept = _cache(model, end + ahead)
     looks = drafted = accepted = 0
     while len(text) < end:
-        proposed = [int(token) for token in draft([*text], min(ahead, end - len(text) - 1))][:ahead]
+        proposed = _proposed(draft([*text], min(ahead, end - len(text) - 1)))[:ahead]
         unread = text[kept.length :] + proposed
         chosen = model(_row(model, unread), kept)[0, -len(proposed) - 1 :].argmax(-1).tolist()
         right = next((n for n, token in enumerate(proposed) if token != chosen[n]), len(proposed))
@@ -346,8 +347,15 @@ def _stop(stop: int | None) -> int | None:
     return None if stop is None else arguments.integer("stop", stop, 0)
 
 
+def _proposed(tokens: Any) -> list[int]:
+    if not isinstance(tokens, Iterable):
+        raise TypeError(f"draft must return a list of tokens; got {arguments.shown(tokens)}")
+    return [int(token) for token in tokens]
+
+
 def _numbers(name: str, value: Tensor) -> Tensor:
     """Return a tensor of real numbers, or refuse what is not one."""
+    arguments.dense(name, value)
     plain = isinstance(value, Tensor) and value.layout == torch.strided and not value.is_nested
     if not plain or not value.is_floating_point() or not value.numel():
         raise TypeError(f"{name} must be a tensor of real numbers; got {arguments.shown(value)}")

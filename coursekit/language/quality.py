@@ -143,8 +143,20 @@ def losses(model: nn.Module, data: Tensor) -> Loss:
         If the model says NaN or infinity somewhere.
     """
     arguments.module("model", model)
-    found = [_nats(model(part[:, :-1]), part[:, 1:]) for part in _parts(data, _vocabulary(model))]
+    found = [_nats(_answer(model, part), part[:, 1:]) for part in _parts(data, _vocabulary(model))]
     return Loss(_finite(torch.cat(found)))
+
+
+def _answer(model: nn.Module, part: Tensor) -> Tensor:
+    """Return the model's logits; a model of another kind fails inside torch, whose words name no argument."""
+    try:
+        return model(part[:, :-1])
+    except RuntimeError as error:
+        if getattr(model, "config", None) is not None:  # a language model: its own error says more
+            raise
+        raise TypeError(
+            f"model must take tokens, int64 [batch, n]; {type(model).__name__}: {error}"
+        ) from error
 
 
 @dataclass(frozen=True, repr=False)
@@ -314,6 +326,8 @@ def _vocabulary(model: nn.Module) -> int:
 
 def _nats(logits: Tensor, targets: Tensor) -> Tensor:
     """Return the mean loss of each row of targets [batch, n]."""
+    if not isinstance(logits, Tensor) or logits.shape[:-1] != targets.shape or not logits.is_floating_point():
+        raise TypeError(f"model must return logits [batch, n, vocab_size]; got {arguments.shown(logits)}")
     return F.cross_entropy(logits.transpose(1, 2), targets, reduction="none").double().mean(-1)
 
 

@@ -237,7 +237,7 @@ def as_logits(model: nn.Module, x: Tensor) -> Tensor:
     if given.ndim != 2 or len(given) != len(x[:SAMPLE]) or not given.is_floating_point():
         raise ValueError(
             f"model must return logits, floats [n, classes]; got shape {tuple(given.shape)} and type "
-            f"{_short(given.dtype)} for {len(x[:SAMPLE])} examples"
+            f"{_short(given.dtype)} for {len(x[:SAMPLE])} examples of x"
         )
     return given
 

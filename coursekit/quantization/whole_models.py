@@ -116,7 +116,8 @@ def rounded(
     method : str or callable
         "nearest", "clipped", "gptq", "awq" or "nf4" (which takes 4 bits); or a function of a weight and its
         calibration (or None) whose result has ``dequantized()`` and ``bits_per_weight``:
-        ``lambda weight, calibration: gptq(weight, calibration.hessian, 3, 64, act_order=True)``.
+        ``lambda weight, calibration: gptq(weight, calibration.hessian, 3, 64, act_order=True)``. Whatever
+        ``method`` raises goes through.
     axis : int, optional
         None: one scale per matrix, for "nearest" only.
     calibration : mapping of str to Calibration, optional

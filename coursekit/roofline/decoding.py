@@ -38,9 +38,12 @@ def next_token(config: "Config", context: int, precision: str = "fp32", *, cache
     Raises
     ------
     TypeError, ValueError
-        For a context below 1 or an unknown precision.
+        For sizes that are no ``language.Config``, a context below 1 or an unknown precision.
     """
-    context = arguments.size("context", context)
+    from coursekit.language import Config
+
+    config, context = arguments.instance("config", config, Config), arguments.size("context", context)
+    cache = arguments.flag("cache", cache)
     width, _ = BYTES[arguments.choice("precision", precision, BYTES)]
     inner, shared = config.heads * config.per_head, config.kv_heads * config.per_head
     layer = 2 * config.width * (inner + shared) + 3 * config.width * config.hidden

@@ -284,7 +284,8 @@ def measure(
     max_time : float, optional
         About how many seconds it may take, above 0.
     after : callable, optional
-        Called ten times in all, such as what ``runtime.progress("roofs", 10)`` returns.
+        Called ten times in all, such as what ``runtime.progress("roofs", 10)`` returns. Whatever ``after``
+        raises goes through.
 
     Returns
     -------
@@ -382,7 +383,8 @@ def measure_layer(
     min_time : float, optional
         Seconds per combination, above 0.
     after : callable, optional
-        Called ten times in all, such as what ``runtime.progress("layers", 10)`` returns.
+        Called ten times in all, such as what ``runtime.progress("layers", 10)`` returns. Whatever ``after``
+        raises goes through.
 
     Returns
     -------

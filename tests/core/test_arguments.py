@@ -396,6 +396,8 @@ def test_only_new_and_regular_files_are_targets(tmp_path):
     old.write_text("x")
     assert arguments.target("path", old) == old
     assert arguments.target("path", tmp_path / "new") == tmp_path / "new"
+    with pytest.raises(FileNotFoundError, match="path must be in a folder that exists; got "):
+        arguments.target("path", tmp_path / "absent" / "new")
     odd = [tmp_path, os.devnull]
     if hasattr(os, "mkfifo"):
         os.mkfifo(tmp_path / "pipe")
