@@ -211,10 +211,8 @@ def trained_weights(layer: str = "layers.0.mlp.up_proj.weight") -> NDArray[np.fl
     if not isinstance(layer, str):
         raise TypeError(f"layer must be text; got {arguments.shown(layer)}")
     if layer not in matrices:
-        some = ", ".join(list(matrices)[:3])
-        raise ValueError(
-            f"layer must be one of the model's {len(matrices)} matrices ({some}, …); got {arguments.shown(layer)}"
-        )
+        some = ", ".join(list(matrices)[:2])
+        raise ValueError(f"layer must be a matrix of the model ({some}, …); got {arguments.shown(layer)}")
     found = matrices[layer]
     first, end = (start + place for place in found["data_offsets"])
     return np.frombuffer(raw[first:end], "<f2").astype(np.float32).reshape(found["shape"])
