@@ -98,7 +98,7 @@ def explored() -> Panel:
         levels = 2 ** (bits - 1)
         ax.plot(x, np.sin(2 * np.pi * x), label="wave")
         ax.step(x, np.round(np.sin(2 * np.pi * x) * levels) / levels, "--", where="mid", label="rounded")
-        ax.set(title=f"{bits} bits", xlabel="time (s)", ylabel="amplitude")
+        ax.set(title=f"{bits} bits", xlabel="time (s)", ylabel="amplitude", ylim=(-1.1, 1.7))
         ax.legend(loc="upper right")
 
     return widgets.explore(rounded, bits=(2, 8), waves=(1.0, 4.0))
