@@ -36,6 +36,7 @@ if TYPE_CHECKING:  # Python loads what is used; type checkers and editors see al
     from coursekit.widgets.pipeline import pipeline
     from coursekit.widgets.pruning import pruning
     from coursekit.widgets.qat import qat
+    from coursekit.widgets.ranks import ranks
     from coursekit.widgets.roofline_chart import roofline_chart
     from coursekit.widgets.slo import slo
     from coursekit.widgets.sparse_bytes import sparse_bytes
@@ -71,6 +72,7 @@ __all__ = [
     "pipeline",
     "pruning",
     "qat",
+    "ranks",
     "roofline_chart",
     "slo",
     "sparse_bytes",
