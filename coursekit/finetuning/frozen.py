@@ -64,7 +64,7 @@ class NF4Linear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return x [..., in] times the unpacked weights, which are not kept for the backward pass."""
-        return _Unpacked.apply(x, self)  # type: ignore[no-any-return,no-untyped-call]
+        return _Unpacked.apply(x, self)
 
 
 class _Unpacked(torch.autograd.Function):

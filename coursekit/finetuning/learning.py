@@ -1,4 +1,4 @@
-"""Training what is not frozen: the same steps for adapters and for whole models, and what they take in bytes."""
+"""Training what is not frozen, adapters or whole models, in the same steps; and what it takes in bytes."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

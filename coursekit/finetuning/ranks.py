@@ -10,7 +10,7 @@ from coursekit.finetuning.learning import Learned
 __all__ = ["RankRow", "RankTable", "Reading", "rank_row"]
 
 Reading = tuple[float, float, float]  # a mean and the ends of its interval
-LONGEST = 14  # characters of a name, so that it fits a picture
+LONGEST = 8  # characters of a name, so that it fits a picture
 MOST_ROWS = 6
 
 
@@ -21,7 +21,7 @@ class RankRow:
     Parameters
     ----------
     name : str
-        Such as "rank 4", up to 14 characters.
+        Such as "rank 4", up to 8 characters.
     learned : int
         How many numbers learned.
     bytes : int

@@ -35,7 +35,7 @@ def hidden_recomputed(model: Transformer, tokens: Tensor) -> Tensor:
     turns = rotations(model.config, 0, tokens.shape[1], x.device, x.dtype)
     for block in model.layers:
         x = checkpoint(block, x, turns, use_reentrant=False)
-    return model.norm(x)  # type: ignore[no-any-return]
+    return model.norm(x)
 
 
 def chunked_loss(hidden: Tensor, head: Tensor, targets: Tensor, chunk: int = 256) -> Tensor:
@@ -65,9 +65,7 @@ def chunked_loss(hidden: Tensor, head: Tensor, targets: Tensor, chunk: int = 256
     chunk = arguments.size("chunk", chunk)
     if hidden.shape[:-1] != targets.shape or head.dim() != 2 or head.shape[1] != hidden.shape[-1]:
         shapes = f"{list(hidden.shape)}, {list(head.shape)} and {list(targets.shape)}"
-        raise ValueError(
-            f"hidden, head and targets must be [..., width], [vocab, width], [...]; got {shapes}"
-        )
+        raise ValueError(f"they must be [..., width], [vocab, width], [...]; got {shapes}")
     rows, wanted = hidden.flatten(0, -2), targets.flatten()
     parts = [
         checkpoint(_summed, some, head, right, use_reentrant=False)

@@ -23,6 +23,7 @@ LOOKS: tuple[tuple[str, str, str, bool], ...] = (
     (style.BLUE, "v", "--", False),
     (style.VERMILLION, "P", "-", False),
 )
+IN_A_ROW = 4  # names
 FREE = 0.1  # of the range of losses, above and below
 ROOM = 2.5  # on the axis of bytes, beyond the outermost
 PLAIN, STRONG = 1.5, 3.0  # width of a line, and of the chosen one
@@ -84,7 +85,9 @@ class RanksView(View):
             self._over_steps(left)
             self._against_bytes(right)
             named = [self.lines[name] for name in table.names]
-            self.figure.legend(handles=named, loc="outside lower center", ncols=len(named), handlelength=2.6)
+            self.figure.legend(
+                handles=named, loc="outside lower center", ncols=min(len(named), IN_A_ROW), handlelength=2.6
+            )
             self.title = self.figure.suptitle(" ", x=0.01, ha="left", fontweight="bold", zorder=6)
         self.moving.append(self.title)
 
@@ -95,7 +98,7 @@ class RanksView(View):
             face = colour if filled else "white"
             look |= {"markersize": 5, "markerfacecolor": face, "label": row.name}
             (self.lines[row.name],) = ax.plot(row.steps, row.losses, **look)
-        self.here = ax.axvline(0, color=style.INK, linewidth=1.2, linestyle=(0, (4, 3)), zorder=2.5)
+        self.here = ax.axvline(0, color=style.INK, linewidth=1.2, linestyle=(0, (4, 3)), zorder=2.6)
         describe(ax, "steps", "loss on other windows (nats)")
         self.moving += [self.here, *self.lines.values()]
 
@@ -168,5 +171,5 @@ def _sentence(chosen: RankRow, last: RankRow, steps: int, loss: float) -> str:
     """
     taken = display.size(chosen.bytes)
     if chosen.name != last.name:
-        taken += f", {display.significant(last.bytes / chosen.bytes, 2)}× fewer than {last.name}"
-    return f"{chosen.name}, {steps} steps: loss {loss:.3f} with {taken}"
+        taken += f", {display.significant(last.bytes / chosen.bytes)}× fewer than {last.name}"
+    return f"{chosen.name}, {steps} steps: loss {loss:.3f}, {taken}"

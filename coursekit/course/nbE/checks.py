@@ -15,14 +15,14 @@ __all__ = ["CHECKERS"]
 Array = NDArray[Any]
 
 NUMBER = 4  # bytes
-COUNTS = ((1000, 0), (8192, 1_443_072), (0, 500), (7, 3))
+COUNTS = ((8192, 1_443_072), (7, 3), (1000, 0), (0, 500))
 SHAPES: tuple[tuple[list[tuple[int, int]], int], ...] = (
-    ([(512, 256)], 1),
     ([(256, 256), (128, 256), (256, 512)], 4),
+    ([(512, 256)], 1),
     ([(10, 64)], 8),
 )
 ROWS, INPUTS, OUTPUTS, RANK = 5, 7, 6, 3
-SCALES = (1.0, 0.25)
+SCALES = (0.25, 1.0)
 CLOSE = 1e-4  # of the largest: FP32 is good enough
 
 
