@@ -1,4 +1,4 @@
-"""Training: the same steps as AdamW written out, bytes as counted by hand, and equal gradients for fewer bytes."""
+"""Training: the steps are AdamW's, bytes as counted by hand, and equal gradients for fewer bytes."""
 
 import copy
 
@@ -69,9 +69,10 @@ def test_what_is_refused():
     frozen = language.Transformer(TINY).requires_grad_(False)
     with pytest.raises(ValueError, match="all of its are frozen"):
         finetuning.fine_tune(frozen, TOKENS, RECIPE)
+    wild = language.Recipe(steps=9, batch_size=2, length=16, lr=1e30, warm_up=0.0)
+    model = language.Transformer(TINY)
     with pytest.raises(ValueError, match="smaller lr"):
-        wild = language.Recipe(steps=9, batch_size=2, length=16, lr=1e30, warm_up=0.0)
-        finetuning.fine_tune(language.Transformer(TINY), TOKENS, wild)
+        finetuning.fine_tune(model, TOKENS, wild)
 
 
 # Fewer bytes

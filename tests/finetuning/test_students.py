@@ -1,4 +1,4 @@
-"""Students: where heads look is what attention does, gaps are zero for equals, and the record is what was stored."""
+"""Students: where heads look is what attention does, gaps are zero for equals, the record is as stored."""
 
 import copy
 import math
