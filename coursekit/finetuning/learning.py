@@ -8,8 +8,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from coursekit._core import arguments, display, imports
+from coursekit.finetuning.given import text_of, windows_of
 from coursekit.language.quality import losses
 from coursekit.language.training import Recipe, batches
+from coursekit.language.transformer import Transformer
 from coursekit.memory.tensors import tensor_bytes
 
 __all__ = ["Learned", "TrainingBytes", "fine_tune", "training_bytes"]
@@ -96,7 +98,7 @@ def training_bytes(model: nn.Module, optimizer: torch.optim.Optimizer) -> Traini
 
 
 def fine_tune(
-    model: nn.Module,
+    model: Transformer,
     tokens: Tensor,
     recipe: Recipe,
     *,
@@ -108,8 +110,8 @@ def fine_tune(
 
     Parameters
     ----------
-    model : Module
-        Tokens to logits; changed in place.
+    model : Transformer
+        Changed in place: what is not frozen learns.
     tokens : Tensor
         int64 [n]: the text.
     recipe : language.Recipe
@@ -131,11 +133,20 @@ def fine_tune(
     ValueError
         If nothing learns, the text is shorter than a window, or the loss is no finite number.
     """
-    model, recipe = arguments.module("model", model), arguments.instance("recipe", recipe, Recipe)
+    model, recipe = (
+        arguments.instance("model", model, Transformer),
+        arguments.instance("recipe", recipe, Recipe),
+    )
+    text_of("tokens", tokens, recipe.length)
+    if look is not None:
+        windows_of("look", look)
+    if after is not None:
+        arguments.function("after", after)
     learning = [weight for weight in model.parameters() if weight.requires_grad]
     if not learning:
         raise ValueError("model must have weights that learn; all of its are frozen: with_lora adds some")
-    looked = set(arguments.integers("at", at, 0, recipe.steps)) if len(at) else {recipe.steps}
+    nothing = isinstance(at, tuple) and not at
+    looked = {recipe.steps} if nothing else set(arguments.integers("at", at, 0, recipe.steps))
     imports.whole("torch._dynamo")  # optimizers import it late, where an interrupt could tear it in half
     optimizer = torch.optim.AdamW(learning, lr=recipe.lr, betas=BETAS, weight_decay=0.0)
     trained: list[float] = []

@@ -41,11 +41,12 @@ def layer_names(
     """
     there = [name for name, part in model.named_modules() if isinstance(part, kinds)]
     wanted = {INSIDE} if include is None else {*arguments.labels("include", include)}
-    unwanted = {*arguments.labels("exclude", exclude)} if len(exclude) else set()
+    nothing = isinstance(exclude, tuple | list) and not exclude
+    unwanted = set() if nothing else {*arguments.labels("exclude", exclude)}
     for pattern in wanted | unwanted:
         if not fnmatch.filter(there, pattern):
             some = ", ".join(there[:3]) or "without any"
-            raise ValueError(f"{pattern} fits no layer that can be taken of the model's: {some}, …")
+            raise ValueError(f"include and exclude must fit layers of the model ({some}, …); got {pattern!r}")
     chosen = [
         name
         for name in there

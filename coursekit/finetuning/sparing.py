@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from coursekit._core import arguments
+from coursekit.finetuning.given import dense, tokens_of
 from coursekit.language.transformer import Transformer, rotations
 
 __all__ = ["chunked_loss", "hidden_recomputed"]
@@ -31,6 +32,7 @@ def hidden_recomputed(model: Transformer, tokens: Tensor) -> Tensor:
         [batch, n, width]. On the way back every block is computed once more.
     """
     model = arguments.instance("model", model, Transformer)
+    tokens_of("tokens", tokens, model.config.vocab_size, model.config.context)
     x = model.embed_tokens(tokens)
     turns = rotations(model.config, 0, tokens.shape[1], x.device, x.dtype)
     for block in model.layers:
@@ -59,13 +61,16 @@ def chunked_loss(hidden: Tensor, head: Tensor, targets: Tensor, chunk: int = 256
 
     Raises
     ------
-    ValueError
-        For shapes that do not go together.
+    TypeError, ValueError
+        For shapes that do not go together, and targets outside the vocabulary.
     """
     chunk = arguments.size("chunk", chunk)
-    if hidden.shape[:-1] != targets.shape or head.dim() != 2 or head.shape[1] != hidden.shape[-1]:
+    dense("hidden", hidden), dense("head", head, 2), dense("targets", targets, whole=True)
+    if hidden.shape[:-1] != targets.shape or head.shape[1] != hidden.shape[-1]:
         shapes = f"{list(hidden.shape)}, {list(head.shape)} and {list(targets.shape)}"
-        raise ValueError(f"they must be [..., width], [vocab, width], [...]; got {shapes}")
+        raise ValueError(f"hidden, head, targets must be [..., width], [vocab, width], [...]; got {shapes}")
+    if int(targets.min()) < 0 or int(targets.max()) >= len(head) or hidden.dtype != head.dtype:
+        raise ValueError(f"targets must lie between 0 and {len(head) - 1}, hidden and head be of one type")
     rows, wanted = hidden.flatten(0, -2), targets.flatten()
     parts = [
         checkpoint(_summed, some, head, right, use_reentrant=False)

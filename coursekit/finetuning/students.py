@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from coursekit._core import arguments, imports
+from coursekit.finetuning.given import dense, log_shares, text_of, tokens_of
 from coursekit.language.training import Recipe, batches
 from coursekit.language.transformer import Config, Transformer, rotated, rotations
 
@@ -68,6 +69,7 @@ def attention_maps(model: Transformer, tokens: Tensor) -> tuple[Tensor, Tensor]:
         look at those behind it.
     """
     model, caught = arguments.instance("model", model, Transformer), []
+    tokens_of("tokens", tokens, model.config.vocab_size, model.config.context)
     last = model.blocks[-1]
     hook = last.input_layernorm.register_forward_hook(lambda _, __, normed: caught.append(normed))
     try:
@@ -100,8 +102,22 @@ def hidden_gap(student: Tensor, teacher: Tensor, projection: nn.Module) -> Tenso
     -------
     Tensor
         One number: 1 for a projection to zeros.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For other tensors, and a projection between other widths.
     """
-    return (projection(student) - teacher).square().mean() / teacher.square().mean()
+    arguments.module("projection", projection)
+    mine, wanted = dense("student", student), dense("teacher", teacher)
+    try:
+        projected = projection(mine)
+    except RuntimeError as error:
+        raise ValueError(f"projection must take what student holds; got {list(mine.shape)}") from error
+    if projected.shape != wanted.shape:
+        shapes = f"{list(projected.shape)} and {list(wanted.shape)}"
+        raise ValueError(f"projection must lead from student to teacher; got {shapes}")
+    return (projected - wanted).square().mean() / wanted.square().mean()
 
 
 def attention_gap(student: Tensor, teacher: Tensor) -> Tensor:
@@ -120,12 +136,15 @@ def attention_gap(student: Tensor, teacher: Tensor) -> Tensor:
 
     Raises
     ------
-    ValueError
-        If the teacher's heads are no multiple of the student's.
+    TypeError, ValueError
+        For other tensors, and if the teacher's heads are no multiple of the student's.
     """
-    heads, more = student.shape[1], teacher.shape[1]
+    heads, more = log_shares("student", student).shape[1], log_shares("teacher", teacher).shape[1]
+    if student.shape[2:] != teacher.shape[2:] or len(student) != len(teacher):
+        shapes = f"{list(student.shape)} and {list(teacher.shape)}"
+        raise ValueError(f"student and teacher must look at the same tokens; got {shapes}")
     if more % heads:
-        raise ValueError(f"the teacher's heads must be a multiple of the student's; got {more} and {heads}")
+        raise ValueError(f"teacher must have a multiple of student's heads; got {more} and {heads}")
     looked = teacher.exp().unflatten(1, (heads, more // heads)).mean(2)
     return (torch.xlogy(looked, looked) - looked * student).sum(-1).mean()
 
@@ -159,11 +178,24 @@ def teach(
     -------
     list of float
         The text's own loss of every step, nats per token.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For a text that they cannot read, and models of different vocabularies.
     """
     imports.whole("torch._dynamo")  # optimizers import it late, where an interrupt could tear it in half
     width = arguments.instance("student", student, Transformer).config.width
+    config = arguments.instance("teacher", teacher, Transformer).config
+    recipe, lesson = (
+        arguments.instance("recipe", recipe, Recipe),
+        arguments.instance("lesson", lesson, Lesson),
+    )
+    _read_the_same("tokens", tokens, student.config, config, recipe)
+    if after is not None:
+        arguments.function("after", after)
     draw = torch.Generator().manual_seed(recipe.seed)
-    projection = nn.Linear(width, teacher.config.width, bias=False)
+    projection = nn.Linear(width, config.width, bias=False)
     with torch.no_grad():
         projection.weight.normal_(0, 1 / math.sqrt(width), generator=draw)
     projection.to(tokens.device)
@@ -181,6 +213,16 @@ def teach(
             after()
     student.eval()
     return found
+
+
+def _read_the_same(name: str, tokens: Tensor, one: Config, other: Config, recipe: Recipe) -> None:
+    """Refuse a text that student and teacher cannot both read."""
+    text = text_of(name, tokens, recipe.length)
+    if one.vocab_size != other.vocab_size:
+        both = f"{one.vocab_size} and {other.vocab_size}"
+        raise ValueError(f"student and teacher must have the same vocabulary; got {both} tokens")
+    tokens_of(name, text[None, : recipe.length], one.vocab_size, min(one.context, other.context))
+    tokens_of(name, text[None], one.vocab_size, len(text))
 
 
 def _losses(
