@@ -15,8 +15,8 @@
 #
 # A language model is trained once, on much text, by somebody with many machines. You want it to do one thing of yours
 # well, and you have one. Here you adapt a model that was trained on docstrings to Python code, with all of its weights
-# and with less than one in a hundred of them, and count what each way takes, gains and forgets. After this notebook you
-# can
+# and with less than one in a hundred of them, and count what each way takes, gains and forgets. After this notebook
+# you can
 #
 # - say which bytes training needs beside the weights, and count them,
 # - write a low-rank adapter, merge it, and export the result to GGUF,
@@ -25,7 +25,7 @@
 # - trade bytes for seconds: recompute instead of keep, and never hold all logits,
 # - teach a small model by a large one at three levels, and say which of them helped.
 #
-# Time: about 70 minutes with the exercises, 20 minutes as a demonstration. It needs the loss of notebook A and NF4 of
+# Time: about 75 minutes with the exercises, 20 minutes as a demonstration. It needs the loss of notebook A and NF4 of
 # notebook B. It does not cover how training data is chosen, nor learning from people's preferences.
 #
 # {{badges}}
@@ -68,8 +68,10 @@ small.model.to(device)
 code = small.tokenizer.tensor(language.text("adaptation"))[0].to(device)
 learn, rest = code[: int(0.85 * len(code))], code[int(0.85 * len(code)) :]
 choose = language.windows(rest, 128, 16).to(device)
-judge = language.windows(small.tokenizer.encode(language.text("code")), 256, 24).to(device)
-old = language.windows(small.tokenizer.encode(language.text("evaluation")), 256, 24).to(device)
+texts = {"code": language.text("code"), "docstrings": language.text("evaluation")}
+judge, old = (
+    language.windows(small.tokenizer.encode(text[:20_000]), 256, 24).to(device) for text in texts.values()
+)
 before = {name: language.losses(small.model, data) for name, data in (("code", judge), ("docstrings", old))}
 print(f"{len(learn):,} tokens to learn from", *(f"{name}: {loss}" for name, loss in before.items()), sep="\n")
 
@@ -142,6 +144,11 @@ class Adapter(torch.nn.Module):
         return self.layer(x) + x @ self.A.T @ self.B.T
 
 
+# %% [markdown]
+# And every matrix of every layer gets one:
+
+
+# %%
 def with_adapters(model, rank):
     changed = copy.deepcopy(model).requires_grad_(False)
     for block in changed.blocks:
@@ -195,10 +202,10 @@ runs, models = {}, {}
 
 def adapt(name, start, rank, lr):
     """Train a copy of a model and keep it; rank 0 trains all weights."""
-    model = finetuning.with_lora(start, rank) if rank else copy.deepcopy(start)
-    recipe = language.Recipe(steps=STEPS, batch_size=4, length=128, lr=lr, warm_up=0.1, cool_down=0.5)
-    after = runtime.progress(name, STEPS)
-    runs[name] = finetuning.fine_tune(model, learn, recipe, look=choose, at=range(0, 31, 10), after=after)
+    model = finetuning.with_lora(start, rank, seed=0) if rank else copy.deepcopy(start)
+    recipe = language.Recipe(STEPS, batch_size=4, length=128, lr=lr, warm_up=0.1, cool_down=0.5, seed=0)
+    looks, after = range(0, STEPS + 1, STEPS // 3), runtime.progress(name, STEPS)
+    runs[name] = finetuning.fine_tune(model, learn, recipe, look=choose, at=looks, after=after)
     models[name] = model
     return runs[name].seen[-1]
 
@@ -334,7 +341,13 @@ claims.table(
 )
 
 # %% [markdown]
-# What fits is a short text at a time. With 2,048 tokens the activations alone take four times as much: section 6.
+# Set **weight bits** to 4, then drag **context** to the right. What grows?
+
+# %% tags=["nbval-ignore-output"]
+widgets.will_it_fit("LLaMA-7B", bits=16, context=512, mode="lora")
+
+# %% [markdown]
+# What fits is a short text at a time. With four times the tokens the activations alone take four times as much: section 6.
 #
 # ## 5. How does an adapter leave the laboratory?
 #
@@ -520,9 +533,12 @@ claims.table(
 )
 
 # %% [markdown]
-# Read the columns of both lengths. The text is short, and the longer students read it, the more they learn it by heart.
-# Whatever holds them back from that helps, and a teacher that has read more does. Where a teacher looks was no help to these
-# students: eight heads of a second layer are no lesson for four heads of a first.
+# Read the columns of both lengths: the levels change places. After 100 steps hidden states are a burden, because a student
+# that hardly knows words yet has to say 256 numbers about each. After 300 steps the text has been read several times,
+# those alone begin to learn it by heart, and shares and hidden states of a teacher who has read more hold them back from
+# that. Where the teacher looks helped a little at first, and later not that five students could show. "Which level is the
+# best?" has no answer without a length; and equal steps are not equal seconds, for a step with a teacher also runs the
+# teacher.
 #
 # **Your turn.** Put a text of your own in place of the dots, 5,000 words or more: what does rank 4 gain on its end, and
 # what does it forget?
@@ -535,7 +551,7 @@ else:
     mine = small.tokenizer.tensor(Path(path).read_text(encoding="utf-8"))[0].to(device)
     cut = int(0.8 * len(mine))
     ending, yours = language.windows(mine[cut:], 128).to(device), finetuning.with_lora(small.model, 4)
-    recipe = language.Recipe(steps=STEPS, batch_size=4, length=128, lr=thin_rate, warm_up=0.1, cool_down=0.5)
+    recipe = language.Recipe(STEPS, batch_size=4, length=128, lr=thin_rate, warm_up=0.1, cool_down=0.5)
     finetuning.fine_tune(yours, mine[:cut], recipe)
     for name, windows in (("your text", ending), ("docstrings", old)):
         was, now = (language.losses(model, windows) for model in (small.model, yours))
