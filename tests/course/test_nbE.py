@@ -1,12 +1,24 @@
 """The checkers of notebook E: right answers in every form, and each slip with its own hint."""
 
+import ast
+import copy
+import math
+import types
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
-from coursekit import exercises, finetuning, memory
+from coursekit import distillation, exercises, finetuning, language, memory
 from coursekit.course.nbE import checks
 from coursekit.exercises.verdicts import NOT_TRIED, RIGHT, WRONG
+
+MASTER = Path(__file__).parents[2] / "notebooks/beyond/source/E-fine-tuning-with-lora-and-qlora.py"
+DEFINED = {"Adapter", "with_adapters", "hidden", "chunked_loss", "whole_loss"}
+DEFINED |= {"shares_gap", "hidden_gap", "looks_gap"}
 
 
 @pytest.fixture(autouse=True)
@@ -175,3 +187,66 @@ def test_merging_in_every_form(answer):
 )
 def test_a_slip_in_merging_has_its_hint(answer, said):
     refused("E-merge", answer, said)
+
+
+# The notebook's own definitions
+
+
+@pytest.fixture(scope="module")
+def defined():
+    tree = ast.parse(MASTER.read_text(encoding="utf-8"))
+    found = [node for node in tree.body if getattr(node, "name", "") in DEFINED]
+    assert len(found) == len(DEFINED)
+    names = {
+        "torch": torch,
+        "math": math,
+        "copy": copy,
+        "F": F,
+        "checkpoint": checkpoint,
+        "language": language,
+    }
+    exec(compile(ast.Module(found, []), str(MASTER), "exec"), names)
+    lines = next(node for node in found if node.name == "Adapter")
+    assert lines.end_lineno - lines.lineno < 25
+    return types.SimpleNamespace(**names)
+
+
+def test_the_notebooks_adapter_is_coursekits(defined):
+    small = language.small().model
+    ours, theirs = defined.with_adapters(small, 3), finetuning.with_lora(small, 3)
+    parts = finetuning.adapters(theirs)
+    named = dict(ours.named_modules())
+    for name, part in parts.items():
+        torch.nn.init.normal_(part.b, std=0.1)
+        with torch.no_grad():
+            named[name].A.copy_(part.a)
+            named[name].B.copy_(part.b)
+    tokens = torch.arange(40)[None]
+    torch.testing.assert_close(ours(tokens), theirs(tokens))
+    learned = [sum(w.numel() for w in each.parameters() if w.requires_grad) for each in (ours, theirs)]
+    assert learned[0] == learned[1]
+
+
+def test_the_notebooks_ways_to_keep_less_are_coursekits(defined):
+    model = language.Transformer(finetuning.STUDENT)
+    tokens = torch.arange(80).view(2, 40)
+    for keep in (True, False):
+        torch.testing.assert_close(defined.hidden(model, tokens, keep), model.hidden(tokens))
+    assert torch.equal(finetuning.hidden_recomputed(model, tokens), defined.hidden(model, tokens, False))
+    said, targets = model.hidden(tokens).detach(), tokens + 1
+    wanted = finetuning.chunked_loss(said, model.head, targets, 32)
+    torch.testing.assert_close(defined.chunked_loss(said, model.head, targets, 32), wanted)
+    torch.testing.assert_close(defined.whole_loss(said, model.head, targets), wanted)
+
+
+def test_the_notebooks_gaps_are_coursekits(defined):
+    draw = torch.Generator().manual_seed(1)
+    logits, wanted = (torch.randn(2, 5, 11, generator=draw) for _ in range(2))
+    rows = [part.flatten(0, 1) for part in (logits, wanted)]
+    taught = distillation.loss(*rows, None, temperature=2.0, alpha=1.0)
+    torch.testing.assert_close(defined.shares_gap(logits, wanted), taught, rtol=1e-4, atol=1e-6)
+    project = torch.nn.Linear(11, 11)
+    expected = finetuning.hidden_gap(logits, wanted, project)
+    torch.testing.assert_close(defined.hidden_gap(logits, wanted, project), expected)
+    looks = [torch.randn(2, heads, 5, 5, generator=draw).log_softmax(-1) for heads in (4, 8)]
+    torch.testing.assert_close(defined.looks_gap(*looks), finetuning.attention_gap(*looks))
