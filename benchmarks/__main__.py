@@ -17,7 +17,10 @@ ALL = (
     "distillation",
     "browser",
 )
-EXTRA = ("engines",)  # only if named: it installs 3 GB
+EXTRA = (
+    "engines",
+    "students",
+)  # only if named: the one installs 3 GB, both take long and store what they find
 
 
 def main(names: list[str]) -> None:

@@ -77,6 +77,7 @@ def arguments(name: str) -> tuple[Any, ...]:
         "pipeline": lambda: (_pipelines(),),
         "pruning": _networks,
         "qat": lambda: (measured().aware(),),
+        "ranks": lambda: (measured().fine_tuned(),),
         "roofline_chart": _roof,
         "slo": lambda: (_powers(),),
         "temperature": _answers,

@@ -14,6 +14,7 @@ from torch import nn
 from coursekit import (
     accuracy,
     batching,
+    finetuning,
     kv_cache,
     language,
     models,
@@ -50,6 +51,34 @@ def language_model() -> language.LanguageModel:
     config = language.Config(vocab_size=1024, width=8, layers=1, heads=2, kv_heads=1, hidden=8, context=64)
     model = language.Transformer(config).eval()
     return language.LanguageModel("tiny", model, language.small().tokenizer)
+
+
+def recipe() -> language.Recipe:
+    return language.Recipe(steps=2, batch_size=2, length=8, lr=1e-3)
+
+
+def looks(heads: int) -> torch.Tensor:
+    return torch.zeros(1, heads, 3, 3).log_softmax(-1)
+
+
+def training_bytes() -> finetuning.TrainingBytes:
+    return finetuning.TrainingBytes(100, 40, 80, 10)
+
+
+def learned() -> finetuning.Learned:
+    return finetuning.Learned((4.0, 3.0), (0, 2), (4.0, 3.0), training_bytes())
+
+
+def paired() -> accuracy.PairedDifference:
+    return accuracy.paired([1.0, 2.0], [0.5, 0.6])
+
+
+def rank_row() -> finetuning.RankRow:
+    return finetuning.rank_row("rank 1", learned(), paired(), paired())
+
+
+def optimizer() -> torch.optim.Optimizer:
+    return torch.optim.AdamW(network().parameters())
 
 
 def asked() -> list[kv_cache.Request]:

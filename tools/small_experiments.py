@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from coursekit import accuracy, data, language, models, quantization, runtime, timing
+from coursekit import accuracy, data, finetuning, language, models, quantization, runtime, timing
 
 TINY = language.Config(vocab_size=96, width=32, layers=2, heads=4, kv_heads=2, hidden=64, context=1024)
 
@@ -52,6 +52,19 @@ def cached() -> tuple[language.Config, dict[int, timing.Comparison]]:
         }
         found[context] = timing.Comparison(made, "without", ratios, 20)
     return TINY, found
+
+
+@functools.cache
+def fine_tuned() -> finetuning.RankTable:
+    """Return how the loss of a tiny model falls on a text that repeats itself, by rank and in full."""
+    tokens, start, rows = torch.arange(600) * 7 % 96, language.Transformer(TINY), []
+    recipe, look = language.Recipe(steps=12, batch_size=4, length=32, lr=0.02), tokens[None, :65]
+    made_up = accuracy.paired([0.3, 0.5], [0.1, 0.2])
+    for name, rank in (("rank 1", 1), ("rank 4", 4), ("rank 16", 16), ("full", 0)):
+        model = finetuning.with_lora(start, rank) if rank else copy.deepcopy(start)
+        run = finetuning.fine_tune(model, tokens, recipe, look=look, at=range(0, 13, 3))
+        rows.append(finetuning.rank_row(name, run, made_up, made_up))
+    return finetuning.RankTable(tuple(rows))
 
 
 def trained() -> tuple[dict[str, language.Trainer], torch.Tensor]:

@@ -25,7 +25,7 @@ __all__ = [
 SHIPPED = Path(__file__).parent / "shipped"
 SMALL = Config(vocab_size=1024, width=256, layers=2, heads=8, kv_heads=4, hidden=512, context=1024)
 END = "<|end|>"
-TEXTS = ("evaluation", "calibration", "code")
+TEXTS = ("evaluation", "calibration", "code", "adaptation")
 OUTLIERS, FACTOR = 8, 30.0
 NO_WEIGHT = "rotary_emb.inv_freq"  # older files keep the speeds of the positions beside the weights
 NEEDED = (
@@ -95,13 +95,14 @@ def text(name: str = "evaluation") -> str:
 
     Parameters
     ----------
-    name : {"evaluation", "calibration", "code"}
-        Docstrings to measure on, other docstrings to calibrate on, or source code.
+    name : {"evaluation", "calibration", "code", "adaptation"}
+        Docstrings to measure on, other docstrings to calibrate on, source code to measure on, or source code
+        of other modules to adapt a model to.
 
     Returns
     -------
     str
-        75,000 to 120,000 characters. The licence is Python's.
+        75,000 to 150,000 characters. The licence is Python's.
     """
     return (SHIPPED / f"{arguments.choice('name', name, TEXTS)}.txt").read_text(encoding="utf-8")
 

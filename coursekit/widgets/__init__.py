@@ -37,6 +37,7 @@ if TYPE_CHECKING:  # Python loads what is used; type checkers and editors see al
     from coursekit.widgets.prefix_tree import prefix_tree
     from coursekit.widgets.pruning import pruning
     from coursekit.widgets.qat import qat
+    from coursekit.widgets.ranks import ranks
     from coursekit.widgets.roofline_chart import roofline_chart
     from coursekit.widgets.slo import slo
     from coursekit.widgets.sparse_bytes import sparse_bytes
@@ -73,6 +74,7 @@ __all__ = [
     "prefix_tree",
     "pruning",
     "qat",
+    "ranks",
     "roofline_chart",
     "slo",
     "sparse_bytes",

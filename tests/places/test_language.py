@@ -12,7 +12,7 @@ import torch
 from environments import ROOT, checkout, output
 from safetensors.torch import load_file
 
-from coursekit import language
+from coursekit import finetuning, language
 from coursekit.language import Config, LanguageModel, Transformer, smollm
 from coursekit.language import gguf as ours_in_numpy
 
@@ -71,6 +71,43 @@ def test_transformers_cuts_and_joins_text_as_we_do(tmp_path):
     for name in ("evaluation", "code"):
         text = language.text(name)[:20_000]
         assert cut.encode(text, add_special_tokens=False) == ours.tokenizer.encode(text)
+
+
+def test_peft_makes_the_same_adapter(tmp_path):
+    peft = pytest.importorskip("peft", reason="needs requirements-places.txt")
+    from transformers import AutoModelForCausalLM
+
+    ours = language.small()
+    tokens = language.windows(ours.tokenizer.encode(language.text("code")), 64, 2)
+    adapted = finetuning.with_lora(ours.model, 4, alpha=8)
+    parts = finetuning.adapters(adapted)
+    for part in parts.values():
+        torch.nn.init.normal_(part.b, std=0.1)
+    plain = AutoModelForCausalLM.from_pretrained(
+        language.to_folder(ours, tmp_path / "model"), dtype=torch.float32
+    )
+    kinds = sorted({name.rpartition(".")[2] for name in parts})
+    other = peft.get_peft_model(plain, peft.LoraConfig(r=4, lora_alpha=8, target_modules=kinds))
+    counts = [
+        sum(weight.numel() for weight in each.parameters() if weight.requires_grad)
+        for each in (adapted, other)
+    ]
+    assert counts[0] == counts[1]
+    names = {name: f"base_model.model.model.{name}.lora_{{}}.default.weight" for name in parts}
+    with torch.no_grad():
+        for name, part in parts.items():
+            other.get_parameter(names[name].format("A")).copy_(part.a)
+            other.get_parameter(names[name].format("B")).copy_(part.b)
+    for logits in (adapted(tokens[:, :-1]), other(tokens[:, :-1]).logits):
+        torch.nn.functional.cross_entropy(logits.flatten(0, 1), tokens[:, 1:].flatten()).backward()
+    for name, part in parts.items():
+        for letter, weight in (("A", part.a), ("B", part.b)):
+            theirs = other.get_parameter(names[name].format(letter)).grad
+            torch.testing.assert_close(weight.grad, theirs, rtol=0, atol=1e-5 * float(theirs.abs().max()))
+    with torch.no_grad():
+        merged, unloaded = finetuning.merged(adapted)(tokens[:, :-1]), other.merge_and_unload()
+        wanted = unloaded(tokens[:, :-1]).logits
+    torch.testing.assert_close(merged, wanted, rtol=0, atol=1e-5 * float(wanted.abs().max()))
 
 
 @pytest.mark.timeout(900)

@@ -88,6 +88,7 @@ def _seeds(source: str) -> str:
 
 def _epochs(source: str) -> str:
     source = re.sub(r"\bepochs=(\d+)", lambda m: f"epochs={2 * int(m[1])}", source)
+    source = source.replace("STEPS = 30", "STEPS = 60")  # E's
     return re.sub(
         r"seeds, epochs, training = range\(20\), (\d+)",
         lambda m: f"seeds, epochs, training = range(20), {2 * int(m[1])}",
@@ -100,12 +101,16 @@ def _threads(source: str) -> str:
 
 
 def _text(source: str) -> str:
+    source = source.replace(
+        '"docstrings": language.text("evaluation")', '"docstrings": language.text("calibration")'
+    )  # E's, which forgets docstrings
     source = source.replace('language.text("evaluation")', 'language.text("code")')
     return source.replace('text="evaluation"', 'text="code"')  # B's windows
 
 
 def _windows(source: str) -> str:
     source = source.replace("language.text(text))", "language.text(text)[36_000:])")  # B's, all three texts
+    source = source.replace("text[:20_000]", "text[20_000:40_000]")  # E's code and docstrings
     source = source.replace("[:12_000]", "[40_000:52_000]")  # A's text, and where its prompts begin
     return source.replace("range(0, 4200, 350)", "range(9000, 13200, 350)")
 

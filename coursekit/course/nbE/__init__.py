@@ -1,0 +1,3 @@
+"""What belongs to notebook E: its checks, claims and quiz."""
+
+__all__: list[str] = []
