@@ -17,7 +17,7 @@ ALL = (
     "distillation",
     "browser",
 )
-EXTRA = ("engines",)  # only if named: it installs 3 GB
+EXTRA = ("engines", "deployment")  # only if named: they need what the course does without
 
 
 def main(names: list[str]) -> None:

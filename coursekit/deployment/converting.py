@@ -1,4 +1,4 @@
-"""Write a network in the formats of ExecuTorch and LiteRT: in a process of its own, which takes half a minute."""
+"""Write a network in the formats of ExecuTorch and LiteRT: in a process of its own, within a minute or so."""
 
 import json
 import subprocess
@@ -130,7 +130,9 @@ def _stem(numbers: str) -> str:
 
 
 def _run(given: list[str]) -> None:
-    code = f"import sys; sys.path[:] = {json.dumps(sys.path)}; from {__name__} import main; main(*sys.argv[1:])"
+    code = (
+        f"import sys; sys.path[:] = {json.dumps(sys.path)}; from {__name__} import main; main(*sys.argv[1:])"
+    )
     command = [sys.executable, "-I", "-W", "ignore", "-c", code, *given]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)

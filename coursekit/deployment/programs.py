@@ -1,5 +1,6 @@
 """A program of its own that answers pictures: started, asked, timed, and ended for certain."""
 
+import contextlib
 import os
 import subprocess
 import tempfile
@@ -138,7 +139,5 @@ def _end(process: subprocess.Popen[str], words: IO[bytes]) -> None:
 
 
 def _closed(stream: Any) -> None:
-    try:
+    with contextlib.suppress(OSError):  # what was still to be written finds nobody
         stream.close()
-    except OSError:  # what was still to be written finds nobody
-        pass

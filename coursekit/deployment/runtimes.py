@@ -20,7 +20,7 @@ from coursekit._core import arguments, display, scratch
 from coursekit.deployment import answering
 from coursekit.deployment.programs import Program
 
-__all__ = ["RUNTIMES", "WEB", "Runtime", "find", "node_package"]
+__all__ = ["FEATURES", "FILES", "HERE", "RUNTIMES", "WEB", "Runtime", "c_source", "find", "node_package"]
 
 HERE = Path(__file__).parent
 FEATURES = 64  # numbers in a picture
@@ -39,6 +39,7 @@ PACKAGES = MappingProxyType(
         "LiteRT": ("ai_edge_litert", "pip install litert-torch (2 GB: an environment of its own is best)"),
     }
 )
+NEEDS = {"ExecuTorch": ("torch",)}  # what its package for Python loads beside itself
 RUNTIMES = (*PACKAGES, "Node", "C", "TensorRT")
 FILES: Mapping[str, str] = MappingProxyType({"ExecuTorch": ".pte", "LiteRT": ".tflite"})
 
@@ -140,6 +141,17 @@ def find(name: str) -> Runtime:
     return others[name]() if name in others else _python(name)
 
 
+def c_source() -> str:
+    """Return the program in C that answers pictures with ONNX Runtime's library.
+
+    Returns
+    -------
+    str
+        C.
+    """
+    return (HERE / "digits.c").read_text(encoding="utf-8")
+
+
 def node_package(name: str) -> Path:
     """Find a package of npm: in a ``node_modules`` of this folder, one above it, or COURSEKIT_HOME.
 
@@ -172,7 +184,8 @@ def _python(name: str, spoken: str = "") -> Runtime:
     spec = importlib.util.find_spec(package)
     if spec is None:
         raise ImportError(f"{name} is not installed. To get it: {remedy}")
-    folders = [Path(place) for place in spec.submodule_search_locations or []]
+    needed = [spec, *filter(None, map(importlib.util.find_spec, NEEDS.get(name, ())))]
+    folders = [Path(place) for each in needed for place in each.submodule_search_locations or []]
     command = (sys.executable, "-I", "-W", "ignore", answering.__file__, json.dumps(sys.path), name)
     return Runtime(name, command, sum(map(_size, folders)))
 
@@ -206,9 +219,10 @@ def _node() -> Runtime:
 def _c() -> Runtime:
     compiler, library = shutil.which("cc"), _library()
     if compiler is None or library is None:
-        missing = "a C compiler named cc" if compiler is None else "onnxruntime's wheel with its library"
-        remedy = "apt install gcc, or xcode-select --install" if compiler is None else "pip install onnxruntime"
-        raise ImportError(f"C needs {missing}. To get it: {remedy}")
+        wanted = ("a compiler named cc", "apt install gcc, or xcode-select --install")
+        if compiler is not None:
+            wanted = ("the library in ONNX Runtime's wheel", "pip install onnxruntime")
+        raise ImportError("C needs {}. To get it: {}".format(*wanted))
     program = _compiled(compiler)
     return Runtime("C", (str(program), str(library)), program.stat().st_size + library.stat().st_size)
 

@@ -19,6 +19,7 @@ __all__ = ["RECORDED", "RuntimeRow", "Survey", "recorded", "survey"]
 
 RECORDED = "recorded-runtimes.json"
 STARTS, ROUNDS, CALLS = 3, 25, 200  # calls of one round: from about 1 ms (C) to 20 ms (a busy machine)
+SLOW = 2.0  # seconds: what starts so slowly is started once
 QUARTERS = (0.25, 0.5, 0.75)
 
 
@@ -28,8 +29,8 @@ class RuntimeRow:
 
     Parameters
     ----------
-    runtime : str
-        Its name and version.
+    runtime, version : str
+        Its name, and what answered.
     numbers : str
         What the file holds: FP32, INT8 dynamic or INT8 static.
     file_bytes, program_bytes : int
@@ -48,6 +49,7 @@ class RuntimeRow:
     """
 
     runtime: str
+    version: str
     numbers: str
     file_bytes: int
     program_bytes: int
@@ -59,7 +61,7 @@ class RuntimeRow:
     asked: int
 
     def __post_init__(self) -> None:
-        for name in ("runtime", "numbers"):
+        for name in ("runtime", "version", "numbers"):
             arguments.text(name, getattr(self, name))
         for name in ("file_bytes", "program_bytes", "asked"):
             arguments.integer(name, getattr(self, name), 1)
@@ -95,7 +97,7 @@ class Survey(display.Tabled):
         Parameters
         ----------
         runtime : str
-            How its name begins, such as OpenVINO.
+            Its name, such as OpenVINO.
         numbers : str, optional
             What the file holds.
 
@@ -106,8 +108,7 @@ class Survey(display.Tabled):
         """
         arguments.label("runtime", runtime)
         arguments.label("numbers", numbers)
-        rows = (row for row in self.rows if row.runtime.startswith(runtime) and row.numbers == numbers)
-        return next(rows, None)
+        return next((row for row in self.rows if (row.runtime, row.numbers) == (runtime, numbers)), None)
 
     def json(self) -> str:
         """Return the file that ``recorded`` reads.
@@ -124,7 +125,7 @@ class Survey(display.Tabled):
         headers = ("runtime", "numbers", "runtime + file", "first answer after", "per answer", "same labels")
         rows = [
             (
-                row.runtime,
+                _named(row),
                 row.numbers,
                 f"{display.size(row.program_bytes)} + {display.size(row.file_bytes)}",
                 display.seconds(row.start, 2),
@@ -170,9 +171,10 @@ def survey(files: Mapping[str, Mapping[str, str | Path]], x: Any, expected: Any)
     with ExitStack() as stack:
         programs, starts = [], []
         for runtime, _, path in wanted:
-            first = [_start(runtime, path, x) for _ in range(STARTS - 1)]
             programs.append(stack.enter_context(runtime.open(path, x)))
-            starts.append(statistics.median([*first, programs[-1].start_seconds]))
+            first = programs[-1].start_seconds
+            more = STARTS - 1 if first < SLOW else 0
+            starts.append(statistics.median([first, *(_start(runtime, path, x) for _ in range(more))]))
         times = _in_turns(programs)
         return Survey(
             tuple(
@@ -233,12 +235,24 @@ def _in_turns(programs: list[Program]) -> list[list[float]]:
 
 
 def _row(
-    runtime: Runtime, numbers: str, path: Path, program: Program, start: float, taken: list[float], labels: Any
+    runtime: Runtime,
+    numbers: str,
+    path: Path,
+    program: Program,
+    start: float,
+    taken: list[float],
+    labels: Any,
 ) -> RuntimeRow:
     low, median, high = (float(each) for each in np.quantile(taken, QUARTERS))
     same = int((program.labels == labels).sum())
     sizes = path.stat().st_size, runtime.program_bytes
-    return RuntimeRow(program.version, numbers, *sizes, start, median, low, high, same, len(labels))
+    return RuntimeRow(
+        runtime.name, program.version, numbers, *sizes, start, median, low, high, same, len(labels)
+    )
+
+
+def _named(row: RuntimeRow) -> str:
+    return row.version if row.version.startswith(row.runtime) else f"{row.runtime}: {row.version}"
 
 
 def _micro(value: float) -> str:
