@@ -19,7 +19,7 @@ from coursekit.deployment import ray_serve, surveying
 
 ROOT = Path(__file__).parents[1]
 HERE = Path(deployment.__file__).parent
-REQUESTS, TRIED = 500, [(1, 1), (2, 1), (1, 8), (2, 8), (1, 32), (2, 32)]
+REQUESTS, TRIED = 500, [(1, 1), (2, 1), (1, 32), (2, 32), (1, 8), (2, 8)]
 ANSWERS = 25  # of the page, each of them a mean of several
 
 

@@ -1,4 +1,4 @@
-"""What notebook F hands out: a table of runtimes to choose from, and the pictures of a page that disagrees."""
+"""What notebook F hands out: runtimes to choose from, and the pictures of a page that disagrees."""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -6,7 +6,7 @@ from numpy.typing import ArrayLike, NDArray
 __all__ = ["LEVELS", "OFFERS", "SIDE", "colleagues_page"]
 
 SIDE, LEVELS = 8, 16
-# Runtime, bytes with the model, seconds to the first answer, seconds per answer: rounded, and the same for all.
+# Runtime, bytes with the model, seconds to the first answer, seconds per answer: rounded.
 OFFERS = (
     ("ONNX Runtime in Python", 64_000_000, 0.28, 8e-6),
     ("ONNX Runtime in C", 29_000_000, 0.04, 3e-6),

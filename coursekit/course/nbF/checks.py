@@ -84,7 +84,7 @@ def batch(answer: Any) -> Verdict:
         if found != wanted:
             told = (
                 f"A batch of n takes {1e3 * a:g} + {1e3 * b:g}·n ms, and {rate} requests come per second: "
-                f"{replicas} replica(s) need {wanted or 'more than any batch'}; your function returns {found}."
+                f"the smallest batch for {replicas} replica(s) is {wanted}; your function returns {found}."
             )
             return wrong(told, _batch_slip(found, a, b, rate, replicas, wanted))
     return right(
@@ -180,10 +180,10 @@ def _repair_slip(found: Array, pictures: Array, seen: Array) -> str:
         "Now they lie right. Compare the largest numbers.": turned(seen),
         "Now they go from 0 to 1. Look at one as a picture.": seen / LEVELS,
         "They lie right. But who says that the largest number is 255?": turned(seen) / 255,
-        "They lie right. Not every picture has a full square: what is the largest number that there may be?": (
+        "They lie right. Not every picture has a full square: what is the largest possible number?": (
             turned(seen) / seen.max(1, keepdims=True)
         ),
-        "They lie right. What is the largest number that there may be, not the one that came?": (
+        "They lie right. What is the largest possible number, not the largest that came?": (
             turned(seen) / seen.max()
         ),
     }
