@@ -5,13 +5,15 @@ import json
 import os
 import signal
 import sys
+import threading
 import time
 from typing import Any
 
-__all__ = ["ask", "main", "started"]
+__all__ = ["ask", "end", "main", "started"]
 
 SETTLED = 50  # requests that are not counted, because the first ones are slow
 TRIES = 20
+HANGS = 0.2  # seconds
 
 
 def started(folder: str, cores: int) -> None:
@@ -52,6 +54,14 @@ def ask(handle: Any, pictures: Any, midway: Any = None) -> tuple[list[int], floa
     return labels, time.perf_counter() - begin, again
 
 
+def end(victim: int) -> None:
+    """Let a replica hang, so that it has requests in hand, and then die without a word."""
+    os.kill(victim, signal.SIGSTOP)
+    timer = threading.Timer(HANGS, os.kill, (victim, signal.SIGKILL))
+    timer.daemon = True
+    timer.start()
+
+
 def main(folder: str, path: str, pictures: str, tried: str) -> None:
     """Measure all pairs of replicas and batch, then kill a replica of the last; print what came of it."""
     import numpy as np
@@ -72,7 +82,7 @@ def main(folder: str, path: str, pictures: str, tried: str) -> None:
         labels, seconds, _ = ask(handle, x)
         rows[-1] |= {"replicas": replicas, "batch": batch, "seconds": seconds, "labels": labels}
     victim = handle.pid.remote().result(timeout_s=60)
-    labels, seconds, again = ask(handle, x, lambda: os.kill(victim, signal.SIGKILL))
+    labels, seconds, again = ask(handle, x, lambda: end(victim))
     killed = {"seconds": seconds, "labels": labels, "again": again}
     serve.shutdown()
     ray.shutdown()

@@ -86,7 +86,7 @@ class ClusterRun(display.Tabled):
     rows : tuple of ClusterRow
         One for each number of replicas and batch.
     killed : ClusterRow
-        The last of them again, with a replica killed under load.
+        The last of them again, with a replica that hangs for a moment under load and is killed.
     machine, day : str, optional
         Where and when, if it was not a moment ago.
     """
