@@ -310,6 +310,8 @@ RIGHT: Mapping[str, Maker] = {
     "quantization.smoothing_scales.calibration": lambda: quantization.observed(np.eye(8)),
     "quantization.unpack.length": lambda: 3,
     "quantization.unpack.packed": lambda: [0x21, 0x03],
+    "deployment.node_package.name": lambda: "onnxruntime-web",
+    "deployment.shrink.pixels": lambda: np.eye(9) * 255,
     "kv_cache.BlockManager.blocks": lambda: 8,
     "kv_cache.BlockPool.config": lambda: made.language_model().model.config,
     "kv_cache.BlockPool.blocks": lambda: 8,

@@ -11,12 +11,12 @@ from collections.abc import Callable
 from time import perf_counter
 from typing import Any
 
-__all__ = ["OPEN", "executorch", "litert", "main", "onnx_runtime", "openvino", "tensorrt"]
+__all__ = ["OPEN"]
 
 Ask = Callable[[Any], Any]  # float32 [1, 64] to logits [1, 10]
 
 
-def onnx_runtime(path: str, provider: str = "CPUExecutionProvider") -> tuple[Ask, str]:
+def _onnx_runtime(path: str, provider: str = "CPUExecutionProvider") -> tuple[Ask, str]:
     """Open an ONNX file; return what asks it, and who answers."""
     import onnxruntime
 
@@ -29,13 +29,13 @@ def onnx_runtime(path: str, provider: str = "CPUExecutionProvider") -> tuple[Ask
     return lambda x: session.run(None, {name: x})[0], f"ONNX Runtime {onnxruntime.__version__}"
 
 
-def tensorrt(path: str) -> tuple[Ask, str]:
+def _tensorrt(path: str) -> tuple[Ask, str]:
     """Open an ONNX file with ONNX Runtime's provider for TensorRT."""
-    ask, version = onnx_runtime(path, "TensorrtExecutionProvider")
+    ask, version = _onnx_runtime(path, "TensorrtExecutionProvider")
     return ask, f"TensorRT in {version}"
 
 
-def openvino(path: str) -> tuple[Ask, str]:
+def _openvino(path: str) -> tuple[Ask, str]:
     """Open an ONNX file with OpenVINO, on one thread, without its reports."""
     sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
     import openvino
@@ -49,7 +49,7 @@ def openvino(path: str) -> tuple[Ask, str]:
     )
 
 
-def executorch(path: str) -> tuple[Ask, str]:
+def _executorch(path: str) -> tuple[Ask, str]:
     """Open a .pte file with ExecuTorch."""
     from importlib.metadata import version
 
@@ -66,7 +66,7 @@ def executorch(path: str) -> tuple[Ask, str]:
     return ask, f"ExecuTorch {version('executorch')}"
 
 
-def litert(path: str) -> tuple[Ask, str]:
+def _litert(path: str) -> tuple[Ask, str]:
     """Open a .tflite file with LiteRT."""
     from importlib.metadata import version
 
@@ -85,15 +85,15 @@ def litert(path: str) -> tuple[Ask, str]:
 
 
 OPEN: dict[str, Callable[[str], tuple[Ask, str]]] = {
-    "ONNX Runtime": onnx_runtime,
-    "OpenVINO": openvino,
-    "ExecuTorch": executorch,
-    "LiteRT": litert,
-    "TensorRT": tensorrt,
+    "ONNX Runtime": _onnx_runtime,
+    "OpenVINO": _openvino,
+    "ExecuTorch": _executorch,
+    "LiteRT": _litert,
+    "TensorRT": _tensorrt,
 }
 
 
-def main(runtime: str, path: str, pictures: str) -> None:
+def _main(runtime: str, path: str, pictures: str) -> None:
     """Answer the pictures of a file of float32 [n, 64], then take times until standard input ends."""
     import numpy as np
 
@@ -111,4 +111,4 @@ def main(runtime: str, path: str, pictures: str) -> None:
 
 if __name__ == "__main__":
     sys.path[:] = json.loads(sys.argv[1])
-    main(*sys.argv[2:])
+    _main(*sys.argv[2:])

@@ -6,10 +6,10 @@ A batch is its size (int32) and so many pictures of 64 float32; the answer is as
 import json
 import sys
 
-__all__ = ["main"]
+__all__: list[str] = []
 
 
-def main(path: str) -> None:
+def _main(path: str) -> None:
     """Answer batches, on one thread."""
     import numpy as np
     import onnxruntime
@@ -29,4 +29,4 @@ def main(path: str) -> None:
 
 if __name__ == "__main__":
     sys.path[:] = json.loads(sys.argv[1])
-    main(sys.argv[2])
+    _main(sys.argv[2])

@@ -9,14 +9,14 @@ import threading
 import time
 from typing import Any
 
-__all__ = ["ask", "end", "main", "started"]
+__all__: list[str] = []
 
 SETTLED = 50  # requests that are not counted, because the first ones are slow
 TRIES = 20
 HANGS = 0.2  # seconds
 
 
-def started(folder: str, cores: int) -> None:
+def _started(folder: str, cores: int) -> None:
     """Start Ray with all its files in a folder, for this machine only, without a report to anybody."""
     import ray
     from ray import serve
@@ -34,7 +34,7 @@ def started(folder: str, cores: int) -> None:
     serve.start(proxy_location="Disabled", logging_config={"log_level": "ERROR", "enable_access_log": False})
 
 
-def ask(handle: Any, pictures: Any, midway: Any = None) -> tuple[list[int], float, int]:
+def _ask(handle: Any, pictures: Any, midway: Any = None) -> tuple[list[int], float, int]:
     """Send all pictures at once, one per request; return labels, seconds, and how many were sent again."""
     begin, again = time.perf_counter(), 0
     waiting = [handle.remote(picture) for picture in pictures]
@@ -54,7 +54,7 @@ def ask(handle: Any, pictures: Any, midway: Any = None) -> tuple[list[int], floa
     return labels, time.perf_counter() - begin, again
 
 
-def end(victim: int) -> None:
+def _end(victim: int) -> None:
     """Let a replica hang, so that it has requests in hand, and then die without a word."""
     os.kill(victim, signal.SIGSTOP)
     timer = threading.Timer(HANGS, os.kill, (victim, signal.SIGKILL))
@@ -62,7 +62,7 @@ def end(victim: int) -> None:
     timer.start()
 
 
-def main(folder: str, path: str, pictures: str, tried: str) -> None:
+def _main(folder: str, path: str, pictures: str, tried: str) -> None:
     """Measure all pairs of replicas and batch, then kill a replica of the last; print what came of it."""
     import numpy as np
     import ray
@@ -72,17 +72,17 @@ def main(folder: str, path: str, pictures: str, tried: str) -> None:
 
     x = np.load(pictures)
     begin = time.perf_counter()
-    started(folder, os.cpu_count() or 1)
+    _started(folder, os.cpu_count() or 1)
     rows: list[dict[str, Any]] = []
     for replicas, batch in json.loads(tried):
         app = digits.options(num_replicas=replicas, ray_actor_options={"num_cpus": 0.1}).bind(path, batch)
         handle = serve.run(app, name="digits", route_prefix=None)
         rows.append({"start": time.perf_counter() - begin})
-        ask(handle, x[:SETTLED])
-        labels, seconds, _ = ask(handle, x)
+        _ask(handle, x[:SETTLED])
+        labels, seconds, _ = _ask(handle, x)
         rows[-1] |= {"replicas": replicas, "batch": batch, "seconds": seconds, "labels": labels}
     victim = handle.pid.remote().result(timeout_s=60)
-    labels, seconds, again = ask(handle, x, lambda: end(victim))
+    labels, seconds, again = _ask(handle, x, lambda: _end(victim))
     killed = {"seconds": seconds, "labels": labels, "again": again}
     serve.shutdown()
     ray.shutdown()
@@ -92,4 +92,4 @@ def main(folder: str, path: str, pictures: str, tried: str) -> None:
 
 if __name__ == "__main__":
     sys.path[:] = [sys.argv[2], *json.loads(sys.argv[1])]
-    main(*sys.argv[2:])
+    _main(*sys.argv[2:])

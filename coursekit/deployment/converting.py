@@ -12,7 +12,7 @@ import numpy as np
 from coursekit._core import arguments, scratch
 from coursekit.deployment.runtimes import FEATURES, FILES, Runtime
 
-__all__ = ["CONVERTED", "convert", "executorch", "litert", "main"]
+__all__ = ["CONVERTED", "convert"]
 
 if TYPE_CHECKING:
     from torch import nn
@@ -68,7 +68,7 @@ def convert(model: "nn.Module", folder: str | Path, runtime: Runtime, pictures: 
     return made
 
 
-def executorch(model: Any, x: Any, whole: str, rounded: str) -> None:
+def _executorch(model: Any, x: Any, whole: str, rounded: str) -> None:
     """Write a .pte file for XNNPACK's kernels, and one of the calibrated network."""
     import torch
     from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
@@ -91,7 +91,7 @@ def executorch(model: Any, x: Any, whole: str, rounded: str) -> None:
     write(torch.export.export(convert_pt2e(prepared), example), rounded)
 
 
-def litert(model: Any, x: Any, whole: str, rounded: str) -> None:
+def _litert(model: Any, x: Any, whole: str, rounded: str) -> None:
     """Write a .tflite file, and one with weights in INT8 whose activations are rounded on the way."""
     import litert_torch
     from ai_edge_quantizer import quantizer, recipe
@@ -102,13 +102,13 @@ def litert(model: Any, x: Any, whole: str, rounded: str) -> None:
     rounding.quantize().export_model(rounded, overwrite=True)
 
 
-def main(name: str, folder: str, whole: str, rounded: str) -> None:
+def _main(name: str, folder: str, whole: str, rounded: str) -> None:
     """Convert the network that lies in a folder."""
     import torch
 
     model = torch.load(Path(folder, "model.pt"), weights_only=False, map_location="cpu").eval()
     x = torch.from_numpy(np.load(Path(folder, "pictures.npy")))
-    ways: dict[str, Callable[[Any, Any, str, str], None]] = {"ExecuTorch": executorch, "LiteRT": litert}
+    ways: dict[str, Callable[[Any, Any, str, str], None]] = {"ExecuTorch": _executorch, "LiteRT": _litert}
     ways[name](model, x, whole, rounded)
 
 
@@ -130,9 +130,7 @@ def _stem(numbers: str) -> str:
 
 
 def _run(given: list[str]) -> None:
-    code = (
-        f"import sys; sys.path[:] = {json.dumps(sys.path)}; from {__name__} import main; main(*sys.argv[1:])"
-    )
+    code = f"import sys; sys.path[:] = {json.dumps(sys.path)}; from {__name__} import _main; _main(*sys.argv[1:])"
     command = [sys.executable, "-I", "-W", "ignore", "-c", code, *given]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)

@@ -149,7 +149,8 @@ class Replicas(display.Text):
         self.close()
 
     def __str__(self) -> str:
-        return f"{self.count} replica{'s' * (self.count > 1)} of {self._file.name}, batches of up to {self.max_batch}"
+        many = "s" * (self.count > 1)
+        return f"{self.count} replica{many} of {self._file.name}, batches of up to {self.max_batch}"
 
     def _started(self) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-I", "-W", "ignore", answering_batches.__file__]
