@@ -130,7 +130,8 @@ def _stem(numbers: str) -> str:
 
 
 def _run(given: list[str]) -> None:
-    code = f"import sys; sys.path[:] = {json.dumps(sys.path)}; from {__name__} import _main; _main(*sys.argv[1:])"
+    code = f"import sys; sys.path[:] = {json.dumps(sys.path)}; "
+    code += f"from {__name__} import _main; _main(*sys.argv[1:])"
     command = [sys.executable, "-I", "-W", "ignore", "-c", code, *given]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)

@@ -219,22 +219,22 @@ def _driven(folder: str, given: list[str]) -> dict[str, Any]:
     # Its workers look for what they import here, not in the options of this process.
     found = os.pathsep.join([folder, *sys.path])
     own = {MARK: folder, "HOME": folder, "RAY_TMPDIR": folder, "TMPDIR": folder, "PYTHONPATH": found}
-    try:
-        done = subprocess.run(
-            command,
-            capture_output=True,
-            text=True,
-            timeout=SECONDS,
-            env={**os.environ, **QUIET, **own},
-            stdin=subprocess.DEVNULL,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise RuntimeError(f"Ray Serve did not end within {SECONDS:.0f} s") from None
-    if done.returncode:
-        lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
+    said, words = Path(folder, "said"), Path(folder, "words")
+    # Files, not pipes: a process that outlives its parent holds a pipe open, and whoever reads it waits.
+    with said.open("wb") as out, words.open("wb") as err:
+        environment = {**os.environ, **QUIET, **own}
+        running = subprocess.Popen(command, stdout=out, stderr=err, stdin=subprocess.DEVNULL, env=environment)
+        try:
+            code = running.wait(SECONDS)
+        except subprocess.TimeoutExpired:
+            raise RuntimeError(f"Ray Serve did not end within {SECONDS:.0f} s") from None
+        finally:
+            running.kill()
+            running.wait()
+    if code:
+        lines = [line.strip() for line in words.read_text(errors="replace").splitlines() if line.strip()]
         raise RuntimeError(f"Ray Serve failed: {(lines or ['no word'])[-1][:LAST_WORDS]}")
-    return json.loads(done.stdout.splitlines()[-1])
+    return json.loads(said.read_text(encoding="utf-8").splitlines()[-1])
 
 
 def _end_all(folder: str) -> None:

@@ -103,7 +103,7 @@ class Replicas(display.Text):
         x : array_like
             One picture per request, float32 [n, 64].
         kill_after : int, optional
-            After so many answers the first replica is killed, as by a power cut.
+            After so many answers the replica that takes the next batch is killed, as by a power cut.
 
         Returns
         -------
@@ -121,10 +121,10 @@ class Replicas(display.Text):
         if not len(pictures) or pictures.shape[1] != FEATURES:
             raise ValueError(f"x must have shape [n, {FEATURES}]; got {pictures.shape}")
         if kill_after is not None:
-            kill_after = arguments.integer("kill_after", kill_after, 0, len(pictures))
+            kill_after = arguments.integer("kill_after", kill_after, 0, len(pictures) - 1)
         if not self._close.alive:
             raise RuntimeError("these replicas were closed; make new ones")
-        work = _Work(pictures, self.max_batch, kill_after, self._kill_first)
+        work = _Work(pictures, self.max_batch, kill_after)
         threads = [
             threading.Thread(target=self._work, args=(n, work), daemon=True) for n in range(self.count)
         ]
@@ -162,13 +162,12 @@ class Replicas(display.Text):
             env={**os.environ, **QUIET},
         )
 
-    def _kill_first(self) -> None:
-        self._processes[0].kill()
-
     def _work(self, number: int, work: "_Work") -> None:
         """Hand out batches until none is left; if a replica dies, its batch goes back and another starts."""
         deaths = 0
         while batch := work.take():
+            if work.kills():
+                self._processes[number].kill()
             try:
                 work.keep(number, batch, _asked(self._processes[number], work.pictures[batch]))
             except OSError:
@@ -184,14 +183,14 @@ class Replicas(display.Text):
 class _Work:
     """The requests of one load, shared by the threads that hand them out."""
 
-    def __init__(self, pictures: NDArray[Any], most: int, kill_after: int | None, kill: Any) -> None:
+    def __init__(self, pictures: NDArray[Any], most: int, kill_after: int | None) -> None:
         self.pictures, self.most = pictures, most
         self.waiting = deque(range(len(pictures)))
         self.labels = np.full(len(pictures), -1)
         self.answered: Counter[int] = Counter()
         self.again = 0
         self.error: Exception | None = None
-        self._kill_after, self._kill = kill_after, kill
+        self._kill_after = kill_after
         self._changed = threading.Condition()
         self._open = len(pictures)
 
@@ -203,15 +202,20 @@ class _Work:
             most = self.most if self.error is None else 0
             return [self.waiting.popleft() for _ in range(min(most, len(self.waiting)))]
 
+    def kills(self) -> bool:
+        """Tell one replica, once, that it is the one to die."""
+        with self._changed:
+            due = self._kill_after is not None and self.answered.total() >= self._kill_after
+            if due:
+                self._kill_after = None
+            return due
+
     def keep(self, number: int, batch: list[int], labels: NDArray[Any]) -> None:
         """Take a batch's labels."""
         with self._changed:
             self.labels[batch] = labels
             self.answered[number] += len(batch)
             self._open -= len(batch)
-            if self._kill_after is not None and self.answered.total() >= self._kill_after:
-                self._kill()
-                self._kill_after = None
             self._changed.notify_all()
 
     def give_back(self, batch: list[int]) -> None:
