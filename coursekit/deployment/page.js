@@ -55,7 +55,7 @@ async function answer(name, numbers) {
 const paper = document.getElementById("paper");
 const pen = paper.getContext("2d", { willReadFrequently: true });
 const seen = document.getElementById("seen").getContext("2d");
-Object.assign(pen, { strokeStyle: "#fff", lineWidth: 22, lineCap: "round", lineJoin: "round" });
+Object.assign(pen, { strokeStyle: "#fff", lineWidth: 36, lineCap: "round", lineJoin: "round" });
 
 function look() {
   const numbers = shrink(pen.getImageData(0, 0, paper.width, paper.height).data, paper.width, paper.height);
