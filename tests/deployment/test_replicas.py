@@ -1,12 +1,10 @@
 """Replicas: every request gets the network's own answer, whoever dies; and Ray Serve, where it is."""
 
-import importlib.util
 import os
 import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import psutil
 import pytest
 import torch
@@ -142,13 +140,3 @@ def test_all_that_a_cluster_started_ends_with_it(file, x, monkeypatch, tmp_path)
     assert not running([int(pid)])
     assert home != os.environ.get("HOME")
     assert not Path(home).exists()
-
-
-@pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs Ray Serve")
-def test_ray_serve_answers_all_and_leaves_nothing(x, file, labels):
-    before = {process.pid for process in psutil.process_iter()}
-    found = deployment.cluster(file, np.resize(x, (500, 64)), [(2, 8)])
-    assert (found.killed.right, found.killed.requests) == (500, 500)
-    assert found.rows[0].right == 500
-    left = [process for process in psutil.process_iter() if process.pid not in before]
-    assert not [process for process in left if "ray" in " ".join(process.cmdline())]

@@ -1,6 +1,8 @@
 """Notebook F's page in a real browser: the same numbers, the same labels, and nothing from anywhere else."""
 
+import contextlib
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ import web
 
 from coursekit import data, deployment, models, onnx_models
 
+BUILD = Path(__file__).parents[2] / "build"  # where `make places` puts npm's packages
 MOST_MS = 50
 FILES = ("FP32", "INT8 dynamic", "INT8 static")
 
@@ -34,12 +37,13 @@ def files(digits, tmp_path_factory):
 @pytest.fixture(scope="module")
 def browser(files, digits, tmp_path_factory):
     """Yield the page in Chromium, what it asked for, and what it complained about."""
+    folder = tmp_path_factory.mktemp("with a space") / "page"
     try:
-        deployment.node_package("onnxruntime-web")
+        with contextlib.chdir(BUILD if BUILD.is_dir() else Path.cwd()):
+            page = deployment.page(folder, files, digits.test.x)
     except ImportError as missing:
         pytest.skip(str(missing))
-    folder = tmp_path_factory.mktemp("with a space") / "page"
-    with deployment.page(folder, files, digits.test.x) as page, web.opened() as (tab, asked, complaints):
+    with page, web.opened() as (tab, asked, complaints):
         tab.route(
             "**/*",
             lambda route: route.continue_() if route.request.url.startswith(page.url) else route.abort(),

@@ -168,7 +168,7 @@ claims.table(
 # What is not on your machine was measured elsewhere, and is stored with the course. These numbers are **recorded**, on the
 # machine that is named below them:
 
-# %% slideshow={"slide_type": "-"}
+# %% slideshow={"slide_type": "skip"}
 recorded = deployment.recorded()
 recorded
 
@@ -407,7 +407,7 @@ claims.show("F-killed", measured=int((load.labels == alone).sum()))
 # **Many machines.** Once there are more machines than one, somebody has to start replicas on all of them, to notice that one
 # is gone, and to bring each request to one that has time. Ray Serve does that. This is all that it has to be told:
 
-# %%
+# %% slideshow={"slide_type": "skip"}
 print(deployment.app_source())
 
 # %% [markdown]
