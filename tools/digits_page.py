@@ -13,8 +13,9 @@ __all__ = ["FOLDER", "LINK", "available", "write"]
 
 FOLDER = "digits-page"
 LINK = (
-    f'<p>Notebook F makes a page that recognises digits in your browser. <a href="{FOLDER}/index.html">Here it '
-    "is</a>: the network and its runtime are loaded once, and what you draw stays with you.</p>"
+    "<p>Notebook F makes a page that recognises digits in your browser. "
+    f'<a href="{FOLDER}/index.html">Here it is</a>: the network and its runtime are loaded once, '
+    "and what you draw stays with you.</p>"
 )
 BUILD = generated.ROOT / "build"  # where npm's packages lie, if anywhere
 

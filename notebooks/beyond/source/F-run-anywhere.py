@@ -40,7 +40,7 @@ import numpy as np
 import torch
 
 from coursekit import claims, data, deployment, exercises, memory, models, onnx_models, plots
-from coursekit import runtime, timing
+from coursekit import runtime, timing, widgets
 from coursekit.course.nbF.browser_cases import OFFERS, colleagues_page
 
 runtime.start()
@@ -112,24 +112,13 @@ claims.table(
 )
 
 # %% [markdown]
-# In FP32 no label may differ. In INT8 one or two do, and it need not be the same ones with every runtime: each decides for
-# itself where it rounds. Look at those that differ: how far were their two best digits apart in FP32?
-
-# %% tags=["nbval-ignore-output"]
-runners = {name: onnx_models.load(path, device="cpu") for name, path in three.items()}
-logits = runners["FP32"](digits.test.x)
-best = np.sort(logits, 1)
-apart = best[:, -1] - best[:, -2]
-print(f"between the two best logits of a picture: {np.median(apart):.2f} in the middle")
-for name in ("INT8 dynamic", "INT8 static"):
-    for picture in np.flatnonzero(runners[name].labels(digits.test.x) != logits.argmax(1)):
-        print(f"{name}: picture {picture} gets another label; its two best were {apart[picture]:.3g} apart")
-
-# %% [markdown]
 # Processes of their own are fair to all, but a ratio is measured best side by side in one process, as in notebook 06:
 
 
 # %% tags=["nbval-ignore-output", "answer"]
+runners = {name: onnx_models.load(path, device="cpu") for name, path in three.items()}
+
+
 def asking(name):
     """Return a function that asks a file once, as an app would: without any of our checks."""
     runner, one = runners[name], digits.test.x[:1]
@@ -163,30 +152,40 @@ claims.table(
 # A small network is no scale model of a large one. Its product takes about a microsecond, and everything else is the way
 # there and back. The same library with the same file answers sooner from C than from Python: the way is shorter.
 #
+# And the labels? In FP32 none may differ. In INT8 a few do, and it need not be the same ones with every runtime: each decides
+# for itself where it rounds. How far were the two best digits of those pictures apart in FP32?
+
+# %% tags=["nbval-ignore-output"]
+logits = runners["FP32"](digits.test.x)
+best = np.sort(logits, 1)
+apart = best[:, -1] - best[:, -2]
+print(f"between the two best logits of a picture: {np.median(apart):.2f} in the middle")
+for name in ("INT8 dynamic", "INT8 static"):
+    for picture in np.flatnonzero(runners[name].labels(digits.test.x) != logits.argmax(1)):
+        print(f"{name}: picture {picture} gets another label; its two best were {apart[picture]:.3g} apart")
+
+# %% [markdown]
 # ## 2. What does a runtime cost?
 #
 # What is not on your machine was measured elsewhere, and is stored with the course. These numbers are **recorded**, on the
 # machine that is named below them:
 
-# %% slideshow={"slide_type": "skip"}
+# %%
 recorded = deployment.recorded()
 recorded
 
 # %% jupyter={"source_hidden": true}
 shown = [row for row in recorded.rows if row.numbers == "FP32"]
-picture, ax = plots.style.axes(
-    alt="For each runtime its size on the horizontal axis and the time to its first answer on the vertical one."
-)
+picture, ax = plots.style.axes(alt="For each runtime its size, and the time to its first answer.")
 ax.set(xscale="log", yscale="log", xlim=(8, 5000), ylim=(20, 20_000))
 ax.set_xticks([10, 30, 100, 300, 1000], [10, 30, 100, 300, "1,000"])
 ax.minorticks_off()
 heights = 10 ** plots.comparison.spread([np.log10(1e3 * row.start) for row in shown], 0.2)
 for row, height in zip(shown, heights, strict=True):
-    size = row.program_bytes / 1e6
-    ax.plot(size, 1e3 * row.start, "o", color=plots.style.BLUE, markersize=8)
-    ax.text(1.15 * size, height, f"{row.runtime}, {1e6 * row.latency:.0f} µs", va="center")
-soonest = min(shown, key=lambda row: row.start)
-title = f"Recorded: the first answer comes soonest with {soonest.runtime}"
+    ax.plot(row.program_bytes / 1e6, 1e3 * row.start, "o", color=plots.style.BLUE, markersize=8)
+    ax.text(1.15e-6 * row.program_bytes, height, f"{row.runtime}, {1e6 * row.latency:.0f} µs", va="center")
+soonest = min(shown, key=lambda row: row.start).runtime
+title = f"Recorded: the first answer comes soonest with {soonest}"
 plots.comparison.describe(ax, "runtime (MB)", "first answer after (ms)", title)
 picture
 
@@ -276,10 +275,16 @@ except ImportError as missing:
 page
 
 # %% [markdown]
-# Draw a digit, and look at what the network gets. Then let it compare all 360 labels with Python's. The folder
+# In the page, draw a digit, and look at what the network gets. Then let it compare all 360 labels with Python's. The folder
 # `digits-page` is whole: put it on any web server. Opened as a file it stays still, because browsers load WebAssembly
 # from servers only; it then says what to type.
 #
+# The same three files in Python, to draw on without a page. The panel starts with a test picture on which they disagree:
+
+# %% tags=["nbval-ignore-output"]
+widgets.draw_a_digit(runners, digits)
+
+# %% [markdown]
 # **Find the fault.** A colleague has written a page with the same file, and it is wrong more often than right. You have
 # what it hands to the network for the test pictures:
 
@@ -336,7 +341,7 @@ claims.show("F-start", measured=start["ONNX Runtime"] / start["C"] if start["C"]
 
 # %% tags=["nbval-ignore-output"]
 wide = models.mlp((64, 2048, 2048, 10))
-models.fit(wide, *digits.train.tensors("cpu"), epochs=2)
+models.fit(wide, *digits.train.tensors("cpu"), epochs=1)
 wide_file = files.path / "wide.onnx"
 onnx_models.export(wide, wide_file, torch.zeros(2, 64))
 asked = np.resize(digits.test.x, (500, 64))  # the test pictures, and some of them again
@@ -356,7 +361,7 @@ for count in (1, 2):
             loads = [replicas.serve(asked) for _ in range(3)]
         assert all((load.labels == alone).all() for load in loads)
         rates[count, most] = [load.throughput for load in loads]
-        print(f"{replicas}: {np.median(rates[count, most]):,.0f} answers per second")
+        print(f"{replicas}: {np.median(rates[count, most]):,.0f} answers per second", flush=True)
 
 # %% tags=["nbval-ignore-output", "answer"]
 middle = {which: float(np.median(rate)) for which, rate in rates.items()}
@@ -389,6 +394,21 @@ def smallest_batch(a, b, rate, replicas):
 exercises.check("F-batch", smallest_batch)
 
 # %% [markdown]
+# Drag **a_ms**, what a batch costs, and **b_ms**, what each request in it costs. Which of the two can a larger batch pay for?
+
+
+# %%
+def per_second(a_ms=10, b_ms=1, replicas=2):
+    n = np.arange(1, 65)
+    return n, 1e3 * replicas * n / (a_ms + b_ms * n)
+
+
+widgets.explore(per_second, a_ms=(1, 20), b_ms=(0.2, 3.0, 0.2), replicas=(1, 8))
+
+# %% [markdown]
+# The line is the answers per second against the requests in a batch. It climbs towards replicas / b, the sooner the smaller
+# a is. More replicas lift all of it, as long as each has a core of its own.
+#
 # Now pull the plug. Two replicas, 500 requests, and after a hundred answers one of the two processes is killed, without
 # a warning. Which requests are lost?
 
@@ -407,7 +427,7 @@ claims.show("F-killed", measured=int((load.labels == alone).sum()))
 # **Many machines.** Once there are more machines than one, somebody has to start replicas on all of them, to notice that one
 # is gone, and to bring each request to one that has time. Ray Serve does that. This is all that it has to be told:
 
-# %% slideshow={"slide_type": "skip"}
+# %%
 print(deployment.app_source())
 
 # %% [markdown]
