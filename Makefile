@@ -34,8 +34,11 @@ lab: $(READY)  ## open the notebooks in JupyterLab, on this machine only
 test: $(READY)  ## run every test, the notebooks included
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
+# ONNX Runtime for the page of notebook F, and for Node: nobody else needs npm.
+NPM = onnxruntime-web@1.30.0 onnxruntime-node@1.30.0
 $(PLACES): $(WEB) requirements-places.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-places.txt
+	if command -v npm; then npm install --silent --no-save --ignore-scripts --prefix build $(NPM); fi
 	@touch $@
 
 places: $(PLACES)  ## imitate Colab, Binder, a browser, hostile machines (Linux, apt's chromium; SHORT=1: not all)

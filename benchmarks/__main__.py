@@ -17,10 +17,8 @@ ALL = (
     "distillation",
     "browser",
 )
-EXTRA = (
-    "engines",
-    "students",
-)  # only if named: the one installs 3 GB, both take long and store what they find
+# Only if named: they take long, need what the course does without, and store what they find.
+EXTRA = ("engines", "students", "deployment")
 
 
 def main(names: list[str]) -> None:

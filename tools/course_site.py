@@ -16,6 +16,7 @@ from collections.abc import Iterable
 from functools import cache
 from pathlib import Path, PurePosixPath
 
+import digits_page
 import gallery
 import generated
 import nbformat
@@ -56,6 +57,8 @@ def build(output: Path = OUTPUT, root: Path = generated.ROOT) -> None:
             shutil.rmtree(output)
         shutil.copytree(built, output, dirs_exist_ok=True)
     slides.build(output / "slides", root)
+    if digits_page.available():
+        digits_page.write((output / digits_page.FOLDER).absolute())
 
 
 def lay_out(root: Path, folder: Path) -> None:
@@ -115,6 +118,7 @@ def index(root: Path, folder: Path) -> str:
         "repository": repo.url,
         "cards": cards(lecture, root, folder),
         "beyond": cards(beyond, root, folder),
+        "page": digits_page.LINK if digits_page.available() else "",
         "notebooks": toctree("Notebooks", lecture) + "\n\n" + toctree("Beyond the lecture", beyond),
         "documents": toctree("About the course", documents),
         "package": toctree("The package", map(PurePosixPath, (gallery.PAGE, f"{reference.FOLDER}/index"))),

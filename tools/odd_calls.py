@@ -38,6 +38,13 @@ NOT_ROOMS = {"plots", "widgets"}  # they draw what the rooms return
 # What never ends by itself, needs other machines, or is not a plain function.
 LEFT_OUT = {
     "launches.measure",
+    "deployment.Program",  # these start other processes
+    "deployment.Replicas",
+    "deployment.cluster",
+    "deployment.convert",
+    "deployment.survey",
+    "deployment.find",  # the last two need what only some have
+    "deployment.page",
     "language.Engine",  # these three start another process
     "language.EngineModel",
     "language.llama_cpp",

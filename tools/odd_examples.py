@@ -364,6 +364,8 @@ RIGHT: Mapping[str, Maker] = {
     "finetuning.training_bytes.optimizer": made.optimizer,
     "finetuning.with_lora.model": lambda: made.language_model().model,
     "finetuning.with_lora.rank": lambda: 2,
+    "deployment.node_package.name": lambda: "onnxruntime-web",
+    "deployment.shrink.pixels": lambda: np.eye(9) * 255,
     "kv_cache.BlockManager.blocks": lambda: 8,
     "kv_cache.BlockPool.config": lambda: made.language_model().model.config,
     "kv_cache.BlockPool.blocks": lambda: 8,

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import digits_page
 import generated
 import nbformat
 import pages
@@ -36,6 +37,13 @@ def test_nothing_on_the_site_comes_from_elsewhere(site):
 
 def test_every_link_on_the_site_leads_somewhere(site):
     assert web.broken_links(site) == []
+
+
+def test_the_page_of_notebook_f_is_there_where_it_can_be_made(site):
+    page = site / digits_page.FOLDER / "index.html"
+    assert page.exists() == digits_page.available()
+    links = [link["href"] for link in web.parsed(site / "index.html").select("a[href]")]
+    assert (f"{digits_page.FOLDER}/index.html" in links) == digits_page.available()
 
 
 def test_every_picture_on_the_site_is_said_in_words(site):

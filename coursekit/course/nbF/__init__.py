@@ -1,0 +1,3 @@
+"""What belongs to notebook F: its checks, claims and quiz."""
+
+__all__: list[str] = []
