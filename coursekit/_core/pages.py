@@ -38,6 +38,7 @@ th { font-weight: 600; color: var(--soft); vertical-align: bottom; }
 .l { text-align: left; } tbody tr:hover { background: var(--pale); }
 pre { background: var(--pale); padding: .6rem .9rem; overflow-x: auto; white-space: pre-wrap; }
 svg { display: block; max-width: 100%; height: auto; margin: .2rem 0 1.2rem; }
+svg.bar { margin: .2rem 0; }
 svg text { fill: var(--ink); font: 12px system-ui, -apple-system, "Segoe UI", "DejaVu Sans", sans-serif; }
 svg .soft { fill: var(--soft); color: var(--soft); }
 details > summary { cursor: pointer; color: var(--blue); margin: .3rem 0; }
