@@ -1,6 +1,6 @@
 """Write the reports of a class that never was: right, wrong and missing answers, machines, damage, edits.
 
-``python tools/simulated_class.py FOLDER`` writes 200 of them, to try ``python -m coursekit.classroom FOLDER``.
+``python tools/simulated_class.py FOLDER`` writes 200 of them for ``python -m coursekit.classroom FOLDER``.
 What is true of the class is counted while it is made up, without any code that reads reports.
 """
 

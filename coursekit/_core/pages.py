@@ -33,8 +33,10 @@ p { margin: .3rem 0 .7rem; max-width: 60rem; }
 table { border-collapse: collapse; margin: .4rem 0 1rem; font-size: .93rem; }
 caption { text-align: left; font-weight: 600; padding: .3rem 0; }
 th, td { padding: .28rem .7rem; border-bottom: 1px solid var(--line); vertical-align: top; text-align: right;
-  overflow-wrap: anywhere; min-width: 3.2rem; max-width: 28rem; }
-th { font-weight: 600; color: var(--soft); vertical-align: bottom; }
+  overflow-wrap: anywhere; min-width: 3.2rem; max-width: 26rem; }
+td.l:first-child { min-width: 9rem; }
+th { font-weight: 600; color: var(--soft); vertical-align: bottom; overflow-wrap: normal; }
+.figures a { color: inherit; text-decoration: none; } td code { font-size: .95em; }
 .l { text-align: left; } tbody tr:hover { background: var(--pale); }
 pre { background: var(--pale); padding: .6rem .9rem; overflow-x: auto; white-space: pre-wrap; }
 svg { display: block; max-width: 100%; height: auto; margin: .2rem 0 1.2rem; }

@@ -175,8 +175,7 @@ def exercises(reports: Sequence[Handed]) -> tuple[ExerciseCount, ...]:
         Every exercise that some report offers, in the order of the course.
     """
     known = [report.exercises for report in reports]
-    ids = sorted(dict.fromkeys(id for found in known for id in found), key=order)
-    return tuple(_exercise(id, [found.get(id, Tries(id)) for found in known]) for id in ids)
+    return tuple(_exercise(id, [found.get(id, Tries(id)) for found in known]) for id in _ids(reports))
 
 
 def _exercise(id: str, found: list[Tries]) -> ExerciseCount:
@@ -206,7 +205,13 @@ def wrong(reports: Sequence[Handed]) -> tuple[Repeated, ...]:
                 key = (id, _NUMBERS.sub("#", each.message), _NUMBERS.sub("#", each.hint))
                 found.setdefault(key, []).append((student, each))
     repeated = [_repeated(key[0], pairs) for key, pairs in found.items()]
-    return tuple(sorted(repeated, key=lambda each: (order(each.id), each.id, -each.students, -each.times)))
+    place = {id: number for number, id in enumerate(_ids(reports))}
+    return tuple(sorted(repeated, key=lambda each: (place[each.id], -each.students, -each.times)))
+
+
+def _ids(reports: Sequence[Handed]) -> list[str]:
+    """Return all exercises that a report knows, in the order of the course."""
+    return sorted(dict.fromkeys(id for report in reports for id in report.exercises), key=order)
 
 
 def _repeated(id: str, pairs: list[tuple[int, Any]]) -> Repeated:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 
 from coursekit._core import display
+from coursekit.claims import rules
 from coursekit.classroom.counting import ExerciseCount, MachinePoint, Prediction, median
 
 __all__ = ["Axis", "bar", "choices", "guesses", "machines"]
@@ -16,7 +17,7 @@ FARTHEST = 1e4  # times the middle of what was measured: what lies further out s
 SPREAD = 20  # times the smallest number, from which on an axis is logarithmic
 DOT = 3.5  # radius
 MOST_STACKED = 24  # dots above each other; more are moved closer
-ROW, LINE = 34, 7  # pixels for a machine at least, and for each measurement on it
+ROW, LINE = 34, 5  # pixels for a machine at least, and for each measurement on it
 LOWEST, HIGHEST = 1e-300, 1e300
 _STEPS = (1, 2, 5, 10)
 _TICKS = 6
@@ -189,7 +190,7 @@ def _truths(axis: Axis, truths: Sequence[float], y: float) -> Iterable[str]:
         )
     if truths:
         middle = median(truths)
-        said = f"measured: {display.significant(middle, 3)}" + " in the middle" * (len(set(truths)) > 1)
+        said = f"measured: {rules.plain_number(middle, 3)}" + " in the middle" * (len(set(truths)) > 1)
         x = axis.at(middle)
         side, gap = ("end", -8) if x > WIDTH * 0.7 else ("start", 8)
         yield f'<path d="M{x:.1f} {y + 26:.1f}l-6 -9h12z" fill="var(--bad)"/>'
@@ -278,7 +279,7 @@ def _lines(axis: Axis, points: list[MachinePoint], y: float) -> Iterable[str]:
             low, high = axis.at(point.low), axis.at(point.high)
             ends = f'x1="{low:.1f}" x2="{high:.1f}" y1="{at:.1f}" y2="{at:.1f}"'
             yield f'<line {ends} stroke="var(--mark)"/>'
-        place = f'cx="{x:.1f}" cy="{at:.1f}" r="2.8"'
+        place = f'cx="{x:.1f}" cy="{at:.1f}" r="2.4"'
         yield f'<circle {place} fill="{fill}" stroke="var(--mark)">{title}</circle>'
 
 

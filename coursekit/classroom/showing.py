@@ -4,7 +4,7 @@ import html
 from collections.abc import Iterable
 from itertools import groupby
 
-from coursekit._core import log, pages
+from coursekit._core import log, pages, texts
 from coursekit.claims.judging import MARKS
 from coursekit.classroom import drawing
 from coursekit.classroom.counting import MACHINE_CLAIMS, Prediction, Repeated
@@ -14,7 +14,7 @@ from coursekit.exercises import handed
 __all__ = ["page"]
 
 KIND = "coursekit class page"
-MOST_WRONG = 3  # wrong answers that are shown of one exercise
+MOST_WRONG, MOST_KINDS = 15, 3  # wrong answers that are shown at first, and kinds that are named of one
 _HATCH = (
     '<svg width="0" height="0" style="position:absolute" aria-hidden="true"><defs><pattern id="hatch" '
     'width="6" height="6" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">'
@@ -52,25 +52,24 @@ def page(found: Class, title: str = "The class", *, present: bool = False) -> st
     """
     box = f'<input type="checkbox" id="present"{" checked" * present}>'
     switch = f'<label class="switch">{box} for the wall</label>'
-    edited = len(found.edited)
     figures = [
         (len(found.entries), "students"),
-        (edited, "of them changed by hand"),
+        (len(found.edited), "of them changed by hand"),
         (len(found.earlier), "earlier reports left out"),
         (len(found.aside), "files set aside"),
     ]
-    numbers = "".join(f"<div><b>{count}</b>{what}</div>" for count, what in figures)
+    numbers = "".join(f'<div><a href="#files"><b>{count}</b>{what}</a></div>' for count, what in figures)
     main = "".join(
         [
             _HATCH,
             f'<div class="figures">{numbers}</div>',
-            *_aside(found),
             *_exercises(found),
             *_wrong(found),
             *_predictions(found),
             *_claims(found),
             *_machines(found),
             *_students(found),
+            *_files(found),
         ]
     )
     made = log.now()[:16].replace("T", " ")
@@ -83,7 +82,10 @@ def page(found: Class, title: str = "The class", *, present: bool = False) -> st
     return pages.document(title, head, main, footer, kind=KIND)
 
 
-def _aside(found: Class) -> Iterable[str]:
+def _files(found: Class) -> Iterable[str]:
+    yield '<h2 id="files">Files</h2>'
+    if not (found.aside or found.edited or found.earlier):
+        yield "<p>Every file is a report as coursekit wrote it, one of each student.</p>"
     if found.aside:
         rows = [(each.file, each.why) for each in found.aside]
         yield pages.table(("set aside", "why"), rows, left=2)
@@ -123,17 +125,28 @@ def _wrong(found: Class) -> Iterable[str]:
         return
     yield (
         '<p class="soft">What the check said and the hint that came with it. Messages that differ only in '
-        f"numbers are counted together; at most {MOST_WRONG} of an exercise are shown.</p>"
+        "numbers are counted together.</p>"
     )
-    rows = [row for _, group in groupby(found.wrong, key=lambda each: each.id) for row in _first(list(group))]
+    most = sorted(found.wrong, key=lambda each: (-each.students, -each.times))
+    yield _repeated(most[:MOST_WRONG])
+    if len(most) > MOST_WRONG:
+        yield f"<details><summary>All {len(most)}, by exercise</summary>{_repeated(found.wrong)}</details>"
+
+
+def _repeated(wrong: Iterable[Repeated]) -> str:
+    rows = [
+        (
+            html.escape(each.id),
+            texts.rich(each.message) or "–",
+            texts.rich(each.hint) or "–",
+            html.escape(", ".join(each.kinds[:MOST_KINDS]) + ", …" * (len(each.kinds) > MOST_KINDS)),
+            str(each.students),
+            str(each.times),
+        )
+        for each in wrong
+    ]
     headers = ("exercise", "the check said", "the hint", "answers were", "students", "times")
-    yield pages.table(headers, rows, left=4)
-
-
-def _first(group: list[Repeated]) -> Iterable[tuple[str, ...]]:
-    for each in group[:MOST_WRONG]:
-        kinds = ", ".join(each.kinds[:3]) + ", …" * (len(each.kinds) > 3)
-        yield each.id, each.message, each.hint or "–", kinds, str(each.students), str(each.times)
+    return pages.table(headers, rows, left=4, escaped=True)
 
 
 def _predictions(found: Class) -> Iterable[str]:

@@ -5,6 +5,7 @@ import re
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,7 @@ class Handed:
     answers: Mapping[str, str]
     status: str = WHOLE
 
-    @property
+    @cached_property
     def exercises(self) -> dict[str, Tries]:
         """What became of every exercise, those that were offered first."""
         found = tries.together(self.records["verdicts"])

@@ -14,6 +14,7 @@ from coursekit.exercises.tries import OPEN, SOLVED, TRIED, Tries
 __all__ = ["MARKS", "Progress", "offered", "progress"]
 
 HEADERS = ("notebook", "exercises", "solved", "tried", "open", "tries", "hints")
+OF_ONE = ("exercise", "", "tries", "hints")  # the columns for one notebook
 MARKS = {SOLVED: "✓", TRIED: "✗", OPEN: "○"}
 _COLOURS = {SOLVED: "#009E73", TRIED: "#D55E00", OPEN: "#8C8C8C"}
 _WORKED = "This is a worked solution: what it checks does not count."
@@ -80,17 +81,22 @@ class Progress(display.Shown):
         tried, hints = sum(each.tries for each in self.exercises), sum(each.hints for each in self.exercises)
         return (self.notebook, marks, *map(str, (*counted, tried, hints)))
 
+    def _table(self, *, marked: bool) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+        """Return headers and rows: an exercise a row for one notebook, a notebook a row for all."""
+        mark = _mark if marked else _plain
+        if self.notebook:
+            return OF_ONE, [_of_exercise(each, mark(each, each.outcome)) for each in self.exercises]
+        parts = self.by_notebook.values()
+        return HEADERS, [part._row(" ".join(mark(each) for each in part.exercises)) for part in parts]
+
     def __str__(self) -> str:
-        rows = [
-            part._row(" ".join(f"{MARKS[each.outcome]} {each.id}" for each in part.exercises))
-            for part in self.by_notebook.values()
-        ]
-        lines = [display.table_text(HEADERS, rows, left=2)] if rows else []
+        headers, rows = self._table(marked=False)
+        lines = [display.table_text(headers, rows, left=2)] if rows else []
         return "\n".join([self.summary, *lines, *self.notes])
 
     def _repr_html_(self) -> str:
-        rows = [part._row(_marks(part.exercises)) for part in self.by_notebook.values()]
-        table = display.table_html(HEADERS, rows, self.summary, left=2, escaped=True) if rows else ""
+        headers, rows = self._table(marked=True)
+        table = display.table_html(headers, rows, self.summary, left=2, escaped=True) if rows else ""
         notes = [] if rows else [self.summary]
         return table + "".join(f"<div>{html.escape(note)}</div>" for note in (*notes, *self.notes))
 
@@ -178,10 +184,16 @@ def _in_order(names: Iterable[str]) -> list[str]:
     return sorted(names, key=lambda name: (not name[0].isdigit(), len(name) == 1, name))
 
 
-def _marks(exercises: Iterable[Tries]) -> str:
-    """Return a mark per exercise, in colour and by its shape; its name shows when it is pointed at."""
-    return " ".join(
-        f'<span title="{html.escape(each.id)}: {each.outcome}" style="color:{_COLOURS[each.outcome]};'
-        f'font-weight:bold">{MARKS[each.outcome]}</span>'
-        for each in exercises
-    )
+def _of_exercise(each: Tries, mark: str) -> tuple[str, ...]:
+    return html.escape(each.id), mark, str(each.tries), str(each.hints)
+
+
+def _plain(each: Tries, word: str = "") -> str:
+    return f"{MARKS[each.outcome]} {word}".rstrip()
+
+
+def _mark(each: Tries, word: str = "") -> str:
+    """Return a mark with a coloured line below it; its exercise shows when it is pointed at."""
+    line = f"border-bottom:.2em solid {_COLOURS[each.outcome]}"
+    title = f"{html.escape(each.id)}: {each.outcome}"
+    return f'<span title="{title}" style="{line}">{_plain(each, word)}</span>'
