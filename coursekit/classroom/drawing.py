@@ -18,7 +18,7 @@ SPREAD = 20  # times the smallest number, from which on an axis is logarithmic
 DOT = 3.5  # radius
 MOST_STACKED = 24  # dots above each other; more are moved closer
 ROW, LINE = 34, 5  # pixels for a machine at least, and for each measurement on it
-LOWEST, HIGHEST = 1e-300, 1e300
+LOWEST, HIGHEST = 1e-250, 1e250  # numbers that are told apart
 _STEPS = (1, 2, 5, 10)
 _TICKS = 6
 
@@ -33,13 +33,13 @@ class Axis:
     left : float
         Where it begins, in pixels.
     log : bool, optional
-        Whether it is logarithmic; by default the values decide.
+        Whether it is logarithmic in any case where that is possible; by default the values decide.
     """
 
-    def __init__(self, values: Iterable[float], left: float = 20, log: bool | None = None) -> None:
+    def __init__(self, values: Iterable[float], left: float = 20, *, log: bool = False) -> None:
         found = [min(max(value, -HIGHEST), HIGHEST) for value in values]
         low, high = min(found), max(found)
-        self.log = low > LOWEST and (high / low > SPREAD if log is None else log)
+        self.log = low > LOWEST and (math.log10(high) - math.log10(low) > math.log10(SPREAD) or log)
         self.left, self.right = left, WIDTH - RIGHT
         a, b = self._scale(low), self._scale(high)
         room = (b - a) * 0.06 or abs(b) * 0.5 or 1.0
@@ -244,8 +244,11 @@ def machines(points: Sequence[MachinePoint], unit: str) -> str:
     str
         SVG.
     """
-    ends = [end for p in points for end in (p.value, p.low, p.high) if end is not None]
-    axis = Axis([*ends, 1.0], LEFT, log=True if min(ends) > 0 else None)
+    factors = [point.value for point in points if point.value > 0]
+    near = _within(factors, ())[0] if factors else [1.0]
+    ends = [end for p in points for end in (p.low, p.high) if p.value in near and end is not None and end > 0]
+    axis = Axis([*near, *_within([*near, *ends], near)[0], 1.0], LEFT, log=True)
+    beyond = len(points) - sum(point.value in near for point in points)
     y, parts = 8.0, list[str]()
     for number, (_, group) in enumerate(groupby(points, key=lambda p: p.machine)):
         here = list(group)
@@ -259,6 +262,8 @@ def machines(points: Sequence[MachinePoint], unit: str) -> str:
         f'<line x1="{one:.1f}" x2="{one:.1f}" y1="8" y2="{y}" stroke="var(--soft)" stroke-dasharray="4 3"/>'
     )
     parts.append(axis.drawn(y + 2, unit))
+    if beyond:
+        parts.append(_text(4, y + 38, f"{beyond} far out, at the edge", "start", "soft"))
     return _svg(y + 46, parts, f"{len(points)} measurements, by machine")
 
 

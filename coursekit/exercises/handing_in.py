@@ -172,8 +172,7 @@ def _refuse_others(target: Path) -> None:
         handed.read(target)
     except ValueError:
         raise ValueError(
-            f"file must be new or an earlier report; {arguments.shown(target.name)} is something else, which "
-            "stays as it is"
+            f"file must be new or an earlier report; {target.name!r} is something else, which stays as it is"
         ) from None
 
 

@@ -68,7 +68,7 @@ def resume(file: str | Path, *, edited: bool = False) -> Resumed:
     path = arguments.place("file", file)
     take_edited = arguments.flag("edited", edited)
     if not path.exists():
-        raise ValueError(f"file must be a report; there is none at {arguments.shown(str(path))}")
+        raise ValueError(f"file must be a report; there is none at {str(path)!r}")
     try:
         found = handed.read(path)
     except ValueError as error:
