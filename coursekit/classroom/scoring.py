@@ -3,6 +3,7 @@
 import csv
 import io
 
+from coursekit._core import arguments
 from coursekit.classroom.reading import Class
 from coursekit.exercises.tries import OPEN, SOLVED, TRIED
 
@@ -24,7 +25,13 @@ def scores(found: Class) -> str:
     -------
     str
         CSV with a header.
+
+    Raises
+    ------
+    TypeError
+        For anything else.
     """
+    arguments.instance("found", found, Class)
     ids = [each.id for each in found.exercises]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

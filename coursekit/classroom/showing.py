@@ -4,7 +4,7 @@ import html
 from collections.abc import Iterable
 from itertools import groupby
 
-from coursekit._core import log, pages, texts
+from coursekit._core import arguments, log, pages, texts
 from coursekit.claims.judging import MARKS
 from coursekit.classroom import drawing
 from coursekit.classroom.counting import MACHINE_CLAIMS, Prediction, Repeated
@@ -49,7 +49,15 @@ def page(found: Class, title: str = "The class", *, present: bool = False) -> st
     -------
     str
         HTML in one file, without scripts and requests; what comes from a report is escaped.
+
+    Raises
+    ------
+    TypeError
+        For anything else.
     """
+    arguments.instance("found", found, Class)
+    arguments.label("title", title)
+    present = arguments.flag("present", present)
     box = f'<input type="checkbox" id="present"{" checked" * present}>'
     switch = f'<label class="switch">{box} for the wall</label>'
     figures = [
