@@ -40,14 +40,15 @@ th { font-weight: 600; color: var(--soft); vertical-align: bottom; overflow-wrap
 .l { text-align: left; } tbody tr:hover { background: var(--pale); }
 pre { background: var(--pale); padding: .6rem .9rem; overflow-x: auto; white-space: pre-wrap; }
 svg { display: block; max-width: 100%; height: auto; margin: .2rem 0 1.2rem; }
-svg.bar { margin: .2rem 0; }
+svg.bar { margin: .2rem 0; width: 15rem; max-width: none; }
 svg text { fill: var(--ink); font: 12px system-ui, -apple-system, "Segoe UI", "DejaVu Sans", sans-serif; }
 svg .soft { fill: var(--soft); color: var(--soft); }
 details > summary { cursor: pointer; color: var(--blue); margin: .3rem 0; }
 .switch { float: right; font-size: .9rem; color: var(--soft); cursor: pointer; margin-left: 1rem; }
 :root:has(#present:checked) { font-size: 150%; }
 :root:has(#present:checked) :is(main, header, footer) { max-width: none; }
-:root:has(#present:checked) svg { width: 100%; }
+:root:has(#present:checked) .named { display: none; }
+:root:has(#present:checked) svg:not(.bar) { width: 100%; }
 @media print {
   :root { color-scheme: light; --ground: #fff; --ink: #000; --soft: #444; --line: #bbb; --pale: #f3f3f3;
     --good: #00734f; --bad: #b04600; --blue: #00639c; --mark: #0072b2; font-size: 75%; }

@@ -30,7 +30,7 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--out", default="class.html", help="the page (default: class.html)")
     parser.add_argument("--csv", default="scores.csv", help="the scores (default: scores.csv)")
     parser.add_argument("--title", default="The class", help="what stands on top of the page")
-    parser.add_argument("--present", action="store_true", help="large type, for the wall")
+    parser.add_argument("--present", action="store_true", help="large type and no names, for the wall")
     options = parser.parse_args(words)
     try:
         out, scores = arguments.target("--out", options.out), arguments.target("--csv", options.csv)

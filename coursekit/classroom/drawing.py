@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 
 from coursekit._core import display
-from coursekit.claims import rules
 from coursekit.classroom.counting import ExerciseCount, MachinePoint, Prediction, median
 
 __all__ = ["Axis", "bar", "choices", "guesses", "machines"]
@@ -190,7 +189,9 @@ def _truths(axis: Axis, truths: Sequence[float], y: float) -> Iterable[str]:
         )
     if truths:
         middle = median(truths)
-        said = f"measured: {rules.plain_number(middle, 3)}" + " in the middle" * (len(set(truths)) > 1)
+        said = f"measured: {float(display.significant(middle, 3)):,.12g}" + " in the middle" * (
+            len(set(truths)) > 1
+        )
         x = axis.at(middle)
         side, gap = ("end", -8) if x > WIDTH * 0.7 else ("start", 8)
         yield f'<path d="M{x:.1f} {y + 26:.1f}l-6 -9h12z" fill="var(--bad)"/>'
@@ -278,7 +279,7 @@ def _machine(points: list[MachinePoint], y: float) -> Iterable[str]:
 def _lines(axis: Axis, points: list[MachinePoint], y: float) -> Iterable[str]:
     for row, point in enumerate(points):
         x, at = axis.at(point.value), y + LINE * row
-        title = f"<title>{html.escape(point.student)}: {display.significant(point.value, 3)}</title>"
+        title = f"<title>{display.significant(point.value, 3)}</title>"
         fill = "var(--mark)" if point.low is not None else "var(--ground)"
         if point.low is not None and point.high is not None:
             low, high = axis.at(point.low), axis.at(point.high)

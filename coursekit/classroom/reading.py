@@ -122,10 +122,10 @@ class Class(display.Tabled):
     @property
     def summary(self) -> str:
         """What was read, in a line."""
-        parts = [f"{len(self.entries)} students"]
-        parts += [f"{len(self.earlier)} earlier reports left out"] * bool(self.earlier)
+        parts = [_of(len(self.entries), "student")]
+        parts += [f"{_of(len(self.earlier), 'earlier report')} left out"] * bool(self.earlier)
         parts += [f"{len(self.edited)} changed by hand"] * bool(self.edited)
-        parts += [f"{len(self.aside)} files set aside"] * bool(self.aside)
+        parts += [f"{_of(len(self.aside), 'file')} set aside"] * bool(self.aside)
         return ", ".join(parts)
 
     def _table(self) -> display.Table:
@@ -183,6 +183,10 @@ def _files(place: Path) -> Iterator[Path]:
             if count > MOST_FILES:
                 raise ValueError(f"folder must hold at most {MOST_FILES:,} files; this is no class's")
             yield Path(folder, name)
+
+
+def _of(count: int, what: str) -> str:
+    return f"{count} {what}{'s' * (count != 1)}"
 
 
 def _why(error: Exception) -> str:

@@ -43,7 +43,7 @@ def page(found: Class, title: str = "The class", *, present: bool = False) -> st
     title : str
         What stands on top.
     present : bool
-        Whether it opens in large type; a switch on the page does the same.
+        Whether it opens for the wall: in large type, without names; a switch on the page does the same.
 
     Returns
     -------
@@ -76,8 +76,7 @@ def page(found: Class, title: str = "The class", *, present: bool = False) -> st
             *_predictions(found),
             *_claims(found),
             *_machines(found),
-            *_students(found),
-            *_files(found),
+            f'<div class="named">{"".join([*_students(found), *_files(found)])}</div>',
         ]
     )
     made = log.now()[:16].replace("T", " ")

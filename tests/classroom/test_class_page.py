@@ -86,6 +86,9 @@ def test_the_page_shows_these_counts(simulated):
     assert "side by side and not ranked" in page
     assert not re.search(r"(src|href)=[\"'](?!#)|https?:|@import|url\((?!#)", page)
     assert "script" not in Tags(page).found
+    for_all, _, named = page.partition('<div class="named">')  # which the switch for the wall hides
+    assert [name for name in truth.students if name in for_all] == []
+    assert [name for name in truth.students if name not in named] == []
 
 
 def test_machines_are_sorted_by_what_they_are_and_not_by_speed(simulated):
@@ -260,7 +263,7 @@ def test_the_newest_of_a_student_counts_whatever_the_case_and_the_blanks(tmp_pat
     assert [(each.name, each.file, each.kept) for each in found.earlier] == [
         ("Ada  Lovelace", "old.html", "new.html")
     ]
-    assert "1 earlier reports left out" in str(found)
+    assert "1 student, 1 earlier report left out" in str(found)
 
 
 def test_a_page_that_was_changed_but_not_its_data_is_marked_so(tmp_path):
