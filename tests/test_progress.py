@@ -162,6 +162,17 @@ def test_worked_solutions_and_tests_do_not_count(tmp_path, monkeypatch, where):
     assert ("worked solution" in str(exercises.progress("97"))) == (where != "strict")
 
 
+def test_to_run_the_worked_solutions_costs_nobody_a_guess(tmp_path, monkeypatch):
+    exercises.predict("01-sum", 1)
+    (tmp_path / "solutions").mkdir()
+    with monkeypatch.context() as patch:
+        patch.chdir(tmp_path / "solutions")
+        exercises.predict("01-sum", ...)
+    assert len(exercises.guesses("01").made) == 1
+    exercises.predict("01-sum", ...)
+    assert exercises.guesses("01").made == ()
+
+
 def test_a_full_disk_costs_a_warning_and_the_next_check_makes_up_for_it(monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
