@@ -64,7 +64,7 @@ def work():
     exercises.check("96-two", 2)
     exercises.check("96-more", "a secret answer")
     exercises.predict("96-speed", "100x", "×")
-    claims.show("96-speed", measured=250)
+    claims.show("96-speed", measured=types.SimpleNamespace(low=200, value=250, high=300))
     scoreboard.record("mine", size_bytes=9, latency=1e-3, accuracy=0.5, notebook="96", device="cpu")
 
 
@@ -113,7 +113,9 @@ def test_everything_is_in_it_for_people_and_for_programs():
     assert (data["name"], data["offered"]) == ("Ada Lovelace", ["96-two", "96-more"])
     assert {each["id"]: each["tries"] for each in data["verdicts"]} == {"96-two": 2, "96-more": 1}
     assert data["guesses"][0]["measured"] == 250
-    assert data["claims"][0]["verdict"] == "holds"
+    here, claim = runtime.describe(), data["claims"][0]
+    assert [claim[name] for name in ("verdict", "low", "value", "high")] == ["holds", 200, 250, 300]
+    assert (claim["cores"], claim["flags"]) == (here.cores, [*here.flags])
     assert data["scoreboard"][0]["variant"] == "mine"
     assert data["machine"]["versions"] == dict(runtime.describe().versions)
     rest = {key: value for key, value in data.items() if key != "hash"}

@@ -214,6 +214,18 @@ def test_huge_values_are_drawn_at_the_edge(tmp_path, value):
     assert not re.search(r"\b(nan|inf)\b", page)
 
 
+@pytest.mark.parametrize("value", [1e300, 1e-300, -1e300, -3.0])
+def test_one_absurd_value_does_not_hide_the_others(tmp_path, value):
+    for number in range(9):
+        own = claim(value=2.0**number, low=2.0**number, high=1e299 if number == 4 else 2.0**number)
+        written(tmp_path, f"S{number}", f"{number}.html", claims=[own])
+    written(tmp_path, "Z", "z.html", claims=[claim(value=value, low=value, high=value)])
+    page = classroom.page(classroom.read(tmp_path))
+    places = sorted(float(place) for place in re.findall(r'<circle cx="([\d.]+)"', page))
+    assert places[8] - places[1] > 200
+    assert "1 far out, at the edge" in page
+
+
 def test_files_that_mean_harm_are_set_aside_by_name(tmp_path):
     page, _ = written(tmp_path)
     deep = page.replace('"offered":[', '"offered":[' + "[" * 200_000)
@@ -277,9 +289,10 @@ def test_a_page_that_was_changed_but_not_its_data_is_marked_so(tmp_path):
 def test_messages_that_differ_in_numbers_are_the_same_one(tmp_path):
     for number, said in enumerate(["3 is not it.", "4.5 is not it.", "4.5 is not it.", "Another matter."]):
         wrong = [{"kind": "number", "message": said, "hint": "One.", "count": 2}]
+        wrong += [{**wrong[0], "message": "7 is not it.", "count": 1}] * (number == 1)
         written(tmp_path, f"S{number}", f"{number}.html", verdicts=[verdict(wrong=wrong)])
     first, second = classroom.read(tmp_path).wrong
-    assert (first.message, first.students, first.times) == ("4.5 is not it.", 3, 6)
+    assert (first.message, first.students, first.times) == ("4.5 is not it.", 3, 7)
     assert (second.message, second.students) == ("Another matter.", 1)
 
 
