@@ -74,7 +74,7 @@ class Handed:
         found = tries.together(self.records["verdicts"])
         return {id: found.get(id, Tries(id)) for id in (*self.offered, *found)}
 
-    @property
+    @cached_property
     def guesses(self) -> tuple[claims.Guess, ...]:
         """The guesses, each with what was measured."""
         return tuple(kept.GUESSES.check(record) for record in self.records["guesses"])  # type: ignore[misc]
@@ -213,15 +213,18 @@ def _records(name: str, records: Any, log: log.Log) -> tuple[Mapping[str, Any], 
     return tuple(records)
 
 
-def _refuse_long(name: str, value: Any, depth: int) -> None:
+def _refuse_long(name: str, value: dict[str, Any] | list[Any], depth: int) -> None:
     """Raise where a text, a list or the nesting is longer than any that coursekit writes."""
-    inner = [*value.keys(), *value.values()] if isinstance(value, dict) else value
-    if isinstance(inner, str | list) and len(inner) > LONGEST_TEXT:
+    inner = [*value, *value.values()] if isinstance(value, dict) else value
+    if len(inner) > LONGEST_TEXT:
         raise ValueError(f"{name} holds something that is too long")
-    if isinstance(inner, list):
-        if not depth:
-            raise ValueError(f"{name} is nested too deeply")
-        for each in inner:
+    for each in inner:
+        if type(each) is str:
+            if len(each) > LONGEST_TEXT:
+                raise ValueError(f"{name} holds something that is too long")
+        elif type(each) in (list, dict):
+            if not depth:
+                raise ValueError(f"{name} is nested too deeply")
             _refuse_long(name, each, depth - 1)
 
 
