@@ -126,7 +126,18 @@ def test_the_answer_is_not_kept():
     text = tries.VERDICTS.path.read_text(encoding="utf-8")
     assert "Not 4." in text
     assert "secret_name" not in text
-    assert [each.kind for each in exercises.progress("97").exercises[1].wrong] == ["function", "number"]
+
+    def loud(_):
+        print("my own output")
+        raise KeyError
+
+    assert "my own output" in str(exercises.check("97-double", loud))
+    assert "my own output" not in tries.VERDICTS.path.read_text(encoding="utf-8")
+    assert [each.kind for each in exercises.progress("97").exercises[1].wrong] == [
+        "function",
+        "number",
+        "function",
+    ]
 
 
 def test_neither_paths_nor_names_are_kept(monkeypatch):

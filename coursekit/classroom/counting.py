@@ -37,7 +37,8 @@ MACHINE_CLAIMS: Mapping[str, str] = {
     "04-more-per-second": "The best batch: times as many per second as batch 1",
 }
 _CORES = re.compile(r"^(?P<cpu>.*?), (?P<cores>\d+) cores")
-_NUMBERS = re.compile(r"\d[\d.,]*(e[+-]?\d+)?")
+# What differs from student to student in one and the same message: numbers, quotations, lists.
+_OWN = re.compile(r"""\d[\d.,]*(e[+-]?\d+)?|'[^']*'|"[^"]*"|\[[^][]*\]""")
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class ExerciseCount:
 class Repeated:
     """A wrong answer that several gave: what the check said, the hint they got, of which kinds, how many.
 
-    Messages that differ only in numbers are the same one, shown as most saw it.
+    Messages that differ only in numbers, quotations and lists are the same one, shown as most saw it.
     """
 
     __module__ = "coursekit.classroom"
@@ -202,7 +203,7 @@ def wrong(reports: Sequence[Handed]) -> tuple[Repeated, ...]:
     for student, report in enumerate(reports):
         for id, tries in report.exercises.items():
             for each in tries.wrong:
-                key = (id, _NUMBERS.sub("#", each.message), _NUMBERS.sub("#", each.hint))
+                key = (id, _OWN.sub("#", each.message), _OWN.sub("#", each.hint))
                 found.setdefault(key, []).append((student, each))
     repeated = [_repeated(key[0], pairs) for key, pairs in found.items()]
     place = {id: number for number, id in enumerate(_ids(reports))}

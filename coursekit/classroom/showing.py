@@ -132,7 +132,7 @@ def _wrong(found: Class) -> Iterable[str]:
         return
     yield (
         '<p class="soft">What the check said and the hint that came with it. Messages that differ only in '
-        "numbers are counted together.</p>"
+        "numbers, quotations or lists are counted together.</p>"
     )
     most = sorted(found.wrong, key=lambda each: (-each.students, -each.times))
     yield _repeated(most[:MOST_WRONG])

@@ -21,7 +21,7 @@ KIND = "coursekit report"
 _NAMED = re.compile(r"[^a-z0-9]+")
 _KEEP = {
     "Colab": "Keep the download: the file here goes with the session.",
-    "Binder": "Download it now (the link, or the file browser): it goes with the session.",
+    "Binder": "Download it now, by a right-click on its name in the file browser: it goes with the session.",
 }
 
 

@@ -21,7 +21,7 @@ from typing import Any
 
 from coursekit import claims, runtime
 from coursekit._core import arguments, log
-from coursekit.exercises.answers import describe
+from coursekit.exercises.answers import ECHO, describe
 from coursekit.exercises.verdicts import NOT_TRIED, RIGHT, RUNGS, WRONG, Verdict
 
 __all__ = [
@@ -316,8 +316,8 @@ def _written(answer: Any) -> str:
 
 
 def _told(text: str) -> str:
-    """Return a message as it may leave the machine: no paths, no name of the user or the machine."""
-    short = _PATHS.sub("…", text)
+    """Return a message as it may leave the machine: no paths, no names of user and machine, no own output."""
+    short = _PATHS.sub("…", text.partition(ECHO)[0])
     for name in _own_names():
         short = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", "…", short)
     return short if len(short) <= LONGEST else f"{short[: LONGEST - 2]} …"

@@ -287,14 +287,22 @@ def test_a_page_that_was_changed_but_not_its_data_is_marked_so(tmp_path):
     assert "its data are whole" in classroom.page(found)
 
 
-def test_messages_that_differ_in_numbers_are_the_same_one(tmp_path):
-    for number, said in enumerate(["3 is not it.", "4.5 is not it.", "4.5 is not it.", "Another matter."]):
+def test_messages_that_differ_in_what_the_student_wrote_are_the_same_one(tmp_path):
+    for number, said in enumerate(
+        [
+            "3 is not it.",
+            "4.5 is not it.",
+            "4.5 is not it.",
+            "It is '1' (a list [1, 2]).",
+            "It is 'x' (a list [0]).",
+        ]
+    ):
         wrong = [{"kind": "number", "message": said, "hint": "One.", "count": 2}]
         wrong += [{**wrong[0], "message": "7 is not it.", "count": 1}] * (number == 1)
         written(tmp_path, f"S{number}", f"{number}.html", verdicts=[verdict(wrong=wrong)])
-    first, second = classroom.read(tmp_path).wrong
+    first, second = classroom.read(tmp_path).wrong  # and no third
     assert (first.message, first.students, first.times) == ("4.5 is not it.", 3, 7)
-    assert (second.message, second.students) == ("Another matter.", 1)
+    assert (second.message, second.students) == ("It is '1' (a list [1, 2]).", 2)
 
 
 def test_guesses_in_other_units_are_not_drawn_together(tmp_path):
