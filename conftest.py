@@ -26,6 +26,8 @@ Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 def pytest_configure(config: pytest.Config) -> None:
     """Run notebooks with this Python, whatever kernel named python3 the user has installed.
 
+    Keep what tests check out of the user's own progress, if no test chooses another place for it.
+
     And let no property test fail because the machine is busy, nor a test of interrupts because the shell that
     started us in the background made its children deaf to them.
     """
@@ -36,6 +38,9 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    home = tempfile.TemporaryDirectory(prefix="coursekit-")
+    config.add_cleanup(home.cleanup)
+    os.environ.setdefault("COURSEKIT_HOME", home.name)
     config.option.nbval_current_env = True
     settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
     settings.load_profile("busy")

@@ -13,7 +13,7 @@ import numpy as np
 from coursekit import runtime
 from coursekit._core import arguments, display, log
 
-__all__ = ["HEADERS", "Cleared", "Entry", "Group", "Scoreboard", "clear", "record", "table"]
+__all__ = ["HEADERS", "Cleared", "Entry", "Group", "Scoreboard", "clear", "grouped", "record", "table"]
 
 HEADERS = ("variant", "device", "size", "latency", "accuracy", "notebook")
 LEFT = 2  # columns of words, left-aligned
@@ -129,10 +129,10 @@ class Scoreboard(display.Shown):
 
     @property
     def _note(self) -> list[str]:
-        return [_NOT_RANKED] if len(self.groups) > 1 else []
+        return [NOT_RANKED] if len(self.groups) > 1 else []
 
 
-_NOT_RANKED = "Fastest first inside each table only: times of two sittings cannot be compared."
+NOT_RANKED = "Fastest first inside each table only: times of two sittings cannot be compared."
 _EMPTY = (
     "The scoreboard is empty. It fills when a notebook calls scoreboard.record(…): "
     "run notebook 05 from top to bottom, then come back."
@@ -222,12 +222,30 @@ def table() -> Scoreboard:
     OSError
         If the file is there and cannot be read. A full disk or a read-only folder does not prevent reading.
     """
+    return grouped(LOG.entries(), runtime.describe().fingerprint)
+
+
+def grouped(entries: Iterable[Entry], here: str) -> Scoreboard:
+    """Return the newest of ``entries``, grouped as ``table`` groups them.
+
+    Parameters
+    ----------
+    entries : iterable of Entry
+        What was recorded, oldest first.
+    here : str
+        The fingerprint of the machine that comes first.
+
+    Returns
+    -------
+    Scoreboard
+        The groups.
+    """
     newest: dict[tuple[str, str, str, str], Entry] = {}
-    for entry in LOG.entries():
+    for entry in arguments.instances("entries", entries, Entry, empty=True):
         place = (entry.fingerprint, entry.notebook, entry.device, entry.variant)
         newest.pop(place, None)
         newest[place] = entry
-    here = runtime.describe().fingerprint
+    arguments.label("here", here)
     sittings: dict[tuple[str, str], list[Entry]] = {}
     for entry in reversed(newest.values()):
         sittings.setdefault((entry.fingerprint, _sitting(entry)), []).append(entry)

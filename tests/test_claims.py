@@ -457,7 +457,7 @@ def row(id):
 def test_the_report_lists_every_claim_with_the_last_result_of_this_machine(sample, monkeypatch):
     claims.show("05-byte", measured=9)
     claims.show("05-byte", measured=8)
-    elsewhere = SimpleNamespace(fingerprint="another", label="another")
+    elsewhere = SimpleNamespace(fingerprint="another", label="another", cores=1, flags=())
     with monkeypatch.context() as patch:
         patch.setattr(runtime, "describe", lambda: elsewhere)
         claims.show("05-byte", measured=7)

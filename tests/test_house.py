@@ -33,6 +33,7 @@ LAYERS = (
     },
     {"timing", "accuracy", "batching", "roofline", "scoreboard", "variants", "deployment"},
     {"claims", "exercises"},
+    {"classroom"},
     {"plots"},
     {"widgets"},
     {"course", "new"},

@@ -6,7 +6,6 @@ readers need no lock: a full disk, a read-only folder or a hung kernel does not 
 """
 
 import json
-import math
 import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -16,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from coursekit._core import files
+from coursekit._core import files, plain_json
 from coursekit._core.folders import UnwritableFolder
 
 with warnings.catch_warnings():  # where the system has no locks, filelock says so when it is imported
@@ -95,7 +94,7 @@ class Log:
             If the disk is full or the folder cannot be written.
         """
         line = json.dumps(record, allow_nan=False).encode()
-        self.check(_parsed(line))
+        self.check(plain_json.parsed(line))
         with self._locked() as path:
             files.replace(path, self._kept(path, record) + line + b"\n")
 
@@ -129,6 +128,46 @@ class Log:
             if len(kept) < len(lines):
                 files.replace(path, _joined(kept))
 
+    def merge(self, records: Iterable[Mapping[str, Any]]) -> tuple[int, int]:
+        """Take in records from elsewhere, in one step; doing so again changes nothing.
+
+        A record that agrees with one of ours in the log's key takes its place if its ``time`` is later;
+        without a key, one that is here already is left out. All stand in the order of ``time`` then.
+
+        Returns
+        -------
+        tuple of 2 int
+            How many are new here, and how many took the place of an older one.
+
+        Raises
+        ------
+        TypeError, ValueError, KeyError
+            As ``append``, before anything is written.
+        OSError
+            As ``append``.
+        """
+        coming: list[tuple[Record, bytes]] = [
+            (dict(record), json.dumps(record, allow_nan=False).encode()) for record in records
+        ]
+        for _, line in coming:
+            self.check(plain_json.parsed(line))
+        with self._locked() as path:
+            lines = {self._identity(line.record): (line.record, line.raw) for line in self._load(path)}
+            new = renewed = 0
+            for record, raw in coming:
+                name = self._identity(record)
+                if name not in lines:
+                    new += 1
+                elif _time(record) > _time(lines[name][0]):
+                    renewed += 1
+                else:
+                    continue
+                lines[name] = (record, raw)
+            if new or renewed:
+                ordered = sorted(lines.values(), key=lambda line: _time(line[0]))
+                files.replace(path, _joined(raw for _, raw in ordered))
+        return new, renewed
+
     def clear(self) -> tuple[int, Path | None]:
         """Start an empty file; return how many records the old one held and where it is kept, if it was.
 
@@ -145,6 +184,10 @@ class Log:
             os.replace(path, backup)
             files.sync_folder(path.parent)
             return count, backup
+
+    def _identity(self, record: Mapping[str, Any]) -> str:
+        named = {name: record.get(name) for name in self.key} if self.key else record
+        return plain_json.canonical(named)
 
     @property
     def _file(self) -> str:
@@ -222,41 +265,20 @@ class Log:
 
     def _line(self, raw: bytes) -> _Line | None:
         try:
-            record = _parsed(raw)
+            record = plain_json.parsed(raw)
             return _Line(raw, record, self.check(record))
-        except (ValueError, TypeError, KeyError, RecursionError):
+        except plain_json.ERRORS:
             return None
+
+
+def _time(record: Mapping[str, Any]) -> str:
+    """Return when a record was made; those of older versions do not say, and count as the oldest."""
+    time = record.get("time")
+    return time if isinstance(time, str) else ""
 
 
 def _joined(lines: Iterable[bytes]) -> bytes:
     return b"".join(line + b"\n" for line in lines)
-
-
-def _parsed(line: bytes) -> Record:
-    """Return the record in a line; ValueError if there is none, or a number in it that no float can hold."""
-    record = json.loads(
-        line.decode("utf-8"), parse_constant=_refuse, parse_int=_integer, parse_float=_fraction
-    )
-    if not isinstance(record, dict):
-        raise ValueError("a line must hold a JSON object")
-    return record
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is not JSON")
-
-
-def _integer(digits: str) -> int:
-    number = int(digits)
-    _fraction(digits)
-    return number
-
-
-def _fraction(digits: str) -> float:
-    number = float(digits)
-    if not math.isfinite(number):
-        raise ValueError(f"a number of {len(digits)} characters is too large for a float")
-    return number
 
 
 def _warn(path: Path, good: int, total: int, outcome: str) -> None:

@@ -133,6 +133,10 @@ def show(id: str, *, measured: Any) -> Card:
             "verdict": card.verdict,
             "accepted": claim.expected,
             "value": _value(reading),
+            "low": reading.low if reading.has_interval else None,
+            "high": reading.high if reading.has_interval else None,
+            "cores": machine.cores,
+            "flags": [*machine.flags],
         }
     )
     if _is_mistake(claim, card.verdict) and strict() in ("1", "claims"):
@@ -150,7 +154,8 @@ def results() -> dict[str, Mapping[str, Any]]:
     -------
     dict of str to dict
         Ids, each with what was kept: ``measured`` (text), ``value`` (a finite number, a bool, a verdict, or
-        None), ``verdict``, ``accepted``, ``time``. Results of older versions lack ``value`` and ``accepted``.
+        None) with ``low`` and ``high`` (None where no interval came with it), ``verdict``, ``accepted``,
+        ``time``, ``machine``, ``cores`` and ``flags``. Results of older versions lack some of these.
     """
     here = runtime.describe().fingerprint
     return {record["id"]: record for record in RESULTS.read() if record["fingerprint"] == here}
@@ -238,6 +243,13 @@ def _check_result(record: Mapping[str, Any]) -> None:
     _check_text(record, ("id", "fingerprint", "machine", "time", "measured"))
     if record["verdict"] not in MARKS:
         raise ValueError(f"unknown verdict {record['verdict']!r}")
+    if not isinstance(record.get("value"), bool | int | float | str | None):
+        raise TypeError(f"value must be a number, a truth or a verdict; got {record['value']!r}")
+    for name in ("low", "high"):
+        if record.get(name) is not None:
+            arguments.real(name, record[name])
+    arguments.integer("cores", record.get("cores", 0), 0)
+    arguments.labels("flags", record.get("flags", ()))
 
 
 def _check_text(record: Mapping[str, Any], names: tuple[str, ...]) -> None:

@@ -116,9 +116,9 @@ class Guess:
         Returns
         -------
         dict of str to object
-            Plain values.
+            Plain values, and when it was made or measured.
         """
-        return {**vars(self), "choices": [*self.choices]}
+        return {**vars(self), "choices": [*self.choices], "time": log.now()}
 
 
 def distance(guessed: float, measured: float, unit: str = "") -> str:

@@ -37,6 +37,7 @@ _IDLE = {"RESUME", "NOP", "LOAD_CONST", "RETURN_CONST", "RETURN_VALUE"}
 # Of a ValueError: .transpose(1, 2) and .transpose(0, 1) mean other things for an array.
 _OTHER_KIND = (TypeError, AttributeError, ValueError)  # what arrays raise where tensors were expected
 LONGEST_PRINT = 200  # characters of a student's own output that a verdict repeats
+ECHO = " Before that it printed: "  # and what stands before it
 
 
 def untried(answer: Any) -> bool:
@@ -371,7 +372,7 @@ def _failed(call_text: str, error: BaseException, printed: io.StringIO) -> Verdi
     if "ellipsis" in said(error).lower():  # it computed with a blank that is still there
         return not_tried()
     output = printed.getvalue().strip()
-    echo = f" Before that it printed: {output[-LONGEST_PRINT:]}" if output else ""
+    echo = f"{ECHO}{output[-LONGEST_PRINT:]}" if output else ""
     message = f"`{call_text}` raised `{said(error)}`.{echo}"
     return wrong(message, "Run that call in a cell of its own to see the full traceback.")
 

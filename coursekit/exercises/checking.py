@@ -6,7 +6,7 @@ from typing import Any
 
 from coursekit import claims
 from coursekit._core import arguments, courses, texts
-from coursekit.exercises import hints
+from coursekit.exercises import hints, tries
 from coursekit.exercises.answers import describe, said, untried
 from coursekit.exercises.verdicts import RIGHT, WRONG, Stop, Verdict, not_tried, wrong
 
@@ -18,6 +18,8 @@ Checker = Callable[[Any], Verdict]
 
 def check(id: str, answer: Any) -> Verdict:
     """Say whether ``answer`` solves exercise ``id``; the verdict never raises at the student.
+
+    Right and wrong are kept for ``progress`` and ``report``, without the answer.
 
     Parameters
     ----------
@@ -43,6 +45,7 @@ def check(id: str, answer: Any) -> Verdict:
     verdict = replace(_ask(checker, answer), id=id)
     if verdict.outcome == WRONG:
         verdict = replace(verdict, ladder=hints.ladder(id), meant_for=hints.meant_for(id))
+    tries.keep(id, answer, verdict)
     if claims.strict() == "1" and verdict.outcome != RIGHT:
         raise AssertionError(f"exercise {id}: {verdict}")
     return verdict

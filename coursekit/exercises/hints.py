@@ -7,6 +7,7 @@ from typing import Any
 
 from coursekit._core import arguments, courses, display, texts
 from coursekit.claims import rules
+from coursekit.exercises import tries
 from coursekit.exercises.verdicts import RUNGS
 
 __all__ = ["Hint", "hint", "ladder", "meant_for"]
@@ -77,6 +78,7 @@ def hint(id: str) -> Hint:
         raise texts.unknown("exercise with hints", id, known)
     used = _used()
     used[id] = min(used.get(id, 0) + 1, len(rungs))
+    tries.keep_hint(id, used[id])
     return Hint(id, used[id], rungs[used[id] - 1])
 
 

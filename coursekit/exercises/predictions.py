@@ -8,7 +8,7 @@ from coursekit import claims, runtime
 from coursekit._core import arguments, courses, display, texts
 from coursekit.claims import guesses as kept
 from coursekit.claims import rules
-from coursekit.exercises import typed
+from coursekit.exercises import tries, typed
 
 __all__ = ["GuessFirst", "Guesses", "Prediction", "guesses", "predict"]
 
@@ -143,7 +143,8 @@ def predict(id: str, guess: Any, unit: str = "", *, choices: Sequence[str] = ())
     offered = arguments.labels("choices", choices)
     arguments.label("unit", unit)
     if typed.blank(guess):
-        claims.keep_guess(id, None)
+        if not tries.in_solutions():  # where all dots stay: to read them costs nobody a guess
+            claims.keep_guess(id, None)
         kept.leave_open(id)
         if runtime.guess_first():
             raise GuessFirst(id)

@@ -944,6 +944,9 @@ exercises.quiz("07")
 # %% tags=["nbval-ignore-output"]
 plots.guesses.picture(exercises.guesses("07"))
 
+# %% tags=["nbval-ignore-output"]
+exercises.progress("07")  # exercises.report("your name") writes a file to hand in
+
 # %% [markdown]
 # ## What you should remember
 #

@@ -866,6 +866,9 @@ exercises.quiz("08")
 # %% tags=["nbval-ignore-output"]
 plots.guesses.picture(exercises.guesses("08"))
 
+# %% tags=["nbval-ignore-output"]
+exercises.progress("08")  # exercises.report("your name") writes a file to hand in
+
 # %% [markdown]
 # ## What you should remember
 #

@@ -370,6 +370,13 @@ plots.guesses.picture(exercises.guesses())
 scoreboard.table()
 
 # %% [markdown]
+# And your exercises, in all notebooks. `exercises.report("your name")` writes all of this into one file to read, print and
+# hand in; `exercises.resume(file)` takes it up on another machine.
+
+# %% tags=["nbval-ignore-output"]
+exercises.progress()
+
+# %% [markdown]
 # ## 7. What comes next in the wild?
 #
 # The names that you will meet, each with the idea that you now know. None of them runs here: they want larger models or other

@@ -166,6 +166,39 @@ def test_a_key_lets_the_new_record_take_the_old_ones_place(home):
     assert [record["number"] for record in log.read()] == [1, 2, 3]
 
 
+def test_merging_keeps_what_is_newer_and_doing_so_again_changes_nothing(home):
+    log = log_module.Log("merged", runtime.home, key=("id",))
+    for id, time in (("a", "3"), ("b", "5"), ("c", "1")):
+        log.append({"id": id, "time": time, "from": "here"})
+    coming = [{"id": id, "time": time, "from": "there"} for id, time in (("a", "4"), ("b", "4"), ("d", "2"))]
+    coming += [{"id": "c", "from": "there"}]  # of an older version, which kept no time
+    assert log.merge(coming) == (1, 1)
+    assert [(each["id"], each["from"]) for each in log.read()] == [
+        ("c", "here"),
+        ("d", "there"),
+        ("a", "there"),
+        ("b", "here"),
+    ]
+    before = log.path.read_bytes()
+    assert log.merge(coming) == (0, 0)
+    assert log.path.read_bytes() == before
+
+
+def test_without_a_key_merging_adds_what_is_not_here_yet(log):
+    log.append({"n": 1, "time": "1"})
+    assert log.merge([{"time": "1", "n": 1}, {"n": 1, "time": "2"}, {"n": 2}]) == (2, 0)
+    assert log.read() == [{"n": 2}, {"n": 1, "time": "1"}, {"n": 1, "time": "2"}]
+
+
+def test_one_bad_record_keeps_all_from_being_merged(log):
+    log.append({"n": 1})
+    before = log.path.read_bytes()
+    for bad, error in (({"n": "two"}, TypeError), ({}, KeyError), ({"n": float("nan")}, ValueError)):
+        with pytest.raises(error):
+            log.merge([{"n": 2}, bad])
+    assert log.path.read_bytes() == before
+
+
 def test_remove_drops_what_is_unwanted_and_writes_only_then(log):
     for number in range(4):
         log.append({"n": number})
