@@ -20,7 +20,7 @@ FILE = "flashcards.csv"
 HEAD = ("#separator:Comma", "#html:true", "#columns:front,back,tags", "#tags column:3")
 REMEMBER = "## What you should remember"
 POINT = re.compile(r"^\d+\. (.*(?:\n {3}.*)*)", re.MULTILINE)
-FIRST = re.compile(r"(?P<first>.+?[.:?]) (?P<rest>.+)", re.DOTALL)
+FIRST = re.compile(r"(?P<first>.{15,}?[.:?]) (?P<rest>.+)", re.DOTALL)  # a name and a colon ask for nothing
 FORMULA = re.compile(r"\$([^$\n]+)\$")
 # A cell that begins like this may be run by a spreadsheet; Anki takes "#" for a setting.
 RISKY = "=+-@#\t\r|%"
