@@ -11,7 +11,7 @@ PORT   ?= 8888
 export ORT_DISABLE_TELEMETRY = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test places new notebooks site slides lint doubt bench links
+.PHONY: help lab test places new notebooks assignments site slides lint doubt bench links
 
 help:  ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -50,6 +50,9 @@ new: $(READY)  ## lay down a notebook of your own (NB=20-my-topic, FOLDER=my-cou
 
 notebooks: $(READY)  ## rebuild the notebooks whose master changed (ALL=1: all; FOLDER=my-course: your own)
 	$(BIN)/python tools/build_notebooks.py $(if $(ALL),--all) $(if $(FOLDER),--folder "$(FOLDER)")
+
+assignments: $(READY)  ## write the notebooks for nbgrader and otter, quizzes (QTI, Moodle), flashcards, in build/assignments
+	$(BIN)/python tools/assignments.py $(if $(POINTS),--points $(POINTS))
 
 site: $(WEB)  ## build the course site, to be read without a kernel, in build/site
 	$(BIN)/python tools/course_site.py
