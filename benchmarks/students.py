@@ -2,7 +2,7 @@
 
 What is found is stored in the package, with the machine's name; notebook E shows it. The weight of each
 lesson is chosen on windows of the training text's end, with a seed that is not used again. A quarter of an
-hour on one thread. Expected: hidden states and logits help, by more the longer the text is repeated.
+hour on one thread. Expected: after 100 steps hidden states harm, after 300 they and the logits help.
 """
 
 import time

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -133,20 +134,7 @@ def fine_tune(
     ValueError
         If nothing learns, the text is shorter than a window, or the loss is no finite number.
     """
-    model, recipe = (
-        arguments.instance("model", model, Transformer),
-        arguments.instance("recipe", recipe, Recipe),
-    )
-    text_of("tokens", tokens, recipe.length)
-    if look is not None:
-        windows_of("look", look)
-    if after is not None:
-        arguments.function("after", after)
-    learning = [weight for weight in model.parameters() if weight.requires_grad]
-    if not learning:
-        raise ValueError("model must have weights that learn; all of its are frozen: with_lora adds some")
-    nothing = isinstance(at, tuple) and not at
-    looked = {recipe.steps} if nothing else set(arguments.integers("at", at, 0, recipe.steps))
+    learning, looked = _checked(model, tokens, recipe, look, at, after)
     imports.whole("torch._dynamo")  # optimizers import it late, where an interrupt could tear it in half
     optimizer = torch.optim.AdamW(learning, lr=recipe.lr, betas=BETAS, weight_decay=0.0)
     trained: list[float] = []
@@ -170,6 +158,24 @@ def fine_tune(
     spent = training_bytes(model, optimizer)
     optimizer.zero_grad(set_to_none=True)
     return Learned(tuple(trained), tuple(seen), tuple(seen.values()), spent)
+
+
+def _checked(
+    model: Any, tokens: Any, recipe: Any, look: Any, at: Any, after: Any
+) -> tuple[list[nn.Parameter], set[int]]:
+    """Return the weights that learn, and the steps after which the model is looked at."""
+    steps = arguments.instance("recipe", recipe, Recipe).steps
+    weights = arguments.instance("model", model, Transformer).parameters()
+    text_of("tokens", tokens, recipe.length)
+    if look is not None:
+        windows_of("look", look)
+    if after is not None:
+        arguments.function("after", after)
+    learning = [weight for weight in weights if weight.requires_grad]
+    if not learning:
+        raise ValueError("model must have weights that learn; all of its are frozen: with_lora adds some")
+    nothing = isinstance(at, tuple) and not at
+    return learning, {steps} if nothing else set(arguments.integers("at", at, 0, steps))
 
 
 def _finite(loss: Tensor, step: int) -> float:

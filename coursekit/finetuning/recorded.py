@@ -46,6 +46,8 @@ class RecordedStudents(display.Tabled):
         for name in ("machine", "day"):
             arguments.text(name, getattr(self, name))
         arguments.positive("teacher", self.teacher)
+        if not isinstance(self.losses, dict) or not all(isinstance(x, dict) for x in self.losses.values()):
+            raise TypeError(f"losses must be dicts in a dict; got {arguments.shown(self.losses)}")
         counts = {len(found) for lessons in self.losses.values() for found in lessons.values()}
         if len(counts) != 1 or any(set(lessons) != set(LEVELS) for lessons in self.losses.values()):
             raise ValueError(f"losses must hold all of {', '.join(LEVELS)} with as many seeds each")

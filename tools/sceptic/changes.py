@@ -88,7 +88,7 @@ def _seeds(source: str) -> str:
 
 def _epochs(source: str) -> str:
     source = re.sub(r"\bepochs=(\d+)", lambda m: f"epochs={2 * int(m[1])}", source)
-    source = source.replace("STEPS = 30", "STEPS = 60")  # E's
+    source = source.replace("STEPS = 24", "STEPS = 48")  # E's
     return re.sub(
         r"seeds, epochs, training = range\(20\), (\d+)",
         lambda m: f"seeds, epochs, training = range(20), {2 * int(m[1])}",

@@ -190,13 +190,13 @@ claims.table(
 #
 # ## 2. Which learning rate, and which rank?
 #
-# The package's `with_lora` is the class above, and `fine_tune` trains what is not frozen. Thirty steps of four windows.
+# The package's `with_lora` is the class above, and `fine_tune` trains what is not frozen. Twenty-four steps of four windows.
 # Does one learning rate suit both? Three powers of ten for each; those of rank 4 are ten times as high. The loss on the
 # windows to choose by decides:
 
 
 # %% tags=["nbval-ignore-output"]
-STEPS = 30
+STEPS = 24
 runs, models = {}, {}
 
 
@@ -230,6 +230,8 @@ exercises.predict("E-share", ..., unit="% of the gain")
 # %% tags=["nbval-ignore-output", "answer"]
 adapt("rank 1", small.model, 1, thin_rate)
 adapt("rank 16", small.model, 16, thin_rate)
+
+# %% tags=["nbval-ignore-output", "answer"]
 for name, chosen in (("rank 4", f"rank 4, {thin_rate:g}"), ("full", f"full, {full_rate:g}")):
     runs[name], models[name] = runs[chosen], models[chosen]
 on_code, on_old = {}, {}
@@ -459,7 +461,7 @@ for name, way in ways.items():
 # %% tags=["nbval-ignore-output", "answer"]
 steps = {name: lambda way=way: forward(*way).backward() for name, way in ways.items()}
 tell = runtime.progress("forward and backward, in turn", 10)
-speed = timing.compare(steps, max_time=4, threads=1, after=tell)
+speed = timing.compare(steps, max_time=3, threads=1, after=tell)
 for name in ways:
     print(
         f"{name:10} keeps {kept[name] / 1e6:5.1f} MB, {1e3 * speed.measurements[name].median:4.0f} ms", end=""
