@@ -108,7 +108,7 @@ for row in survey.rows:
 claims.table(
     claims.show("F-anywhere", measured=min(same[True])),
     claims.show("F-int8-labels", measured=min(same[False])),
-    title="The same labels everywhere",
+    title="Labels in FP32 and in INT8",
 )
 
 # %% [markdown]
@@ -365,7 +365,7 @@ middle = {which: float(np.median(rate)) for which, rate in rates.items()}
 claims.table(
     claims.show("F-batching", measured=middle[2, 32] / middle[2, 1]),
     claims.show("F-replicas", measured=middle[2, 1] / middle[1, 1]),
-    title="More at once, and more processes",
+    title="Batches and replicas",
 )
 
 # %% [markdown]
