@@ -7,7 +7,7 @@ from pathlib import Path
 
 from nbformat import NotebookNode
 
-PATHS = (Path("docs", "instructor-guide.md"), Path("docs", "beyond-guide.md"))
+PATHS = tuple(Path("docs", name) for name in ("instructor-guide.md", "beyond-guide.md", "grading.md"))
 ID = re.compile(r"`((?:\d\d|[A-Z]|dashboard)-[a-z0-9-]+)`")
 CARD = re.compile(
     r"^Claim (?P<id>\S+) \(\w+\)\n(?:(?!Claim ).*\n)*?"
