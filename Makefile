@@ -11,7 +11,7 @@ PORT   ?= 8888
 export ORT_DISABLE_TELEMETRY = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test places new notebooks assignments site slides lint doubt bench links
+.PHONY: help lab test places new notebooks assignments site slides pdf lint doubt bench links
 
 help:  ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -59,6 +59,9 @@ site: $(WEB)  ## build the course site, to be read without a kernel, in build/si
 
 slides: $(WEB)  ## build a reveal.js deck for every notebook in build/slides
 	$(BIN)/python tools/slides.py
+
+pdf: $(WEB)  ## print all notebooks and the glossary into build/course.pdf (apt's chromium)
+	$(BIN)/python tools/course_pdf.py
 
 lint: $(READY)  ## ruff over package, tools, tests and masters; mypy over package and tools
 	$(BIN)/ruff check .

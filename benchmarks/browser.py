@@ -38,7 +38,7 @@ def main() -> None:
     except ModuleNotFoundError as error:
         print(f"not measured: {error.name} is missing (make places)")
         return
-    if browser.chromium() is None:
+    if browser.chromium.find() is None:
         print("not measured: there is no Chromium (apt install chromium)")
         return
     rows = []

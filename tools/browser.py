@@ -5,7 +5,6 @@ Needs playwright and a Chromium of the system (apt install chromium); nothing is
 
 import json
 import secrets
-import shutil
 import subprocess
 import tempfile
 import time
@@ -14,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import chromium
 import lab
 import nbformat
 from build_notebooks import Course
@@ -21,8 +21,6 @@ from playwright.sync_api import Locator, Page, TimeoutError, expect, sync_playwr
 
 from coursekit.new.health import WIDGET_VIEW, clear_outputs
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-FLAGS = ("--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu")
 SETTINGS = {  # every cell stays in the page, also far below what the window shows; no questions
     "@jupyterlab/notebook-extension/tracker": '{"windowingMode": "none"}',
     "@jupyterlab/apputils-extension/notification": '{"fetchNews": "false", "checkForUpdates": false}',
@@ -77,23 +75,18 @@ IS_FIRST = """(control, panel) => control === [...panel.querySelectorAll('button
   .find(each => each.tabIndex >= 0 && !each.disabled && each.checkVisibility())"""
 
 
-def chromium() -> str | None:
-    """Return the path of the system's Chromium, or None."""
-    return next(filter(None, map(shutil.which, BROWSERS)), None)
-
-
 @contextmanager
 def course(folder: Path) -> Iterator["Reader"]:
     """Serve the notebooks in ``folder`` to a browser inside the block; both are gone after it.
 
     Errors: RuntimeError if there is no Chromium; LabError if JupyterLab does not start.
     """
-    if chromium() is None:
+    if chromium.find() is None:
         raise RuntimeError("there is no Chromium on this machine: apt install chromium")
     with tempfile.TemporaryDirectory() as scratch, sync_playwright() as playwright:
         server, address, token = _serve(folder, Path(scratch))
         try:
-            browser = playwright.chromium.launch(executable_path=chromium(), args=[*FLAGS])
+            browser = playwright.chromium.launch(executable_path=chromium.find(), args=[*chromium.FLAGS])
             yield Reader(browser.new_page(viewport=WINDOW), address, token)
             browser.close()
         finally:

@@ -90,12 +90,13 @@ def faults(folder: Path, picture: Path | None = None) -> list[str]:
     Errors: RuntimeError if there is no Chromium; TimeoutError if the cells do not end in time.
     """
     import browser
+    import chromium
     from playwright.sync_api import sync_playwright
 
-    if browser.chromium() is None:
+    if chromium.find() is None:
         raise RuntimeError("there is no Chromium on this machine: apt install chromium")
     with served(folder) as address, sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=browser.chromium(), args=[*browser.FLAGS])
+        running = playwright.chromium.launch(executable_path=chromium.find(), args=[*chromium.FLAGS])
         page = running.new_page(viewport=browser.WINDOW)
         try:
             page.goto(f"{address}/lab/index.html?path={NOTEBOOK}")

@@ -8,8 +8,9 @@ from environments import ROOT
 
 pytest.importorskip("playwright", reason="needs requirements-places.txt")
 import browser
+import chromium
 
-pytestmark = pytest.mark.skipif(browser.chromium() is None, reason="needs Chromium: apt install chromium")
+pytestmark = pytest.mark.skipif(chromium.find() is None, reason="needs Chromium: apt install chromium")
 SCREENSHOTS = ROOT / "screenshots"
 KINDS = {"slider", "toggle", "choice", "dropdown", "square", "action", "button"}
 # The notebook whose button measures for a second; elsewhere it takes longer and shows nothing else.

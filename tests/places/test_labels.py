@@ -9,10 +9,11 @@ from environments import ROOT
 
 pytest.importorskip("playwright", reason="needs requirements-places.txt")
 import browser
+import chromium
 
 from coursekit import widgets
 
-pytestmark = pytest.mark.skipif(browser.chromium() is None, reason="needs Chromium: apt install chromium")
+pytestmark = pytest.mark.skipif(chromium.find() is None, reason="needs Chromium: apt install chromium")
 SCREENSHOTS = ROOT / "screenshots"
 NAME = "panels.ipynb"
 THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}

@@ -1,8 +1,10 @@
 """The course site as a reader opens it: from files, without a network and without a kernel."""
 
+import re
 import subprocess
 import sys
 
+import chromium
 import digits_page
 import generated
 import nbformat
@@ -97,3 +99,16 @@ def test_the_site_opens_without_a_request_or_an_error(site):
                 page.screenshot(path=SCREENSHOTS / f"site-{path.stem}-{width}.png")
         assert [url for url in asked if not url.startswith(("file:", "data:"))] == []
         assert complaints == []
+
+
+@pytest.mark.long
+@pytest.mark.skipif(chromium.find() is None, reason="needs Chromium: apt install chromium")
+def test_the_course_is_printed(tmp_path):
+    output = tmp_path / "with a space.pdf"
+    command = [sys.executable, str(ROOT / "tools" / "course_pdf.py"), str(output)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    made = output.read_bytes()
+    assert made.startswith(b"%PDF")
+    assert made.rstrip().endswith(b"%%EOF")
+    assert len(re.findall(rb"/Type /Page\b(?!s)", made)) > 10 * len(NOTEBOOKS)

@@ -71,14 +71,14 @@ def pictures_without_words(folder: Path) -> list[str]:
 def opened():
     """Yield a page of a real browser, and the lists of what it asks for and complains about."""
     pytest.importorskip("playwright", reason="needs requirements-places.txt")
-    import browser
+    import chromium
 
-    if browser.chromium() is None:
+    if chromium.find() is None:
         pytest.skip("needs Chromium: apt install chromium")
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=browser.chromium(), args=[*browser.FLAGS])
+        running = playwright.chromium.launch(executable_path=chromium.find(), args=[*chromium.FLAGS])
         page = running.new_page(viewport={"width": 1280, "height": 720})
         asked, complaints = [], []
         page.on("request", lambda request: asked.append(request.url))
