@@ -5,13 +5,14 @@ BIN     = $(VENV)/bin
 READY   = $(VENV)/.ready
 WEB     = $(VENV)/.web
 PLACES  = $(VENV)/.places
+HUB     = $(VENV)/.hub
 PORT   ?= 8888
 
 # ONNX Runtime reports to its maker from its first import on.
 export ORT_DISABLE_TELEMETRY = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test places new notebooks assignments site slides pdf lint doubt bench links
+.PHONY: help lab hub test places new notebooks assignments site slides pdf lint doubt bench links
 
 help:  ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -30,6 +31,15 @@ $(WEB): $(READY) requirements-site.txt
 
 lab: $(READY)  ## open the notebooks in JupyterLab, on this machine only
 	$(BIN)/python tools/lab.py --port $(PORT)
+
+$(HUB): $(READY) deploy/requirements-hub.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r deploy/requirements-hub.txt
+	npm install --silent --no-save --ignore-scripts --prefix build $(PROXY)
+	@touch $@
+
+PROXY = configurable-http-proxy@5.3.0
+hub: $(HUB)  ## a JupyterHub for the class (docs/hub.md; without settings: for trying, on this machine only)
+	$(BIN)/python -m jupyterhub --config deploy/jupyterhub_config.py
 
 test: $(READY)  ## run every test, the notebooks included
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile

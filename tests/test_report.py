@@ -352,3 +352,17 @@ def test_in_binder_it_says_to_download(monkeypatch):
     made = exercises.report("A")
     assert "Download it now" in made._repr_html_()
     assert "<a href=" in made._repr_html_()
+
+
+def test_a_copy_is_handed_in_where_the_hub_asks_for_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("COURSEKIT_HAND_IN", str(tmp_path / "drop"))
+    (tmp_path / "drop").mkdir()
+    made = exercises.report("Ada")
+    again = exercises.report("Ada")
+    assert made.copy == again.copy == tmp_path / "drop" / "report-ada.html"
+    assert again.copy.read_bytes() == again.file.read_bytes()
+    assert "Handed in." in str(made)
+    monkeypatch.setenv("COURSEKIT_HAND_IN", str(tmp_path / "gone"))
+    with pytest.raises(OSError, match="gone"):
+        exercises.report("Bob")
+    assert Path("report-bob.html").exists()

@@ -3,6 +3,7 @@
 import contextlib
 import html
 import importlib
+import os
 import re
 import sys
 from dataclasses import dataclass
@@ -39,6 +40,8 @@ class HandIn(display.Shown):
         The SHA-256 over its data, which shows later changes.
     size : int
         In bytes.
+    copy : Path, optional
+        Where a copy was handed in: in the folder ``COURSEKIT_HAND_IN``, if there is one.
     """
 
     __module__ = "coursekit.exercises"
@@ -47,6 +50,7 @@ class HandIn(display.Shown):
     handed: Handed
     hash: str
     size: int
+    copy: Path | None = None
 
     @property
     def summary(self) -> str:
@@ -59,7 +63,7 @@ class HandIn(display.Shown):
 
     @property
     def _lines(self) -> list[str]:
-        keep = _KEEP.get(runtime.host(), "")
+        keep = "Handed in." if self.copy else _KEEP.get(runtime.host(), "")
         return [self.summary, *filter(None, [keep]), f"SHA-256 of its data: {self.hash[:16]}…"]
 
     def __str__(self) -> str:
@@ -84,7 +88,8 @@ def report(name: str, *, file: str | Path | None = None, answers: bool = False) 
     name : str
         Who hands it in, as your class agreed; at most 80 characters.
     file : str or Path, optional
-        Where to; by default ``report-<name>.html`` in the working folder. Only a report is replaced.
+        Where to; by default ``report-<name>.html`` in the working folder. Only a report is replaced. Where
+        ``COURSEKIT_HAND_IN`` names a folder, as on a class's hub, a copy goes there.
     answers : bool
         Whether the answers that were checked in this session go into it, too; otherwise only their kind does.
 
@@ -113,9 +118,10 @@ def report(name: str, *, file: str | Path | None = None, answers: bool = False) 
     page, hash = composed(who, log.now(), runtime.describe(), progressing.offered()[0], records, own)
     written = handed.unpack(page)  # what cannot be read again is not handed in
     files.replace(target, page.encode())
+    copy = _handed_in(target, page)
     with contextlib.suppress(Exception):  # Colab's frontend may be gone
         _download(target)
-    return HandIn(target, written, hash, len(page.encode()))
+    return HandIn(target, written, hash, len(page.encode()), copy)
 
 
 def composed(
@@ -163,6 +169,15 @@ def composed(
 def _default(name: str) -> Path:
     plain = _NAMED.sub("-", name.lower()).strip("-")
     return Path(f"report-{plain or 'mine'}.html")
+
+
+def _handed_in(target: Path, page: str) -> Path | None:
+    folder = os.environ.get("COURSEKIT_HAND_IN")
+    if not folder:
+        return None
+    copy = Path(folder) / target.name
+    files.replace(copy, page.encode())
+    return copy
 
 
 def _refuse_others(target: Path) -> None:
