@@ -26,6 +26,8 @@ OWN_SIZES = {
     "07-pruning-basics": ("parameters ",),  # a network wide enough that its speed can be measured
     # The small language model is shipped, its memory is room for its longest texts, and requests that
     # begin alike are of one length each, whatever they say.
+    # How many numbers learn follows from the small model's shapes and the rank, whatever is learned.
+    "E-fine-tuning-with-lora-and-qlora": ("full ", "rank # "),
     "D-the-kv-cache-pages-and-engines": (
         "small: ",
         "one slot: ",
