@@ -122,7 +122,7 @@ def fine_tune(
     at : sequence of int, optional
         After which steps the loss on them is measured; by default after the last.
     after : callable, optional
-        Called without arguments after every step.
+        Called without arguments after every step. Whatever ``after`` raises goes through.
 
     Returns
     -------

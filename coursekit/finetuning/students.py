@@ -172,7 +172,7 @@ def teach(
     lesson : Lesson
         What it is taught.
     after : callable, optional
-        Called without arguments after every step.
+        Called without arguments after every step. Whatever ``after`` raises goes through.
 
     Returns
     -------
