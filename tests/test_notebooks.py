@@ -171,6 +171,8 @@ def test_the_first_cell_says_what_you_will_be_able_to_do_and_how_long_it_takes(n
     assert text.startswith("# ")
     assert re.search(r"\byou (?:can|will be able to)\b", text)
     assert re.search(r"\b\d+ minutes\b", text)
+    assert re.search(r"\bneeds\b", text)
+    assert re.search(r"\bnot cover\b|\bcovers neither\b", text)
     assert "colab.research.google.com" in text
     assert "mybinder.org" in text
     assert f"(solutions/{name}.ipynb)" in text

@@ -20,7 +20,9 @@
 # - choose a format by what it can and cannot hold,
 # - quantize an array in three lines and say how large the error can get.
 #
-# Time: about 60 minutes with the exercises, 15 minutes as a demonstration.
+# Time: about 60 minutes with the exercises, 15 minutes as a demonstration. It needs Python, a little NumPy, and no
+# other notebook. It does not cover how a processor adds floats, nor what rounding does to a whole network (notebook
+# 05 does).
 #
 # {{badges}}
 

@@ -22,7 +22,9 @@
 # - decide whether a model fits into a given device,
 # - find the copies that a program makes in secret, and get rid of them.
 #
-# Time: about 60 minutes with the exercises, 15 minutes as a demonstration.
+# Time: about 60 minutes with the exercises, 15 minutes as a demonstration. It needs bits and formats, as in [notebook
+# 01](01-floating-point-basics.ipynb). It does not cover how to make a model smaller (notebooks 05 to 08 do), nor how
+# to split one over several machines.
 #
 # {{badges}}
 

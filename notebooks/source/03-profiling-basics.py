@@ -22,7 +22,9 @@
 # - say how much there is to gain before you start,
 # - tell whether a computation waits for arithmetic or for memory.
 #
-# Time: about 75 minutes with the exercises, 20 minutes as a demonstration.
+# Time: about 75 minutes with the exercises, 20 minutes as a demonstration. It needs no other notebook, only functions
+# and arrays. It does not cover profilers of a GPU beyond their first table, nor how to write faster code in another
+# language.
 #
 # {{badges}}
 

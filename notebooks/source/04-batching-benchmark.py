@@ -21,7 +21,9 @@
 # - tell from a roofline whether arithmetic or memory holds a layer back,
 # - turn requests that arrive one by one into batches, and predict how long they will wait.
 #
-# Time: about 60 minutes with the exercises, 15 minutes as a demonstration.
+# Time: about 60 minutes with the exercises, 15 minutes as a demonstration. It needs the measuring of [notebook
+# 03](03-profiling-basics.ipynb): medians, intervals, and who waits for whom. It does not cover servers that answer
+# with language models (notebook D does), nor several machines.
 #
 # {{badges}}
 

@@ -23,7 +23,10 @@
 # - find the layer width from which on INT8 pays off on your machine,
 # - choose the number of bits for each layer under a budget.
 #
-# Time: about 60 minutes with the exercises, 15 minutes as a demonstration.
+# Time: about 60 minutes with the exercises, 15 minutes as a demonstration. It needs scales and zero points from
+# [notebook 01](01-floating-point-basics.ipynb) and measuring from [notebook 03](03-profiling-basics.ipynb). It does
+# not cover scales of activations that are fixed beforehand (notebook 06 does), nor the methods for language models
+# (notebook B does).
 #
 # {{badges}}
 

@@ -23,7 +23,9 @@
 # - run it in a process in which PyTorch cannot be imported,
 # - say why you would rather open a stranger's ONNX file than a stranger's pickle.
 #
-# Time: about 60 minutes with the exercises, 15 minutes as a demonstration.
+# Time: about 60 minutes with the exercises, 15 minutes as a demonstration. It needs [notebook
+# 05](05-pytorch-dynamic-quantization.ipynb): what dynamic quantization does, and the network that it trains. It does
+# not cover runtimes other than ONNX Runtime, nor GPUs.
 #
 # {{badges}}
 

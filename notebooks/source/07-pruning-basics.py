@@ -23,7 +23,9 @@
 # - remove whole neurons so that the network is really smaller and still gives the same answers,
 # - tell an effect of pruning from luck, with 20 seeds and paired intervals.
 #
-# Time: about 60 minutes with the exercises, 15 minutes as a demonstration.
+# Time: about 60 minutes with the exercises, 15 minutes as a demonstration. It needs measuring from [notebook
+# 03](03-profiling-basics.ipynb), and an idea of how a network is trained. It does not cover convolutions, attention
+# heads or language models.
 #
 # {{badges}}
 

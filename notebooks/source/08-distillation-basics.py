@@ -23,7 +23,10 @@
 # - let a student imitate hidden layers of another width,
 # - stack distillation, pruning, quantization and ONNX on one network, and measure every step.
 #
-# Time: about 60 minutes with the exercises, 15 minutes as a demonstration.
+# Time: about 60 minutes with the exercises, 15 minutes as a demonstration. It needs an idea of how a network is
+# trained; its last section stacks what [notebook 05](05-pytorch-dynamic-quantization.ipynb),
+# [06](06-onnx-export-and-quantization.ipynb) and [07](07-pruning-basics.ipynb) do. It does not cover the distillation
+# of language models.
 #
 # {{badges}}
 

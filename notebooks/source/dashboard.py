@@ -21,8 +21,8 @@
 # - put techniques in an order in which they help each other,
 # - say for each technique what it is for, and show the evidence.
 #
-# Time: about 40 minutes with the exercises, 10 minutes as a demonstration. It needs none of the other notebooks: what is
-# missing is built on the spot.
+# Time: about 40 minutes with the exercises, 10 minutes as a demonstration. It needs none of the other notebooks: what
+# is missing is built on the spot. It does not cover machines other than the one it runs on, nor new techniques.
 #
 # {{badges}}
 
