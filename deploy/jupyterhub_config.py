@@ -49,9 +49,9 @@ c.JupyterHub.hub_port = port + 1  # this and the next are for this machine only
 c.ConfigurableHTTPProxy.api_url = f"http://127.0.0.1:{port + 2}"
 c.ConfigurableHTTPProxy.command = [
     shutil.which(
-        "configurable-http-proxy", path=f"{ROOT}/build/node_modules/.bin{os.pathsep}{ask('PATH', '')}"
+        "configurable-http-proxy", path=f"{ROOT}/build/proxy/node_modules/.bin{os.pathsep}{ask('PATH', '')}"
     )
-    or sys.exit("JupyterHub's proxy is missing: npm install --prefix build configurable-http-proxy")
+    or sys.exit("JupyterHub's proxy is missing: npm install --prefix build/proxy configurable-http-proxy")
 ]
 c.ConfigurableHTTPProxy.pid_file = str(state / "proxy.pid")
 c.JupyterHub.cookie_secret_file = str(state / "cookie_secret")
@@ -108,7 +108,7 @@ def refuse_the_machines_own(spawner):
 c.Spawner.pre_spawn_hook = refuse_the_machines_own
 
 # Twenty press the button at once: these start, the others hear "try again", and their browsers do.
-c.JupyterHub.concurrent_spawn_limit = 10
+c.JupyterHub.concurrent_spawn_limit = int(ask("HUB_AT_ONCE", "10"))
 # Nobody's server runs on for the night. A notebook open in a tab does not count, a running cell does.
 idle = ask("HUB_IDLE", "3600")
 c.JupyterHub.services = [
