@@ -39,6 +39,7 @@ if sign_in == "native" and os.geteuid() == 0:
 # All that the hub writes: others may pass through, and only the reports' folder takes something from them.
 umask = os.umask(0)
 state.mkdir(mode=0o711, parents=True, exist_ok=True)
+(state / "private").mkdir(mode=0o700, exist_ok=True)  # passwords and tokens, as hashes
 (state / "students").mkdir(mode=0o711, exist_ok=True)
 (state / "reports").mkdir(mode=0o1733, exist_ok=True)
 os.umask(umask)
@@ -53,9 +54,9 @@ c.ConfigurableHTTPProxy.command = [
     )
     or sys.exit("JupyterHub's proxy is missing: npm install --prefix build/proxy configurable-http-proxy")
 ]
-c.ConfigurableHTTPProxy.pid_file = str(state / "proxy.pid")
-c.JupyterHub.cookie_secret_file = str(state / "cookie_secret")
-c.JupyterHub.db_url = f"sqlite:///{state}/hub.sqlite"
+c.ConfigurableHTTPProxy.pid_file = str(state / "private" / "proxy.pid")
+c.JupyterHub.cookie_secret_file = str(state / "private" / "cookie_secret")
+c.JupyterHub.db_url = f"sqlite:///{state}/private/hub.sqlite"
 c.JupyterHub.cleanup_servers = True
 
 # Who comes in

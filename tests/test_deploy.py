@@ -177,8 +177,9 @@ def test_all_that_the_hub_writes_lies_in_its_folder_and_reports_can_only_be_put_
     hub = settings()
     state = tmp_path / "state"
     written = [hub["JupyterHub"].cookie_secret_file, hub["ConfigurableHTTPProxy"].pid_file]
-    assert all(Path(path).parent == state for path in written)
-    assert hub["JupyterHub"].db_url == f"sqlite:///{state}/hub.sqlite"
+    assert all(Path(path).parent == state / "private" for path in written)
+    assert hub["JupyterHub"].db_url == f"sqlite:///{state}/private/hub.sqlite"
+    assert (state / "private").stat().st_mode & 0o7777 == 0o700
     assert state.stat().st_mode & 0o7777 == 0o711
     assert (state / "reports").stat().st_mode & 0o7777 == 0o1733
 
