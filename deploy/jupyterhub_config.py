@@ -110,7 +110,7 @@ c.Spawner.pre_spawn_hook = refuse_the_machines_own
 
 # Twenty press the button at once: these start, the others hear "try again", and their browsers do.
 c.JupyterHub.concurrent_spawn_limit = int(ask("HUB_AT_ONCE", "10"))
-# Nobody's server runs on for the night. A notebook open in a tab does not count, a running cell does.
+# Nobody's server runs on for the night.
 idle = ask("HUB_IDLE", "3600")
 c.JupyterHub.services = [
     {"name": "cull", "command": [sys.executable, "-m", "jupyterhub_idle_culler", f"--timeout={idle}"]}
