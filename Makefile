@@ -34,10 +34,10 @@ lab: $(READY)  ## open the notebooks in JupyterLab, on this machine only
 
 $(HUB): $(READY) deploy/requirements-hub.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r deploy/requirements-hub.txt
-	npm install --silent --no-save --ignore-scripts --prefix build $(PROXY)
+	npm install --silent --no-save --ignore-scripts $(PROXY)
 	@touch $@
 
-PROXY = configurable-http-proxy@5.3.0
+PROXY = --prefix build/proxy configurable-http-proxy@5.3.0
 hub: $(HUB)  ## a JupyterHub for the class (docs/hub.md; without settings: for trying, on this machine only)
 	$(BIN)/python -m jupyterhub --config deploy/jupyterhub_config.py
 
@@ -46,9 +46,9 @@ test: $(READY)  ## run every test, the notebooks included
 
 # ONNX Runtime for the page of notebook F, and for Node: nobody else needs npm.
 NPM = onnxruntime-web@1.30.0 onnxruntime-node@1.30.0
-$(PLACES): $(WEB) requirements-places.txt
+$(PLACES): $(WEB) requirements-places.txt deploy/requirements-hub.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-places.txt
-	if command -v npm; then npm install --silent --no-save --ignore-scripts --prefix build $(NPM); fi
+	if command -v npm; then npm install --silent --no-save --ignore-scripts --prefix build $(NPM); npm install --silent --no-save --ignore-scripts $(PROXY); fi
 	@touch $@
 
 places: $(PLACES)  ## imitate Colab, Binder, a browser, hostile machines (Linux, apt's chromium; SHORT=1: not all)

@@ -39,6 +39,7 @@ if sign_in == "native" and os.geteuid() == 0:
 # All that the hub writes: others may pass through, and only the reports' folder takes something from them.
 umask = os.umask(0)
 state.mkdir(mode=0o711, parents=True, exist_ok=True)
+(state / "private").mkdir(mode=0o700, exist_ok=True)  # passwords and tokens, as hashes
 (state / "students").mkdir(mode=0o711, exist_ok=True)
 (state / "reports").mkdir(mode=0o1733, exist_ok=True)
 os.umask(umask)
@@ -49,13 +50,13 @@ c.JupyterHub.hub_port = port + 1  # this and the next are for this machine only
 c.ConfigurableHTTPProxy.api_url = f"http://127.0.0.1:{port + 2}"
 c.ConfigurableHTTPProxy.command = [
     shutil.which(
-        "configurable-http-proxy", path=f"{ROOT}/build/node_modules/.bin{os.pathsep}{ask('PATH', '')}"
+        "configurable-http-proxy", path=f"{ROOT}/build/proxy/node_modules/.bin{os.pathsep}{ask('PATH', '')}"
     )
-    or sys.exit("JupyterHub's proxy is missing: npm install --prefix build configurable-http-proxy")
+    or sys.exit("JupyterHub's proxy is missing: npm install --prefix build/proxy configurable-http-proxy")
 ]
-c.ConfigurableHTTPProxy.pid_file = str(state / "proxy.pid")
-c.JupyterHub.cookie_secret_file = str(state / "cookie_secret")
-c.JupyterHub.db_url = f"sqlite:///{state}/hub.sqlite"
+c.ConfigurableHTTPProxy.pid_file = str(state / "private" / "proxy.pid")
+c.JupyterHub.cookie_secret_file = str(state / "private" / "cookie_secret")
+c.JupyterHub.db_url = f"sqlite:///{state}/private/hub.sqlite"
 c.JupyterHub.cleanup_servers = True
 
 # Who comes in
@@ -108,8 +109,8 @@ def refuse_the_machines_own(spawner):
 c.Spawner.pre_spawn_hook = refuse_the_machines_own
 
 # Twenty press the button at once: these start, the others hear "try again", and their browsers do.
-c.JupyterHub.concurrent_spawn_limit = 10
-# Nobody's server runs on for the night. A notebook open in a tab does not count, a running cell does.
+c.JupyterHub.concurrent_spawn_limit = int(ask("HUB_AT_ONCE", "10"))
+# Nobody's server runs on for the night.
 idle = ask("HUB_IDLE", "3600")
 c.JupyterHub.services = [
     {"name": "cull", "command": [sys.executable, "-m", "jupyterhub_idle_culler", f"--timeout={idle}"]}

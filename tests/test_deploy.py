@@ -5,12 +5,14 @@ import re
 import runpy
 import subprocess
 import sys
+import tempfile
 import types
 from collections import defaultdict
 from pathlib import Path
 
 import pytest
 import yaml
+from users import needs_other_users
 
 DEPLOY = Path(__file__).parents[1] / "deploy"
 POSIX = pytest.mark.skipif(os.name != "posix", reason="JupyterHub does not run on Windows")
@@ -86,6 +88,42 @@ def test_a_read_only_course_gives_files_that_can_be_written(student, course, tmp
         file.write("mine")
 
 
+def as_user(uid, act):
+    """Return what ``act`` returned, or raised, as another user of the machine."""
+    reading, writing = os.pipe()
+    if not (child := os.fork()):
+        try:
+            os.setgroups([])
+            os.setgid(uid)
+            os.setuid(uid)
+            said = str(act())
+        except BaseException as error:
+            said = type(error).__name__
+        os.write(writing, said.encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    os.close(writing)
+    with open(reading, encoding="utf-8") as pipe:
+        return pipe.read()
+
+
+@needs_other_users
+def test_a_report_can_be_put_in_and_nobody_else_finds_reads_or_removes_it(student):
+    with tempfile.TemporaryDirectory(dir="/tmp") as root:
+        Path(root).chmod(0o711)
+        reports, ada, bob = Path(root, "reports"), 54321, 54322
+        reports.mkdir()
+        reports.chmod(0o1733)
+        report = reports / "ada" / "report.html"
+        assert as_user(ada, lambda: student.open_hand_in(reports / "ada")) == "None"
+        assert as_user(ada, lambda: report.write_text("mine")) == "4"
+        assert as_user(bob, lambda: [*os.scandir(reports)]) == "PermissionError"
+        assert as_user(bob, report.read_text) == "PermissionError"
+        assert as_user(bob, lambda: (reports / "ada").rename(reports / "gone")) == "PermissionError"
+        assert as_user(bob, lambda: student.open_hand_in(reports / "ada")) == "SystemExit"
+        assert as_user(ada, report.read_text) == "mine"
+
+
 def test_the_course_that_is_handed_out_opens_where_the_hub_says(student):
     given = {path.as_posix() for path in student.files(student.COURSE)}
     assert "01-floating-point-basics.ipynb" in given
@@ -139,8 +177,9 @@ def test_all_that_the_hub_writes_lies_in_its_folder_and_reports_can_only_be_put_
     hub = settings()
     state = tmp_path / "state"
     written = [hub["JupyterHub"].cookie_secret_file, hub["ConfigurableHTTPProxy"].pid_file]
-    assert all(Path(path).parent == state for path in written)
-    assert hub["JupyterHub"].db_url == f"sqlite:///{state}/hub.sqlite"
+    assert all(Path(path).parent == state / "private" for path in written)
+    assert hub["JupyterHub"].db_url == f"sqlite:///{state}/private/hub.sqlite"
+    assert (state / "private").stat().st_mode & 0o7777 == 0o700
     assert state.stat().st_mode & 0o7777 == 0o711
     assert (state / "reports").stat().st_mode & 0o7777 == 0o1733
 
@@ -152,7 +191,7 @@ def test_all_that_the_hub_writes_lies_in_its_folder_and_reports_can_only_be_put_
         ({"HUB_ADDRESS": "0.0.0.0"}, "anybody is whom they say"),
         ({"HUB_SIGN_IN": "open"}, "must be one of dummy, native, pam"),
         ({"HUB_MEMORY": "2 gigabytes"}, "HUB_MEMORY must be a number"),
-        ({"PATH": "/nowhere"}, "npm install --prefix build configurable-http-proxy"),
+        ({"PATH": "/nowhere"}, "npm install --prefix build/proxy configurable-http-proxy"),
     ],
 )
 def test_settings_that_would_harm_are_refused(settings, monkeypatch, variables, why):

@@ -27,7 +27,7 @@ pytest.importorskip("jupyterhub_idle_culler", reason="needs JupyterHub's idle cu
 from tornado.httpclient import HTTPRequest  # noqa: E402
 from tornado.websocket import websocket_connect  # noqa: E402
 
-PATH = f"{ROOT}/build/node_modules/.bin{os.pathsep}{os.environ['PATH']}"
+PATH = f"{ROOT}/build/proxy/node_modules/.bin{os.pathsep}{os.environ['PATH']}"
 pytestmark = [
     pytest.mark.long,
     pytest.mark.timeout(900),
@@ -51,7 +51,7 @@ except MemoryError:
 
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory):
-    """Yield the address and the state folder of a hub, and see that nothing runs on after it."""
+    """Yield the address, the state folder and the process of a hub, and see that nothing runs on after it."""
     state = tmp_path_factory.mktemp("hub") / "state"
     port = free_ports()
     settings = {
@@ -59,6 +59,7 @@ def hub(tmp_path_factory):
         "HUB_STATE": str(state),
         "HUB_PASSWORD": PASSWORD,
         "HUB_MEMORY": "1G",
+        "HUB_AT_ONCE": str(len(STUDENTS) // 2 + 1),
         "PATH": PATH,
         "PYTHONPATH": str(ROOT),
     }
@@ -75,7 +76,7 @@ def hub(tmp_path_factory):
             assert run.poll() is None, messages.read_text()[-3000:]
             assert time.monotonic() < deadline, messages.read_text()[-3000:]
             time.sleep(0.3)
-        yield address, state
+        yield address, state, psutil.Process(run.pid)
     finally:
         family = psutil.Process(run.pid).children(recursive=True) if run.poll() is None else []
         run.send_signal(signal.SIGTERM)
@@ -211,18 +212,20 @@ async def listed(student):
     return {each["name"] for each in content}
 
 
-async def at_work(address):
+async def at_work(address, hub):
     students = [Student(address, name) for name in STUDENTS]
     began = time.monotonic()
     await asyncio.gather(*(student.work() for student in students))
     print(f"{len(students)} students ran {NOTEBOOK} in {time.monotonic() - began:.0f} s;")
     print(f"  kernels' memory at most {max(each.memory for each in students) / 2**20:.0f} MiB;")
+    own = sum(process.memory_full_info().uss for process in [hub, *hub.children(recursive=True)])
+    print(f"  all processes' own memory together {own / 2**20:.0f} MiB;")
     print(f"  told to try again {sum(each.refused for each in students)} times")
     return students
 
 
-async def a_class(address):
-    students = await at_work(address)
+async def a_class(address, hub):
+    students = await at_work(address, hub)
     first, *others = students
     for student in students:
         names = await listed(student)
@@ -240,8 +243,8 @@ async def a_class(address):
 
 
 def test_a_class_works_at_once_hands_in_and_sees_its_own_files_only(hub):
-    address, state = hub
-    asyncio.run(a_class(address))
+    address, state, process = hub
+    asyncio.run(a_class(address, process))
     reports = {path.parent.name: path for path in (state / "reports").rglob("report-*.html")}
     assert [*sorted(reports)] == sorted(STUDENTS)
     assert all((path.parent.stat().st_mode & 0o777) == 0o700 for path in reports.values())
