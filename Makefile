@@ -52,7 +52,7 @@ $(PLACES): $(WEB) requirements-places.txt deploy/requirements-hub.txt
 	@touch $@
 
 places: $(PLACES)  ## imitate Colab, Binder, a browser, hostile machines (Linux, apt's chromium; SHORT=1: not all)
-	$(BIN)/python -m pytest -m "places$(if $(SHORT), and not long)" -n 2 --dist loadfile --no-loadscope-reorder tests/places
+	$(BIN)/python -m pytest -m "places and not extra$(if $(SHORT), and not long)" -n 2 --dist loadfile --no-loadscope-reorder tests/places
 
 new: $(READY)  ## lay down a notebook of your own (NB=20-my-topic, FOLDER=my-course)
 	@test -n "$(NB)" || { echo "give it a name: make new NB=20-my-topic"; exit 1; }

@@ -7,7 +7,7 @@ import torch
 
 from coursekit import data, deployment, models, onnx_models
 
-pytestmark = pytest.mark.long  # half a minute, and a package of 470 MB
+pytestmark = [pytest.mark.long, pytest.mark.extra]  # half a minute, and a package of 470 MB
 
 
 def test_ray_serve_answers_all_and_leaves_nothing(tmp_path):

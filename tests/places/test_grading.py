@@ -18,7 +18,7 @@ from environments import output
 
 NAME = "01-floating-point-basics"
 COPIES = {"right": "11111", "half": "10101", "blank": "00000"}
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.extra]
 
 
 @pytest.fixture(scope="module")
