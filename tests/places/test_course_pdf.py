@@ -1,4 +1,4 @@
-"""The course in one PDF: what is printed. Chromium prints it in tests/places/test_site.py."""
+"""The course in one PDF: what is printed; Chromium prints it in test_site.py."""
 
 import re
 
@@ -6,7 +6,7 @@ import chromium
 import course_pdf
 import pytest
 from build_notebooks import Course
-from toy import ROOT
+from environments import ROOT
 
 for package in ("sphinx", "myst_nb"):
     pytest.importorskip(package, reason="needs requirements-site.txt")
