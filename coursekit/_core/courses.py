@@ -7,6 +7,7 @@ import importlib
 import importlib.util
 import re
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from os import PathLike, fspath
@@ -20,6 +21,9 @@ OURS = "coursekit.course"
 PUBLIC = "coursekit.exercises"  # where teachers import these names from
 CHECKS, CLAIMS, QUIZ = FILES = ("checks.py", "claims.toml", "quiz.toml")
 HINTS = "hints.toml"  # beside the checks; no notebook has hints alone
+_ONE_AT_A_TIME = (
+    threading.RLock()
+)  # a checks.py that two threads import at once would tear the package in half
 SHORT = re.compile(r"nb(\d+|[A-Z])")  # a number or a letter cannot begin a package's name
 FOLDER = re.compile(r"(?P<name>[A-Za-z0-9]+)(-[^.]*)?")
 
@@ -259,11 +263,16 @@ def _stamp(*folders: Path) -> tuple[tuple[str, int, int], ...]:
     return tuple((str(path), path.stat().st_mtime_ns, path.stat().st_size) for path in found)
 
 
-@functools.lru_cache(maxsize=64)
-def _run(folder: Path, inside: str, _stamp: tuple[Any, ...]) -> ModuleType:
+def _run(folder: Path, inside: str, stamp: tuple[Any, ...]) -> ModuleType:
     """Import ``inside`` as if ``folder`` were a package, so that a file can import what lies beside it."""
+    with _ONE_AT_A_TIME:
+        return _run_afresh(folder, inside, stamp)
+
+
+@functools.lru_cache(maxsize=64)
+def _run_afresh(folder: Path, inside: str, _stamp: tuple[Any, ...]) -> ModuleType:
     name = f"_course_{hashlib.sha256(str(folder).encode()).hexdigest()[:12]}"
-    for old in [old for old in sys.modules if old.partition(".")[0] == name]:
+    for old in [old for old in list(sys.modules) if old.partition(".")[0] == name]:
         del sys.modules[old]
     package = ModuleType(name, f"The course in {folder}.")
     package.__path__ = [str(folder)]
