@@ -23,7 +23,7 @@ CHECKS, CLAIMS, QUIZ = FILES = ("checks.py", "claims.toml", "quiz.toml")
 HINTS = "hints.toml"  # beside the checks; no notebook has hints alone
 _ONE_AT_A_TIME = (
     threading.RLock()
-)  # a checks.py that two threads import at once would tear the package in half
+)  # two threads that import a checks.py at once would tear it in half
 SHORT = re.compile(r"nb(\d+|[A-Z])")  # a number or a letter cannot begin a package's name
 FOLDER = re.compile(r"(?P<name>[A-Za-z0-9]+)(-[^.]*)?")
 
