@@ -21,9 +21,7 @@ OURS = "coursekit.course"
 PUBLIC = "coursekit.exercises"  # where teachers import these names from
 CHECKS, CLAIMS, QUIZ = FILES = ("checks.py", "claims.toml", "quiz.toml")
 HINTS = "hints.toml"  # beside the checks; no notebook has hints alone
-_ONE_AT_A_TIME = (
-    threading.RLock()
-)  # two threads that import a checks.py at once would tear it in half
+_ONE_AT_A_TIME = threading.RLock()  # two threads that import a checks.py at once would tear it in half
 SHORT = re.compile(r"nb(\d+|[A-Z])")  # a number or a letter cannot begin a package's name
 FOLDER = re.compile(r"(?P<name>[A-Za-z0-9]+)(-[^.]*)?")
 

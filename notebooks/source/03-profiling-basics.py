@@ -46,7 +46,11 @@ from contextlib import asynccontextmanager, contextmanager
 from statistics import median
 
 import numpy as np
+import pandas as pd
 import torch
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
 
 from coursekit import claims, data, exercises, launches, models, plots, profiles
 from coursekit import runtime, serving, timing, widgets
@@ -72,11 +76,6 @@ archive
 # loading can run any code.)
 
 # %%
-import pandas as pd
-from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-
 first = pd.read_csv(archive.csv, nrows=6000)
 pipeline = make_pipeline(TfidfVectorizer(), LogisticRegression())
 pipeline.fit(first.text[:5000], first.label[:5000])

@@ -47,7 +47,7 @@ def settings(tmp_path_factory):
 
 
 @pytest.mark.timeout(1500)
-@pytest.mark.parametrize("notebooks", students.IN_ONE_GO)
+@pytest.mark.parametrize("notebooks", students.A_FEW_IN_ONE_GO)
 def test_every_notebook_runs_alone_in_colab_and_replaces_nothing(colab, settings, tmp_path, notebooks):
     before = versions(colab)
     assert "coursekit" not in before
