@@ -129,7 +129,7 @@ def test_everything_is_in_it_for_people_and_for_programs():
 def test_of_the_person_it_holds_what_was_typed_and_no_more(tmp_path, monkeypatch):
     monkeypatch.setattr(tries, "_own_names", lambda: ("jdoe", "doe-laptop"))
     work()
-    exercises.check("96-more", f"{tmp_path}/work/file.txt on doe-laptop of jdoe")
+    exercises.check("96-more", f"{tmp_path}/lab/file.txt on doe-laptop of jdoe")
     page = exercises.report("A").file.read_text(encoding="utf-8")
     home = str(Path.home())
     assert not [each for each in (str(tmp_path), "jdoe", "doe-laptop", "/tmp/", "/home/") if each in page]

@@ -1,5 +1,5 @@
 // The page that a notebook wrote: one network, its files beside it, and ONNX Runtime in WebAssembly.
-import * as ort from "./ort.wasm.bundle.min.mjs";
+import { InferenceSession, Tensor, env } from "./ort.wasm.bundle.min.mjs";
 
 const SIDE = 8, FINE = 32, INK = 127, CALLS = 20;
 const opened = performance.now();
@@ -27,7 +27,7 @@ const models = {};
 
 async function logits(name, numbers) {
   const { session } = models[name], count = numbers.length / (SIDE * SIDE);
-  const tensor = new ort.Tensor("float32", numbers, [count, SIDE * SIDE]);
+  const tensor = new Tensor("float32", numbers, [count, SIDE * SIDE]);
   return (await session.run({ [session.inputNames[0]]: tensor }))[session.outputNames[0]].data;
 }
 
@@ -111,12 +111,12 @@ async function compare({ pictures, labels }) {
 }
 
 async function start() {
-  ort.env.wasm.numThreads = 1;
-  ort.env.wasm.wasmPaths = { wasm: new URL("ort-wasm-simd-threaded.wasm", import.meta.url).href };
+  env.wasm.numThreads = 1;
+  env.wasm.wasmPaths = { wasm: new URL("ort-wasm-simd-threaded.wasm", import.meta.url).href };
   const { files, check } = await (await fetch("page.json")).json();
   for (const [name, file] of Object.entries(files)) {
     const bytes = new Uint8Array(await (await fetch(file)).arrayBuffer());
-    const session = await ort.InferenceSession.create(bytes, { executionProviders: ["wasm"], logSeverityLevel: 4 });
+    const session = await InferenceSession.create(bytes, { executionProviders: ["wasm"], logSeverityLevel: 4 });
     const row = document.getElementById("answers").insertRow();
     row.insertCell().textContent = name;
     row.insertCell().className = "answer";
