@@ -143,9 +143,7 @@ def test_the_answer_is_not_kept():
 def test_neither_paths_nor_names_are_kept(monkeypatch):
     monkeypatch.setattr(tries, "_own_names", lambda: ("jdoe", "doe-laptop"))
     exercises.check("97-lost", 1)
-    told = tries._told(
-        "in `/home/jdoe/lab/a.py`, ~/x/y.txt or C:\\Users\\jdoe\\a.py on doe-laptop: 1/2, a/b"
-    )
+    told = tries._told("in `/home/jdoe/lab/a.py`, ~/x/y.txt or C:\\Users\\jdoe\\a.py on doe-laptop: 1/2, a/b")
     assert told == "in `…`, … or … on …: 1/2, a/b"
     text = tries.VERDICTS.path.read_text(encoding="utf-8")
     assert "somebody" not in text

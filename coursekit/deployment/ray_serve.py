@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from coursekit import onnx_models
-from coursekit._core import arguments, display
+from coursekit._core import arguments, display, recordings
 from coursekit.deployment.runtimes import FEATURES, HERE
 
 __all__ = ["APP", "RECORDED", "ClusterRow", "ClusterRun", "app_source", "cluster", "recorded_cluster"]
@@ -199,12 +199,12 @@ def recorded_cluster() -> ClusterRun:
     ValueError
         Names the file and what is wrong with it.
     """
-    try:
-        found = json.loads(Path(__file__).with_name(RECORDED).read_text(encoding="utf-8"))
-        rows = tuple(ClusterRow(**row) for row in found["rows"])
-        return ClusterRun(**{**found, "rows": rows, "killed": ClusterRow(**found["killed"])})
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{RECORDED} is damaged: {type(error).__name__}: {error}") from error
+    return recordings.read(Path(__file__).with_name(RECORDED), _cluster)
+
+
+def _cluster(found: dict[str, Any]) -> ClusterRun:
+    rows = tuple(ClusterRow(**row) for row in found["rows"])
+    return ClusterRun(**{**found, "rows": rows, "killed": ClusterRow(**found["killed"])})
 
 
 def _row(told: Mapping[str, Any], expected: Any) -> ClusterRow:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from coursekit._core import arguments, display
+from coursekit._core import arguments, display, recordings
 from coursekit.deployment.programs import Program
 from coursekit.deployment.runtimes import Runtime, find
 
@@ -199,12 +199,12 @@ def recorded() -> Survey:
     ValueError
         Names the file and what is wrong with it.
     """
-    try:
-        found = json.loads(Path(__file__).with_name(RECORDED).read_text(encoding="utf-8"))
-        rows = tuple(RuntimeRow(**row) for row in found["rows"])
-        return Survey(rows, found["machine"], found["day"])
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{RECORDED} is damaged: {type(error).__name__}: {error}") from error
+    return recordings.read(Path(__file__).with_name(RECORDED), _survey)
+
+
+def _survey(found: dict[str, Any]) -> Survey:
+    rows = tuple(RuntimeRow(**row) for row in found["rows"])
+    return Survey(rows, found["machine"], found["day"])
 
 
 def _each(files: Any) -> Iterable[tuple[str, str, Any]]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from coursekit._core import arguments, display, statistics
+from coursekit._core import arguments, display, recordings, statistics
 from coursekit.finetuning.students import LEVELS
 
 __all__ = ["RECORDED", "RecordedStudents", "recorded_students"]
@@ -119,14 +119,12 @@ def recorded_students() -> RecordedStudents | None:
         Names the file and what is wrong with it.
     """
     path = Path(__file__).with_name(RECORDED)
-    if not path.exists():
-        return None
-    try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        losses = {
-            int(steps): {level: tuple(each) for level, each in lessons.items()}
-            for steps, lessons in found["losses"].items()
-        }
-        return RecordedStudents(**{**found, "losses": losses})
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{RECORDED} is damaged: {type(error).__name__}: {error}") from error
+    return recordings.read(path, _students) if path.exists() else None
+
+
+def _students(found: dict[str, Any]) -> RecordedStudents:
+    losses = {
+        int(steps): {level: tuple(each) for level, each in lessons.items()}
+        for steps, lessons in found["losses"].items()
+    }
+    return RecordedStudents(**{**found, "losses": losses})

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from coursekit._core import arguments, display
+from coursekit._core import arguments, display, recordings
 
 __all__ = ["RECORDED", "EngineRow", "RecordedEngines", "recorded"]
 
@@ -133,11 +133,9 @@ def recorded() -> RecordedEngines | None:
         Names the file and what is wrong with it.
     """
     path = Path(__file__).with_name(RECORDED)
-    if not path.exists():
-        return None
-    try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        rows = tuple(EngineRow(**row) for row in found["rows"])
-        return RecordedEngines(**{**found, "rows": rows})
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{RECORDED} is damaged: {type(error).__name__}: {error}") from error
+    return recordings.read(path, _engines) if path.exists() else None
+
+
+def _engines(found: dict[str, Any]) -> RecordedEngines:
+    rows = tuple(EngineRow(**row) for row in found["rows"])
+    return RecordedEngines(**{**found, "rows": rows})
