@@ -12,12 +12,6 @@ MASTER = Path(__file__).resolve().parents[2] / "notebooks/source/dashboard.py"
 INT8 = [order for order in permutations(STEPS) if order.index("quantize") > order.index("distil")]
 
 
-@pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("COURSEKIT_HOME", str(tmp_path))
-    monkeypatch.delenv("COURSEKIT_STRICT", raising=False)
-
-
 def verdict(id, answer):
     found = exercises.check(id, answer)
     return found.outcome, f"{found.message} {found.hint}"

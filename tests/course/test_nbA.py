@@ -6,24 +6,11 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
+from judged import refused
 
 from coursekit import exercises, language
 from coursekit.course.nbA import checks
-from coursekit.exercises.verdicts import NOT_TRIED, RIGHT, WRONG
-
-
-@pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("COURSEKIT_HOME", str(tmp_path))
-    monkeypatch.delenv("COURSEKIT_STRICT", raising=False)
-
-
-def refused(id, answer, *words):
-    verdict = exercises.check(id, answer)
-    assert verdict.outcome == WRONG
-    for word in words:
-        assert word in verdict.message + verdict.hint
-    return verdict
+from coursekit.exercises.verdicts import NOT_TRIED, RIGHT
 
 
 def softmax(logits):

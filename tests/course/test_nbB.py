@@ -11,12 +11,6 @@ from coursekit import exercises, quantization
 from coursekit.exercises.verdicts import NOT_TRIED, RIGHT, WRONG
 
 
-@pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("COURSEKIT_HOME", str(tmp_path))
-    monkeypatch.delenv("COURSEKIT_STRICT", raising=False)
-
-
 def blank(*args): ...
 
 

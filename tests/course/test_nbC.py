@@ -12,12 +12,6 @@ from coursekit.exercises.verdicts import NOT_TRIED, RIGHT, WRONG
 from coursekit.language import gguf
 
 
-@pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("COURSEKIT_HOME", str(tmp_path))
-    monkeypatch.delenv("COURSEKIT_STRICT", raising=False)
-
-
 def blank(*args): ...
 
 

@@ -5,22 +5,11 @@ import math
 import numpy as np
 import pytest
 import torch
+from judged import refused
 
 from coursekit import exercises, kv_cache
 from coursekit.course.nbD import checks
-from coursekit.exercises.verdicts import NOT_TRIED, RIGHT, WRONG
-
-
-@pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("COURSEKIT_HOME", str(tmp_path))
-    monkeypatch.delenv("COURSEKIT_STRICT", raising=False)
-
-
-def refused(id, answer, said):
-    verdict = exercises.check(id, answer)
-    assert verdict.outcome == WRONG
-    assert said in verdict.message + verdict.hint
+from coursekit.exercises.verdicts import NOT_TRIED, RIGHT
 
 
 @pytest.mark.parametrize("id", list(checks.CHECKERS))

@@ -9,28 +9,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from judged import refused
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from coursekit import distillation, exercises, finetuning, language, memory
 from coursekit.course.nbE import checks
-from coursekit.exercises.verdicts import NOT_TRIED, RIGHT, WRONG
+from coursekit.exercises.verdicts import NOT_TRIED, RIGHT
 
 MASTER = Path(__file__).parents[2] / "notebooks/beyond/source/E-fine-tuning-with-lora-and-qlora.py"
 DEFINED = {"Adapter", "with_adapters", "hidden", "chunked_loss", "whole_loss"}
 DEFINED |= {"shares_gap", "hidden_gap", "looks_gap"}
-
-
-@pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("COURSEKIT_HOME", str(tmp_path))
-    monkeypatch.delenv("COURSEKIT_STRICT", raising=False)
-
-
-def refused(id, answer, said):
-    verdict = exercises.check(id, answer)
-    assert verdict.outcome == WRONG
-    assert said in verdict.message + verdict.hint
 
 
 @pytest.mark.parametrize("id", list(checks.CHECKERS))
