@@ -240,7 +240,7 @@ print(tree)
 widgets.prefix_tree()
 
 # %% [markdown]
-# Only whole pages are shared: with pages of 64 tokens much of what begins alike is read again. Does sharing change an answer?
+# Only whole pages are shared: the larger they are, the more of a common beginning is read again. Does sharing change an answer?
 # Read the first prompt, keep its pages, and let the second one begin with them:
 
 # %% tags=["nbval-ignore-output"]
