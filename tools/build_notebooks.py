@@ -11,7 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 import generated
+import glossary
 import guide
+from nbformat import NotebookNode
 
 from coursekit.new import masters
 from coursekit.new.building import (
@@ -54,6 +56,13 @@ class Course(Folder):
         """Return what replaces the placeholders in a copy of ``name``."""
         repo, student = generated.repository(self.root), self.relative(self.paths(name)[0])
         return {INSTALL: repo.install, BADGES: generated.badges(repo, student, solution=solution)}
+
+    def expected(self, name: str) -> tuple[NotebookNode, NotebookNode]:
+        """Return what a master says, as ``Folder`` does; its words lead to the glossary."""
+        copies, repo = super().expected(name), generated.repository(self.root)
+        for copy in copies:
+            glossary.link(copy, [term for term in glossary.terms(self.root) if term.notebook == name], repo)
+        return copies
 
     def relative(self, path: Path) -> PurePosixPath:
         """Return how addresses name the file ``path`` of this course."""

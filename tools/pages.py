@@ -37,12 +37,16 @@ def with_buttons(text: str) -> str:
 def relinked(text: str, file: PurePosixPath, root: Path, shown: Container[PurePosixPath] = ()) -> str:
     """Return the Markdown of ``file`` with its links to files that are not ``shown`` leading to GitHub.
 
-    ``file`` and ``shown`` are relative to ``root``. A link to a file that does not exist stays as it is.
+    Links to GitHub lead to what is ``shown`` instead. ``file`` and ``shown`` are relative to ``root``. A link
+    to a file that does not exist stays as it is.
     """
     repo = generated.repository(root)
 
     def target(match: re.Match) -> str:
         path, hash_, anchor = match[2].partition("#")
+        here = PurePosixPath(path.removeprefix(repo.source("")))
+        if path.startswith(repo.source("")) and here in shown:
+            return match[1] + os.path.relpath(here, file.parent) + hash_ + anchor
         place = PurePosixPath(os.path.normpath(file.parent / path))
         stays = ABSOLUTE.match(match[2]) or place in shown or not (root / place).exists()
         return match[0] if stays else match[1] + repo.source(os.fspath(place)) + hash_ + anchor

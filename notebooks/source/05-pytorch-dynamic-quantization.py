@@ -646,7 +646,7 @@ claims.show("05-thousand-times", measured=grid.crossover(1))
 print(runtime.describe().int8)
 
 # %% [markdown]
-# With **VNNI** (or Arm's dot product) one instruction multiplies 8-bit numbers in groups of four and adds the products up
+# With **VNNI** (or Arm's dot product) one instruction multiplies four 8-bit numbers at a time and adds the products up
 # in 32 bits. **AMX** does so for whole tiles of a matrix. Without any of them a processor takes several instructions: on
 # x86 it adds the products in pairs in 16 bits (hence the unused bit of section 3), widens these sums to 32 bits and adds
 # again. The advantage over FP32 shrinks.
