@@ -1,6 +1,7 @@
 """A whole model rounded by one method, with a report of what it did and what it left."""
 
 import copy
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -102,6 +103,7 @@ def rounded(
     calibration: Mapping[str, Calibration] | None = None,
     include: Sequence[str] | None = None,
     exclude: Sequence[str] = (),
+    share: bool = False,
 ) -> RoundedModel:
     """Return a copy of ``model`` whose nn.Linear layers have rounded weights, and what became of each.
 
@@ -127,6 +129,9 @@ def rounded(
         Names of layers or patterns such as ``"blocks.*"``. By default all nn.Linear, but for those that share
         their weight with a module of another kind, such as an embedding: these stay in float, and ``left``
         says so. One that ``include`` names is rounded, once, for all that share it.
+    share : bool, optional
+        Let both models hold the same tensors where nothing is rounded, to save memory: training one of them
+        then changes the other. By default everything is copied.
 
     Returns
     -------
@@ -143,11 +148,11 @@ def rounded(
         arguments.integer("axis", axis, 0, 0)
     if group_size is not None:
         group_size = arguments.integer("group_size", group_size, 1)
-    symmetric = arguments.flag("symmetric", symmetric)
+    symmetric, share = arguments.flag("symmetric", symmetric), arguments.flag("share", share)
     found = chosen(model, include, exclude)
     known = _known(calibration, found)
     make = _maker(method, _bits_of(bits, found), axis, group_size, symmetric, found, known)
-    result = copy.deepcopy(model)
+    result = copy.deepcopy(model, _left_alone(model, found) if share else {})
     report = []
     for name, layer in found.layers.items():
         weight = _weight(layer)
@@ -159,6 +164,13 @@ def rounded(
     total = sum(parameter.numel() for parameter in model.parameters())
     left = total - sum(entry.shape[0] * entry.shape[1] for entry in report)
     return RoundedModel(result, tuple(report), found.left, left)
+
+
+def _left_alone(model: nn.Module, found: Chosen) -> dict[int, Any]:
+    """Return the tensors in which nothing is rounded, as ``copy.deepcopy`` is told not to copy them."""
+    rounded = {id(layer.weight) for layer in found.layers.values()}
+    tensors = itertools.chain(model.parameters(), model.buffers())
+    return {id(tensor): tensor for tensor in tensors if id(tensor) not in rounded}
 
 
 def _maker(

@@ -395,6 +395,22 @@ def test_a_tied_output_is_rounded_once_and_only_where_it_is_asked_for():
     assert [layer.name for layer in found.layers] == ["head", "up"]
 
 
+@pytest.mark.parametrize("include", [["up"], ["head", "up"]])
+def test_what_is_not_rounded_is_shared_only_where_it_is_asked_for(include):
+    model = block()
+    model.register_buffer("mean", torch.ones(3))
+    before = copy.deepcopy(model.state_dict())
+    apart, found = rounded(model, 4, include=include), rounded(model, 4, include=include, share=True)
+    for name, tensor in model.state_dict(keep_vars=True).items():
+        shared, copied = (one.model.state_dict(keep_vars=True)[name] for one in (found, apart))
+        kept = name not in ("up.weight", *("head.weight", "embed.weight") * ("head" in include))
+        assert (shared is tensor) == kept, name
+        assert copied.data_ptr() != tensor.data_ptr()
+        assert torch.equal(shared, copied)
+        assert torch.equal(tensor, before[name])
+    assert found.model.norm is not model.norm
+
+
 def test_a_method_of_one_s_own_is_called_with_the_calibration():
     model, text = block(), tokens()
     calibration = calibrate(model, text)

@@ -91,7 +91,7 @@ print(originals[ours.name].loss)
 
 def measure(model, bits, group=64, **options):
     """Return how far a model is from itself when its matrices are rounded."""
-    changed = quantization.rounded(model.model, bits, group, **options)
+    changed = quantization.rounded(model.model, bits, group, share=True, **options)  # share: spares memory
     return originals[model.name].distance(changed.model)
 
 
