@@ -719,14 +719,17 @@ else:
 exercises.predict("08-stack", ..., unit="×")
 
 # %% tags=["nbval-ignore-output"]
-student = models.mlp((64, 128, 10))
+student, told = models.mlp((64, 128, 10)), runtime.progress("Distil, prune, export", 3)
 distillation.distil(student, teacher_logits, x, y, temperature=4, alpha=0.5, epochs=20)
+told()
 pruned = pruning.shrink(student, pruning.neuron_masks(student, 0.5))
 distillation.distil(pruned, teacher_logits, x, y, temperature=4, alpha=0.5, epochs=10, lr=3e-3)
+told()
 
 files = memory.Scratch()  # a temporary folder that goes when this notebook's kernel goes
 exported = onnx_models.export(pruned, files.path / "pruned.onnx", x_test[:2])
 stacked = onnx_models.quantize_dynamic(exported.path, files.path / "stacked.onnx")
+told()
 runner = onnx_models.load(stacked.path, device="cpu")
 steps = {"teacher": teacher, "distil": student, "prune": pruned, "quantize": dynamic.quantize_dynamic(pruned)}
 step_sizes = {name: dynamic.state_dict_size(model) for name, model in steps.items()}
