@@ -349,7 +349,7 @@ def lookalikes(shares: ArrayLike, classes: Sequence[str]) -> str:
     if not np.isfinite(others).any():
         return "The mean answer to each class"
     right, answered = divmod(int(np.nanargmax(others)), len(classes))
-    return f"A {classes[right]} most resembles a {classes[answered]}: {others[right, answered]:.0f} %"
+    return f"{classes[right]} most resembles {classes[answered]}: {others[right, answered]:.0f} %"
 
 
 def _row(ax: Axes, row: float, points: NDArray[np.float64], found: PairedDifference) -> list[Artist]:

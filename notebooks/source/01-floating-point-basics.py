@@ -139,8 +139,8 @@ claims.show("01-int8-values", measured=len(np.unique(floats.all_values("int8")))
 #
 # A floating-point number is scientific notation in base 2. Slide the binary point until one digit stands before it:
 # $6.5 = 110.1_2 = 1.101_2 \times 2^2$. Three things are left to store: the sign, the exponent 2, and the digits
-# `101`. The leading digit is always 1, so it is not stored at all. The exponent may be negative, so 127 is added
-# first. That is the whole algorithm:
+# `101`, the **mantissa**. The leading digit is always 1, so it is not stored at all. The exponent may be negative, so
+# 127 is added first. That is the whole algorithm:
 
 
 # %%

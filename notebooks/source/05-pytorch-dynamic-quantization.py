@@ -69,9 +69,9 @@ print(digits)
 picture
 
 # %% [markdown]
-# The network has 64 inputs, 128 hidden neurons and 10 outputs. This is the one place of the course where you see the
-# training loop. Everywhere else `models.fit` does the same for you. The matrices are so small that sharing the work
-# among threads costs more than it brings, so this notebook uses one thread.
+# The network has 64 inputs, 128 hidden neurons and 10 outputs. Here is the training loop once; later
+# `models.fit` does the same for you. The matrices are so small that sharing the work among threads costs more than it
+# brings, so this notebook uses one thread.
 
 
 # %% tags=["nbval-ignore-output"]
@@ -646,8 +646,8 @@ claims.show("05-thousand-times", measured=grid.crossover(1))
 print(runtime.describe().int8)
 
 # %% [markdown]
-# With **VNNI** (or Arm's dot product) one instruction multiplies four 8-bit numbers at a time and adds the products up
-# in 32 bits. **AMX** does so for whole tiles of a matrix. Without any of them a processor takes several instructions: on
+# With **VNNI** (or Arm's dot product) one instruction multiplies pairs of 8-bit numbers and adds four products at a
+# time to a sum of 32 bits. **AMX** does so for whole tiles of a matrix. Without any of them a processor takes several instructions: on
 # x86 it adds the products in pairs in 16 bits (hence the unused bit of section 3), widens these sums to 32 bits and adds
 # again. The advantage over FP32 shrinks.
 #

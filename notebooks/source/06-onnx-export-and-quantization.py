@@ -123,8 +123,8 @@ for name, tensor in model.state_dict().items():
 #
 # ## 2. How does a network get into a file?
 #
-# The exporter sends an example through the network, notes which operators run, and writes them into a file together
-# with the weights. This is the call. The example is a batch of two pictures. `dynamic_shapes` says that the first
+# The exporter sends an example through the network, notes which operators run, and writes them into an ONNX file
+# together with the weights. This is the call. The example is a batch of two pictures. `dynamic_shapes` says that the first
 # axis, the batch, may have any size, and `external_data=False` asks for a single file. The rest chooses names, the
 # new exporter, a set of operators that every runtime knows, and silence.
 
@@ -171,7 +171,8 @@ session = onnxruntime.InferenceSession(by_hand, providers=["CPUExecutionProvider
 print(logits.shape, logits.dtype)
 
 # %% [markdown]
-# Same answers? Compare the labels, then the numbers. Two programs may add in another order, so expect differences of
+# The ten numbers for each picture are its **logits**: the largest one is the answer, and softmax makes shares of them
+# that add up to 1. Same answers? Compare the labels, then the numbers. Two programs may add in another order, so expect differences of
 # float rounding: at 22, neighbouring float32 numbers are 0.0000019 apart.
 
 # %% tags=["nbval-ignore-output"]
@@ -244,8 +245,8 @@ except Exception as error:
 claims.show("06-fixed-batch", measured=refused)
 
 # %% [markdown]
-# **Exercise 1.** Write an export that gives one file for batches of any size. `example` is a batch of two inputs.
-# Write the call of `torch.onnx.export` yourself.
+# **Exercise 1.** Write an export that gives a single file, weights included, for batches of any size. `model` may come
+# straight from a training loop, `example` is a batch of two inputs. Write the call of `torch.onnx.export` yourself.
 
 
 # %% tags=["exercise"]
@@ -516,8 +517,8 @@ for source in ("fp32", "sk"):
 # 05. There, `reduce_range=True` spends 7 bits.)
 #
 # **Exercise 3.** Let a measurement decide. `source` is the path of an ONNX file, `x` an array of inputs. Quantize the
-# file both ways, and return `"int8"` or `"uint8"`: the one whose outputs are closer to those of `source`. Take the
-# largest difference.
+# file both ways, and return `"int8"` or `"uint8"`: the one whose outputs are closer to those of `source`. Judge each
+# type by its largest difference.
 
 
 # %% tags=["exercise"]

@@ -785,8 +785,8 @@ dropped_changes = float((found - expected).abs().max()) if outputs.any() else No
 #
 # $$b_2' = b_2 + W_2[:, \text{dead}] \cdot \mathrm{relu}(b_1[\text{dead}])$$
 #
-# **Exercise 3.** Fold the bias. `keep` says for each hidden neuron whether it stays; those that do not have a row of
-# zeros in `w1`. Return the four smaller arrays. The outputs must not change.
+# **Exercise 3.** Fold the bias. `keep` says for each hidden neuron whether it stays. A neuron that goes has a row of zeros
+# in `w1`. Return `w1`, `b1`, `w2` and `b2` of the smaller network, in this order. The outputs must not change.
 
 
 # %% tags=["exercise"]

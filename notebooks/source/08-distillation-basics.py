@@ -70,7 +70,7 @@ print(f"the teacher on the test pictures: {accuracy.of(test_logits.argmax(1), y_
 
 # %% [markdown]
 # A label is hard: all of it on one digit. The teacher answers with ten numbers, the **logits**, and softmax turns
-# them into shares that add up to 1. Here are the three test pictures about which it hesitates most:
+# them into shares that add up to 1: a **soft label**. Here are the three test pictures about which it hesitates most:
 
 # %% jupyter={"source_hidden": true} tags=["nbval-ignore-output"]
 answers = torch.softmax(test_logits, dim=1)
@@ -144,6 +144,8 @@ exercises.check("08-temperature", temperature_for)
 
 # %% [markdown]
 # Drag the temperature for any test picture. The order of the digits stays; what changes is how much of it you see.
+# The line above the bars gives the **entropy** of the answer: 0 bits if one digit has all of it, log₂ 10 = 3.32 bits if
+# all ten have the same.
 
 # %% tags=["nbval-ignore-output"]
 widgets.temperature(test_logits, digits.test.images, digits.test.y)

@@ -115,7 +115,7 @@ claims.show("dashboard-stack-size", measured=sizes["baseline"] / sizes["stacked"
 #
 # Times are not facts of that kind. Measure the same network twice and you get two numbers. So a fair comparison
 # measures all candidates **in one sitting**: on one machine, on one thread, in turns, in a shuffled order, so that a
-# busy moment hits all alike. You know the tool from notebook 05. Here it compares the baseline with itself:
+# busy moment hits all alike. The tool is `timing.compare`, as in notebook 05. Here it compares the baseline with itself:
 
 # %% tags=["nbval-ignore-output"]
 x, y = data.digits().test.tensors("cpu")
@@ -286,7 +286,7 @@ for steps in ([], ["prune", "quantize"], ["quantize", "prune"]):
 # blue, the other orders of the same steps turn orange. The button measures all of it again, with ten other seeds.
 
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["nbval-ignore-output", "answer"]
 def measure_others(progress):
     return variants.pipelines(progress, seeds=range(100, 110), again=True)
 
@@ -379,25 +379,27 @@ exercises.progress()
 # %% [markdown]
 # ## 7. What comes next in the wild?
 #
-# The names that you will meet, each with the idea that you now know. None of them runs here: they want larger models or other
-# hardware than a notebook can count on.
+# The names that you will meet, each with the idea that you now know. None of them runs in this notebook: they want larger
+# models or other hardware than it can count on. The lettered notebooks build the ideas of most of them, at a small size.
 #
 # - **GGUF** is a file format: quantized weights in groups with their scales, plus everything needed to run the model, laid out so that
-#   a program can map it into memory (notebook 02).
+#   a program can map it into memory (notebooks 02 and C).
 # - **GPTQ** is an algorithm for 4 bits and fewer: it rounds the weights one after another, and corrects those that are left for the
-#   error made so far, on sample data.
+#   error made so far, on sample data (notebook B).
 # - **AWQ** is another one: it finds the channels that large activations pass through, and scales them so that rounding hurts
-#   them least (compare notebook 05, per channel).
-# - **llama.cpp** runs GGUF files in C++, on a CPU or a GPU, without Python.
+#   them least (notebook B).
+# - **llama.cpp** runs GGUF files in C++, on a CPU or a GPU, without Python (notebook C).
 # - **Ollama** is a friendly shell around such an engine: it fetches models and serves them on your own machine.
 # - **vLLM** serves a language model to many users: it batches requests as they come (notebook 04) and keeps the KV cache
-#   (notebook 02) in pages.
+#   in pages (notebook D).
 # - **SGLang** does so, too; it is where sharing the cache of common beginnings, such as a system prompt, was made the main
-#   idea (vLLM has it now as well).
-# - **Unsloth** is for fine-tuning: hand-written GPU kernels for training small additions (LoRA) to a quantized model.
+#   idea (vLLM has it now as well; notebook D).
+# - **Unsloth** is for fine-tuning: hand-written GPU kernels for training small additions (LoRA) to a quantized model
+#   (notebook E).
 # - **TensorRT** compiles a network for one kind of NVIDIA GPU: it fuses operators (notebook 06) and picks the formats. Its plan
 #   usually runs on that kind only.
-# - **ExecuTorch** is PyTorch's own way to phones and microcontrollers: export, quantize, and a small runtime without Python.
+# - **ExecuTorch** is PyTorch's own way to phones and microcontrollers: export, quantize, and a small runtime without Python
+#   (notebook F).
 #
 # Ask the same questions of all of them: how many bytes, how many seconds, how many right answers, measured where?
 #
@@ -411,5 +413,7 @@ exercises.progress()
 #
 # ## Where to go next
 #
-# Put your own network in the place of the baseline, and a budget of your own in the place of the presets. If a notebook of the
-# course is still missing in the report above, [start with the first](01-floating-point-basics.ipynb).
+# Put your own network in the place of the baseline, and a budget of your own in the place of the presets. The lettered
+# notebooks go on with language models, [from notebook A on](beyond/A-a-small-language-model.ipynb), and [notebook
+# F](beyond/F-run-anywhere.ipynb) takes the ONNX files of the course to other places. If a notebook of the course is still
+# missing in the report above, [start with the first](01-floating-point-basics.ipynb).

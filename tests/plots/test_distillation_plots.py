@@ -161,7 +161,7 @@ def test_mean_answers_name_the_classes_that_are_taken_for_each_other_most(ax):
     answers[2, 1] = 0.15
     answers[3] = np.nan
     image = plots.mean_answers(ax, answers, classes="abcd")
-    assert ax.get_title(loc="left") == "A c most resembles a b: 15 %"
+    assert ax.get_title(loc="left") == "c most resembles b: 15 %"
     shown = image.get_array()
     assert shown.mask.diagonal().all()
     assert shown.mask[3].all()
