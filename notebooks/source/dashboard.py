@@ -380,7 +380,7 @@ exercises.progress()
 # ## 7. What comes next in the wild?
 #
 # The names that you will meet, each with the idea that you now know. None of them runs in this notebook: they want larger
-# models or other hardware than it can count on. The lettered notebooks build the ideas of most of them, at a small size.
+# models or other hardware. The lettered notebooks build the ideas of most of them, at a small size.
 #
 # - **GGUF** is a file format: quantized weights in groups with their scales, plus everything needed to run the model, laid out so that
 #   a program can map it into memory (notebooks 02 and C).
@@ -394,12 +394,10 @@ exercises.progress()
 #   in pages (notebook D).
 # - **SGLang** does so, too; it is where sharing the cache of common beginnings, such as a system prompt, was made the main
 #   idea (vLLM has it now as well; notebook D).
-# - **Unsloth** is for fine-tuning: hand-written GPU kernels for training small additions (LoRA) to a quantized model
-#   (notebook E).
+# - **Unsloth** is for fine-tuning: GPU kernels for training small additions (LoRA) to a quantized model (notebook E).
 # - **TensorRT** compiles a network for one kind of NVIDIA GPU: it fuses operators (notebook 06) and picks the formats. Its plan
 #   usually runs on that kind only.
-# - **ExecuTorch** is PyTorch's own way to phones and microcontrollers: export, quantize, and a small runtime without Python
-#   (notebook F).
+# - **ExecuTorch** is PyTorch's own way to phones and microcontrollers: export, quantize, a small runtime without Python (notebook F).
 #
 # Ask the same questions of all of them: how many bytes, how many seconds, how many right answers, measured where?
 #
