@@ -287,7 +287,7 @@ print(f"largest weight / scale = {first_layer.weight.abs().max() / weight_scale:
 # rounded, and no other weight lies further off.
 #
 # So much for the weights. They are quantized once. The **activations**, the numbers that flow in, differ from call
-# to call, so their scale is chosen in every call. That is what *dynamic* means. After a ReLU no activation is
+# to call, so their scale is chosen in every call. That is **dynamic quantization**. After a ReLU no activation is
 # negative, and a scale that is symmetric around zero would waste half of the integers. So the activations get
 # unsigned integers and a **zero point**, the integer that stands for 0:
 
@@ -727,8 +727,9 @@ plots.quantized.disagreements(
 picture
 
 # %% [markdown]
-# The table above has the mean over 20 networks: it sees losses that a single network need not show. How many pictures
-# would have to fall on one side, and none on the other, for p below 0.05? (Six coins all alike: 2 / 2⁶ = 0.03.)
+# The table above has the mean over 20 networks: it sees losses that a single network need not show. For p below
+# 0.05 at least six pictures have to fall on one side, and none on the other: six coins all alike give 2 / 2⁶ = 0.03,
+# five give 0.06.
 #
 # The signal-to-noise ratio tells the same story without any pictures of digits. Here it is for the hidden layer, in dB:
 # each bit less costs about 6 dB (more, where few levels are left), and every finer scheme starts higher.

@@ -626,7 +626,7 @@ timed
 #
 # ## 6. What if the scales are fixed beforehand?
 #
-# Dynamic quantization looks for the range of the activations in every call. **Static** quantization looks once,
+# Dynamic quantization looks for the range of the activations in every call. **Static quantization** looks once,
 # before you ship: it runs the FP32 file on sample data, notes the smallest and the largest number at every place of
 # the graph, and writes the scales into the file. The sample data come from a **calibration reader**, an object with
 # one method that matters: `get_next` returns a dict from input names to arrays, and None when there are no more. The

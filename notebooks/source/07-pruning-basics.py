@@ -295,8 +295,8 @@ widgets.pruning(ensemble, x_validation, y_validation)
 # %% [markdown]
 # ## 3. What brings the accuracy back?
 #
-# The weights that stayed were trained together with those that are gone. Give them a chance to adapt: train on. The
-# gradient would fill the holes again, so the mask is applied after every step.
+# The weights that stayed were trained together with those that are gone. Give them a chance to adapt: train on, which
+# is called **fine-tuning**. The gradient would fill the holes again, so the mask is applied after every step.
 
 
 # %%
@@ -747,7 +747,7 @@ else:
 # ## 6. How does the network get smaller for real?
 #
 # Remove what has a place of its own: whole neurons. A neuron is a row of its layer's weights, and a column of the next
-# layer's. This is **structured** pruning. PyTorch's `ln_structured` takes the rows with the smallest L2 norm:
+# layer's. This is **structured pruning**. PyTorch's `ln_structured` takes the rows with the smallest L2 norm:
 
 # %%
 zeroed = copy.deepcopy(model)
