@@ -704,7 +704,8 @@ claims.show("05-cliff", measured=cliff)
 
 # %% [markdown]
 # Between flat and cliff a single network can mislead you. Take 3 bits and a scale per matrix: does McNemar's test see the
-# loss? Ask it for each of the 20 networks, and look at the coins of the first one:
+# loss? Ask it for each of the 20 networks, and look at the coins of the first one (under each picture its digit, then
+# what the other model says):
 
 # %% tags=["nbval-ignore-output", "answer"]
 few_bits = 3
