@@ -1,5 +1,6 @@
 """The models of the course and the files that they come in."""
 
+import dataclasses
 import json
 import math
 import struct
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from coursekit import language
+from coursekit import language, widgets
 from coursekit.language import Config, GGUFFile, LanguageModel, Transformer, converting, smollm
 
 EVALUATION = language.text()
@@ -216,6 +217,41 @@ def test_a_tokenizer_that_cuts_off_or_fills_up_still_reads_the_whole_text(small,
     words = "Return True if the file does not exist."
     again = language.Tokenizer.from_file(tmp_path / "tokenizer.json")
     assert again.encode(words) == small.tokenizer.encode(words)
+
+
+def with_begin(small):
+    """Return the small model's tokenizer, but as LLaMA's: it puts <|end|> before every text."""
+    library = pytest.importorskip("tokenizers")
+    inner = library.Tokenizer.from_str(small.tokenizer._inner.to_str())
+    inner.post_processor = library.processors.TemplateProcessing(
+        "<|end|> $A", special_tokens=[("<|end|>", 0)]
+    )
+    return language.Tokenizer(inner, 0)
+
+
+def test_the_token_that_a_model_expects_first_is_known_and_left_out_of_the_text(small, tmp_path):
+    tokenizer, words = with_begin(small), "Return the number of items."
+    assert (small.tokenizer.begin, tokenizer.begin) == (None, 0)
+    assert tokenizer.encode(words) == small.tokenizer.encode(words)
+    tokenizer.save(tmp_path / "tokenizer.json")
+    assert language.Tokenizer.from_file(tmp_path / "tokenizer.json").begin == 0
+    expecting = dataclasses.replace(small, tokenizer=tokenizer)
+    for each, said in ((small, (0, 0, False)), (expecting, (0, 0, True))):
+        language.to_gguf(each, tmp_path / "x.gguf")
+        known = language.GGUFFile(tmp_path / "x.gguf").metadata
+        names = "bos_token_id", "eos_token_id", "add_bos_token"
+        assert tuple(known[f"tokenizer.ggml.{name}"] for name in names) == said
+        (tmp_path / "x.gguf").unlink()
+
+
+def test_the_panel_of_the_next_token_begins_as_the_model_expects(small):
+    expecting = dataclasses.replace(small, tokenizer=with_begin(small))
+    for text in ("", "Return ", "Return " * 300):
+        tokens = [0, *small.tokenizer.encode(text)[-(small.model.config.context - 1) :]]
+        with torch.no_grad():
+            logits = small.model(torch.tensor([tokens]))[0, -1]
+        shown = widgets.next_token(expecting).view._logits(0, text)
+        np.testing.assert_array_equal(shown, logits.numpy())
 
 
 def test_a_blank_is_a_blank_in_llamas_first_tokenizers():

@@ -39,6 +39,17 @@ def test_windows_predict_every_token_once():
     assert language.windows(torch.arange(100)[None], length=9, count=2).tolist() == found[:2].tolist()
 
 
+def test_every_window_begins_as_the_model_expects():
+    found = language.windows(range(1, 100), length=9, begin=7)
+    assert found.shape == (11, 10)
+    assert found[:, 0].unique().tolist() == [7]
+    assert found[:, 1:].flatten().tolist() == list(range(1, 100))
+    with pytest.raises(ValueError, match="99 tokens make 11 windows of 9; got count=12"):
+        language.windows(range(1, 100), length=9, count=12, begin=7)
+    with pytest.raises(TypeError, match="begin must be a whole number"):
+        language.windows(range(1, 100), length=9, begin="<s>")
+
+
 @pytest.mark.parametrize("count", [0, 12])
 def test_windows_that_are_not_there_are_errors(count):
     with pytest.raises(ValueError, match="100 tokens make 11 windows of 9; got count=|count must be"):

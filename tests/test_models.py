@@ -463,6 +463,12 @@ def test_examples_that_do_not_fit_change_nothing(x, y, says):
     unchanged(model, lambda: models.fit(model, x, y), says)
 
 
+def test_many_networks_refuse_the_same_examples_by_name():
+    for x in (torch.zeros(4, 4, device="meta"), torch.eye(4).to_sparse(), "text", None):
+        with pytest.raises((TypeError, ValueError), match=r"\bx must be"):
+            models.fit_many((4, 3), x, [0] * 4, seeds=[0])
+
+
 def test_a_training_that_an_error_ends_midway_is_undone():
     model, x, y = problem("bag")
     x[-1] = 99  # beyond the vocabulary, and not among the first two examples

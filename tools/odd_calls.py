@@ -280,6 +280,8 @@ def wrong_with(target: Target, error: Exception) -> str:
         return type(error).__name__
     if "\n" in text or len(text) > LONGEST_MESSAGE:
         return "a message of more than one line"
+    if isinstance(error, ImportError):
+        return ""  # it says what is missing, not what was given
     named = [*target.parameters, CALLED.get(target.name, target.name)]
     if not any(re.search(rf"\b{re.escape(name)}\b", text) for name in named):
         return UNNAMED

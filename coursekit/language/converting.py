@@ -186,8 +186,8 @@ def _metadata(language: LanguageModel, format: str) -> dict[str, Any]:
     config, parts = language.model.config, language.tokenizer.taken_apart()
     if len(parts.tokens) != config.vocab_size:
         raise ValueError(f"the tokenizer has {len(parts.tokens)} tokens, the model {config.vocab_size}")
-    end = language.tokenizer.end
-    ends = {} if end is None else {f"tokenizer.ggml.{name}_token_id": end for name in ("bos", "eos")}
+    begin, end = language.tokenizer.begin, language.tokenizer.end
+    ends = {"bos": end if begin is None else begin, "eos": end}
     kinds = [SPECIAL if number in parts.special else NORMAL for number in range(len(parts.tokens))]
     return {
         "general.architecture": "llama",
@@ -211,8 +211,8 @@ def _metadata(language: LanguageModel, format: str) -> dict[str, Any]:
         "tokenizer.ggml.tokens": list(parts.tokens),
         "tokenizer.ggml.token_type": kinds,
         "tokenizer.ggml.merges": list(parts.merges),
-        "tokenizer.ggml.add_bos_token": False,
-        **ends,
+        "tokenizer.ggml.add_bos_token": begin is not None,
+        **{f"tokenizer.ggml.{name}_token_id": token for name, token in ends.items() if token is not None},
     }
 
 

@@ -21,7 +21,9 @@ MOST_LOGITS = 2**24  # at once: 64 MB
 LARGEST_LOSS = 700.0  # whose perplexity is still a double
 
 
-def windows(tokens: Iterable[int] | Tensor, length: int = 256, count: int | None = None) -> Tensor:
+def windows(
+    tokens: Iterable[int] | Tensor, length: int = 256, count: int | None = None, *, begin: int | None = None
+) -> Tensor:
     """Cut a text into windows that do not overlap, each with one token more than is predicted.
 
     Parameters
@@ -32,11 +34,13 @@ def windows(tokens: Iterable[int] | Tensor, length: int = 256, count: int | None
         Tokens to predict per window.
     count : int, optional
         How many, from the beginning; by default all that fit.
+    begin : int, optional
+        The token that every window begins with, for a model that expects one: ``tokenizer.begin``.
 
     Returns
     -------
     Tensor
-        int64 [count, length + 1]; a window begins with the token that the one before ends with.
+        int64 [count, length + 1]; without ``begin`` a window begins with the token that ended the one before.
 
     Raises
     ------
@@ -45,10 +49,13 @@ def windows(tokens: Iterable[int] | Tensor, length: int = 256, count: int | None
     """
     row = torch.tensor(numbers_of(tokens), dtype=torch.int64)
     length = arguments.size("length", length)
-    most = (len(row) - 1) // length
+    most = (len(row) - (begin is None)) // length
     count = most if count is None else arguments.size("count", count)
     if not 1 <= count <= most:
         raise ValueError(f"{len(row):,} tokens make {max(most, 0)} windows of {length}; got count={count}")
+    if begin is not None:
+        first = torch.tensor([arguments.integer("begin", begin, 0)])
+        return torch.stack([torch.cat((first, row[n * length : (n + 1) * length])) for n in range(count)])
     return torch.stack([row[n * length : (n + 1) * length + 1] for n in range(count)])
 
 

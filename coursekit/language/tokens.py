@@ -53,11 +53,17 @@ class Tokenizer:
         Of the package ``tokenizers``.
     end : int, optional
         The token that stands between texts.
+
+    Attributes
+    ----------
+    begin : int or None
+        The token that the model expects before every text, as LLaMA's do; ``encode`` leaves it out.
     """
 
     def __init__(self, inner: "tokenizers.Tokenizer", end: int | None = None) -> None:
         self._inner = inner
         self.end = end
+        self.begin: int | None = next(iter(inner.encode("", add_special_tokens=True).ids), None)
 
     @classmethod
     def from_file(cls, path: str | Path, end: str | None = None) -> "Tokenizer":

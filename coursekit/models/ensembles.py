@@ -213,7 +213,7 @@ def fit_many(
     schedule : Schedule, optional
         The same three in one object; its seed does not count here.
     after : callable, optional
-        As in ``train_many``.
+        As in ``train_many``: whatever ``after`` raises goes through.
 
     Returns
     -------
@@ -225,7 +225,7 @@ def fit_many(
     TypeError, ValueError
         As ``fit``.
     """
-    start = start_many(widths, seeds, x.device if isinstance(x, Tensor) else None)
+    start = start_many(widths, seeds, as_device("x", x.device) if isinstance(x, Tensor) else None)
     plan = Schedule(epochs, lr, batch_size).or_else(schedule, USUAL)
     return tune_many(start, x, y, seeds=seeds, schedule=plan, after=after)
 
@@ -253,7 +253,7 @@ def tune_many(
     x, y : array_like
         Examples [n, features] and their class numbers [n].
     seeds, epochs, lr, batch_size, masks, schedule, after, seen_as
-        As in ``train_many``.
+        As in ``train_many``: whatever ``after`` raises goes through.
 
     Returns
     -------

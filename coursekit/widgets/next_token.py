@@ -127,7 +127,9 @@ class NextTokenView(View):
     def _logits(self, model: int, text: str) -> NDArray[np.float32]:
         """Return the logits [vocab_size] behind a text; kept, because a drag asks for the same again."""
         asked = self.models[model]
-        tokens = asked.tokenizer.encode(text)[-asked.model.config.context :]
+        first = [] if asked.tokenizer.begin is None else [asked.tokenizer.begin]
+        tokens = asked.tokenizer.encode(text)
+        tokens = first + tokens[max(0, len(tokens) + len(first) - asked.model.config.context) :]
         if not tokens and asked.tokenizer.end is not None:
             tokens = [asked.tokenizer.end]  # behind the end of a text, another one begins
         if not tokens:

@@ -539,7 +539,7 @@ else:
     load = language.from_gguf if Path(path).suffix == ".gguf" else language.from_folder
     yours = load(path)
     row = yours.tokenizer.tensor(text)
-    found = language.losses(yours.model, language.windows(row))
+    found = language.losses(yours.model, language.windows(row, begin=yours.tokenizer.begin))
     print(yours, found, sep="\n")
     print(f"{language.bits_per_character(found.mean, row.numel(), len(text)):.3f} bits per character")
 

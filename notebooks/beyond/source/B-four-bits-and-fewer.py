@@ -82,7 +82,8 @@ for model in (ours, planted, real):
 # %% tags=["nbval-ignore-output"]
 def windows(model, count, text="evaluation", length=256):
     """Return the first windows of a text, [count, length + 1] tokens."""
-    return language.windows(model.tokenizer.encode(language.text(text)), length, count)
+    tokens = model.tokenizer.encode(language.text(text))
+    return language.windows(tokens, length, count, begin=model.tokenizer.begin)
 
 
 originals = {model.name: language.Reference(model, windows(model, 10)) for model in (ours, planted)}
