@@ -211,6 +211,15 @@ def test_a_solution_that_counts_as_not_tried_is_found(master):
     assert [finding.kind for finding in judging.judge(run)] == ["right answer refused"]
 
 
+def test_a_cell_without_an_end_is_a_finding_and_not_the_end(master, monkeypatch):
+    monkeypatch.setattr(running, "CELL_TIMEOUT", 15)  # its set-up cell needs some
+    path = master("import time\ntime.sleep(600)", 'claims.show("05-error-bound", measured=0.7)')
+    (run,) = doubted(path, "as it stands")
+    found = {(finding.cell, finding.kind) for finding in judging.judge(run)}
+    assert found == {(1, "error"), (-1, "claim")}
+    assert run.seconds < 300
+
+
 def printed(*lines):
     output = nbformat.v4.new_output("stream", name="stdout", text="\n".join(lines))
     return nbformat.v4.new_code_cell("print()", outputs=[output])

@@ -112,7 +112,9 @@ def _set_up(cell: NotebookNode, change: Change) -> None:
 
 
 def _variables(change: Change) -> dict[str, str]:
-    return {"PYTHONPATH": os.pathsep.join([str(TOOLS.parent), *sys.path]), **change.env}
+    """Return what the kernel's environment adds; threads that wait must not spin, others run meanwhile."""
+    path = os.pathsep.join([str(TOOLS.parent), *sys.path])
+    return {"PYTHONPATH": path, "OMP_WAIT_POLICY": "PASSIVE", **change.env}
 
 
 def _execute(changed: NotebookNode, env: dict[str, str]) -> None:
@@ -122,6 +124,7 @@ def _execute(changed: NotebookNode, env: dict[str, str]) -> None:
         client = NotebookClient(
             changed,
             timeout=CELL_TIMEOUT,
+            interrupt_on_timeout=True,  # then the cell has an error, which is judged, and the others run on
             kernel_name="python3",
             resources={"metadata": {"path": folder}},
             extra_arguments=["--log-level=ERROR"],
