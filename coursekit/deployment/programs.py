@@ -56,7 +56,7 @@ class Program:
         _, _, version = self._line().partition(" ")
         self._start_seconds = time.perf_counter() - start
         self._version = version
-        self._labels = np.array([int(word) for word in self._line().split()])
+        self._labels = np.array([int(self._number(word)) for word in self._line().split()])
 
     @property
     def version(self) -> str:
@@ -92,7 +92,7 @@ class Program:
             self._process.stdin.flush()
         except OSError:
             raise self._failed() from None
-        return float(self._line())
+        return self._number(self._line())
 
     def close(self) -> None:
         """End the program; doing so twice does no harm."""
@@ -119,6 +119,13 @@ class Program:
         if not line.strip():
             raise self._failed()
         return line.strip()
+
+    def _number(self, word: str) -> float:
+        try:
+            return float(word)
+        except ValueError:
+            self.close()
+            raise RuntimeError(f"the program answered {word[:LAST_WORDS]!r} in place of a number") from None
 
     def _failed(self) -> RuntimeError:
         self._process.kill()
