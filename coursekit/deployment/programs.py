@@ -13,6 +13,8 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from coursekit._core import arguments
+
 __all__ = ["QUIET", "Program"]
 
 SECONDS = 120.0  # the most that a program may take for one answer
@@ -85,7 +87,17 @@ class Program:
         -------
         float
             Seconds.
+
+        Raises
+        ------
+        TypeError, ValueError
+            For what is no number of calls.
+        RuntimeError
+            If it was closed, or fails.
         """
+        calls = arguments.size("calls", calls)
+        if not self._close.alive:
+            raise RuntimeError("this program was closed; open it again")
         assert self._process.stdin is not None  # a pipe, as asked for
         try:
             self._process.stdin.write(f"{calls}\n")

@@ -227,6 +227,22 @@ def test_a_survey_refuses_what_is_no_mapping_of_files(files, kind, said, x, labe
         deployment.survey(files, x, labels)
 
 
+def test_a_program_takes_a_number_of_calls_while_it_is_open(file, x):
+    program = deployment.find("ONNX Runtime").open(file, x)
+    for calls, kind in ((0, ValueError), (-1, ValueError), (1.5, TypeError), ("x", TypeError)):
+        with pytest.raises(kind, match="calls"):
+            program.seconds(calls)
+    assert program.seconds(2) > 0
+    program.close()
+    with pytest.raises(RuntimeError, match="was closed"):
+        program.seconds(2)
+
+
+def test_a_survey_wants_labels_that_are_numbers(file, x, labels):
+    with pytest.raises(ValueError, match="expected must be finite"):
+        deployment.survey({"ONNX Runtime": {"FP32": file}}, x, [np.nan, *labels[1:]])
+
+
 def test_a_survey_wants_a_label_for_each_picture(file, x, labels):
     with pytest.raises(ValueError, match="40 labels"):
         deployment.survey({"ONNX Runtime": {"FP32": file}}, x, labels[:5])
