@@ -177,20 +177,15 @@ print("full:  ", everything)
 print("rank 1:", rank_1)
 
 # %% jupyter={"source_hidden": true} tags=["nbval-ignore-output"]
-picture, ax = plots.style.axes(
-    width=7,
-    height=2.4,
-    alt="Bars of the bytes of weights, gradients and Adam, with all weights and with adapters of rank 1.",
-)
-colours = {"weights": plots.style.BLUE, "gradients": plots.style.ORANGE, "optimizer": plots.style.GREEN}
+picture, ax = plots.style.axes(height=2.4, alt="The bytes of weights, gradients and optimizer, as bars.")
+parts = ("weights", "gradients", "optimizer")
 for row, spent in enumerate((rank_1, everything)):
     left = 0.0
-    for part, colour in colours.items():
+    for part, colour in zip(parts, plots.style.SERIES, strict=False):
         size = getattr(spent, part) / 1e6
         ax.barh(row, size, left=left, height=0.6, color=colour, edgecolor="white")
-        if size > 2:
-            ink = plots.style.ink_on(colour)
-            ax.text(left + size / 2, row, part, ha="center", va="center", color=ink)
+        label, ink = part * (size > 2), plots.style.ink_on(colour)
+        ax.text(left + size / 2, row, label, ha="center", va="center", color=ink)
         left += size
     ax.text(left, row, f"  {left:.3g} MB", va="center")
 ax.set(yticks=[0, 1], yticklabels=["rank 1", "full"], xlim=(0, 1.2 * left))
@@ -297,18 +292,10 @@ adapt("full, gently", small.model, 0, 0.3 * full_rate)
 found["full, gently"] = judged("full, gently")
 
 # %% jupyter={"source_hidden": true} tags=["nbval-ignore-output"]
-picture, ax = plots.style.axes(
-    alt="Loss gained on code against loss added on docstrings, a mark with its intervals for each run."
-)
-looks = {  # as in the panel
-    "rank 1": ("o", plots.style.BLUE),
-    "rank 4": ("s", plots.style.VERMILLION),
-    "rank 16": ("^", plots.style.GREEN),
-    "full": ("D", plots.style.ORANGE),
-    "full, gently": ("v", plots.style.BLUE),
-}
-for name, (gained, forgot) in found.items():
-    marker, colour = looks[name]
+picture, ax = plots.style.axes(alt="Loss gained on code against loss added on docstrings, with intervals.")
+blue, red, green, yellow = (getattr(plots.style, name) for name in ("BLUE", "VERMILLION", "GREEN", "ORANGE"))
+looks = zip("os^DvP", (blue, red, green, yellow, blue, red), strict=True)  # as in the panel
+for (name, (gained, forgot)), (marker, colour) in zip(found.items(), looks, strict=False):
     ax.plot([gained.low, gained.high], [forgot.mean] * 2, color=plots.style.GREY, linewidth=1)
     ax.plot([gained.mean] * 2, [forgot.low, forgot.high], color=plots.style.GREY, linewidth=1)
     ax.plot(gained.mean, forgot.mean, marker, color=colour, markersize=9, zorder=4)
