@@ -13,6 +13,8 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from coursekit._core import arguments
+
 __all__ = ["QUIET", "Program"]
 
 SECONDS = 120.0  # the most that a program may take for one answer
@@ -56,7 +58,7 @@ class Program:
         _, _, version = self._line().partition(" ")
         self._start_seconds = time.perf_counter() - start
         self._version = version
-        self._labels = np.array([int(word) for word in self._line().split()])
+        self._labels = np.array([int(self._number(word)) for word in self._line().split()])
 
     @property
     def version(self) -> str:
@@ -85,14 +87,24 @@ class Program:
         -------
         float
             Seconds.
+
+        Raises
+        ------
+        TypeError, ValueError
+            For what is no number of calls.
+        RuntimeError
+            If it was closed, or fails.
         """
+        calls = arguments.size("calls", calls)
+        if not self._close.alive:
+            raise RuntimeError("this program was closed; open it again")
         assert self._process.stdin is not None  # a pipe, as asked for
         try:
             self._process.stdin.write(f"{calls}\n")
             self._process.stdin.flush()
         except OSError:
             raise self._failed() from None
-        return float(self._line())
+        return self._number(self._line())
 
     def close(self) -> None:
         """End the program; doing so twice does no harm."""
@@ -119,6 +131,13 @@ class Program:
         if not line.strip():
             raise self._failed()
         return line.strip()
+
+    def _number(self, word: str) -> float:
+        try:
+            return float(word)
+        except ValueError:
+            self.close()
+            raise RuntimeError(f"the program answered {word[:LAST_WORDS]!r} in place of a number") from None
 
     def _failed(self) -> RuntimeError:
         self._process.kill()

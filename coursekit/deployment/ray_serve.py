@@ -154,7 +154,9 @@ def cluster(path: str | Path, x: Any, tried: Sequence[tuple[int, int]] = TRIED) 
     RuntimeError
         With Ray's own words, if it fails.
     """
-    pairs = [(arguments.size("replicas", a, most=64), arguments.size("batch", b)) for a, b in tried]
+    if not isinstance(tried, tuple | list):
+        raise TypeError(f"tried must be a list of pairs; got {arguments.shown(tried)}")
+    pairs = [_pair(each) for each in tried]
     runner = onnx_models.load(path, device="cpu")
     pictures = arguments.array("x", x, np.float32, 2)
     if not len(pictures) or pictures.shape[1] != FEATURES or not pairs:
@@ -246,6 +248,12 @@ def _end_all(folder: str) -> None:
             if process.environ().get(MARK) == folder:
                 process.kill()
                 process.wait(5)
+
+
+def _pair(value: Any) -> tuple[int, int]:
+    if not isinstance(value, tuple | list) or len(value) != 2:
+        raise TypeError(f"tried must hold pairs of replicas and batch; got {arguments.shown(value)}")
+    return arguments.size("replicas", value[0], most=64), arguments.size("batch", value[1])
 
 
 def _counted(replicas: int) -> str:

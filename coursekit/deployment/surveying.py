@@ -165,7 +165,7 @@ def survey(files: Mapping[str, Mapping[str, str | Path]], x: Any, expected: Any)
         As ``Runtime.open``, or if there are not as many labels as pictures.
     """
     wanted = [(find(name), numbers, path) for name, numbers, path in _each(files)]
-    labels, asked = np.asarray(arguments.dense("expected", expected)), len(arguments.dense("x", x))
+    labels, asked = arguments.array("expected", expected, np.float64), len(arguments.dense("x", x))
     if labels.shape != (asked,):
         raise ValueError(f"expected must hold {asked} labels, one per picture; got shape {labels.shape}")
     with ExitStack() as stack:

@@ -1,6 +1,7 @@
 """How much work a student's function does, counted instead of timed: a busy machine cannot change a count."""
 
 import functools
+import math
 import sys
 import sysconfig
 from collections.abc import Callable
@@ -8,7 +9,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-__all__ = ["Comparisons", "Counted", "steps"]
+__all__ = ["Comparisons", "Counted", "EndlessError", "Limited", "steps"]
 
 # Code that nobody has to make faster here: Python's own, installed packages, ours.
 _OURS = str(Path(__file__).parents[1])
@@ -38,6 +39,36 @@ class Counted:
         return self  # a copy would count for itself
 
 
+class EndlessError(BaseException):
+    """A student's function has run so many lines that it counts as one that never ends.
+
+    Not an ``Exception``, which a student's own ``except`` might take for something else.
+    """
+
+
+class Limited:
+    """A function that is stopped after so many calls and lines of the student's own Python code.
+
+    Parameters
+    ----------
+    function : callable
+        The student's.
+    most : int
+        How many lines; then ``EndlessError`` is raised where it runs.
+    """
+
+    def __init__(self, function: Callable[..., Any], most: int) -> None:
+        self._function, self._most = function, most
+        self.__name__ = getattr(function, "__name__", "function")
+        self.__code__ = getattr(function, "__code__", None)  # whether it is blank is seen from its code
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        """Call the function; stop it if it does not end."""
+        result: list[Any] = []
+        steps(lambda: result.append(self._function(*args, **options)), self._most)
+        return result[0]
+
+
 class Comparisons:
     """Counts how often texts made by ``text`` are compared with each other."""
 
@@ -60,18 +91,25 @@ class Comparisons:
         return _text_type(self)(value)
 
 
-def steps(function: Callable[[], Any]) -> int:
+def steps(function: Callable[[], Any], most: float = math.inf) -> int:
     """Return how many calls and lines of the student's own Python code run during ``function()``.
 
     Parameters
     ----------
     function : callable
         Calls the student's function.
+    most : float, optional
+        After so many it is stopped.
 
     Returns
     -------
     int
         Calls and lines together.
+
+    Raises
+    ------
+    EndlessError
+        If there are more than ``most``.
 
     """
     found = 0
@@ -81,6 +119,8 @@ def steps(function: Callable[[], Any]) -> int:
         if _is_library(frame.f_code.co_filename):
             return None
         found += event in ("call", "line")
+        if found > most:
+            raise EndlessError(f"it ran {found:,} lines and had not ended")
         return trace
 
     before = sys.gettrace()

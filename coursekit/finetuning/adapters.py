@@ -110,9 +110,11 @@ def with_lora(
     Raises
     ------
     TypeError, ValueError
-        For a pattern that fits no layer, and a rank larger than a layer.
+        For a pattern that fits no layer, a rank larger than a layer, and a model that has adapters.
     """
     changed = copy.deepcopy(arguments.instance("model", model, Transformer)).requires_grad_(False)
+    if adapters(changed):
+        raise ValueError("model must have no adapters yet; merged makes a copy without")
     names = layer_names(changed, include, exclude, KINDS)
     seed = arguments.integer("seed", seed, 0)
     for number, name in enumerate(names):

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from coursekit._core import arguments, display, imports
-from coursekit.finetuning.given import text_of, windows_of
+from coursekit.finetuning.given import text_of, tokens_of, windows_of
 from coursekit.language.quality import losses
 from coursekit.language.training import Recipe, batches
 from coursekit.language.transformer import Transformer
@@ -132,7 +132,8 @@ def fine_tune(
     Raises
     ------
     ValueError
-        If nothing learns, the text is shorter than a window, or the loss is no finite number.
+        If nothing learns, the text is shorter than a window or not of the model's tokens, or the loss is no
+        finite number.
     """
     learning, looked = _checked(model, tokens, recipe, look, at, after)
     imports.whole("torch._dynamo")  # optimizers import it late, where an interrupt could tear it in half
@@ -166,7 +167,8 @@ def _checked(
     """Return the weights that learn, and the steps after which the model is looked at."""
     steps = arguments.instance("recipe", recipe, Recipe).steps
     weights = arguments.instance("model", model, Transformer).parameters()
-    text_of("tokens", tokens, recipe.length)
+    text = text_of("tokens", tokens, recipe.length)
+    tokens_of("tokens", text[None], model.config.vocab_size, len(text))
     if look is not None:
         windows_of("look", look)
     if after is not None:

@@ -106,7 +106,7 @@ def hidden_gap(student: Tensor, teacher: Tensor, projection: nn.Module) -> Tenso
     Raises
     ------
     TypeError, ValueError
-        For other tensors, and a projection between other widths.
+        For other tensors, a teacher of zeros, and a projection between other widths.
     """
     arguments.module("projection", projection)
     mine, wanted = dense("student", student), dense("teacher", teacher)
@@ -117,7 +117,10 @@ def hidden_gap(student: Tensor, teacher: Tensor, projection: nn.Module) -> Tenso
     if projected.shape != wanted.shape:
         shapes = f"{list(projected.shape)} and {list(wanted.shape)}"
         raise ValueError(f"projection must lead from student to teacher; got {shapes}")
-    return (projected - wanted).square().mean() / wanted.square().mean()
+    size = wanted.square().mean()
+    if not size:
+        raise ValueError("teacher must not be all zeros: they have no size to measure in")
+    return (projected - wanted).square().mean() / size
 
 
 def attention_gap(student: Tensor, teacher: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from sklearn.metrics import pairwise_distances_argmin
 
 from coursekit import exercises
 from coursekit.course.nb03 import checks
-from coursekit.exercises import effort
+from coursekit.exercises import answers, effort
 from coursekit.exercises.verdicts import NOT_TRIED, RIGHT, WRONG
 
 LECTURE = {"read CSV": 1.8, "load pickle": 0.6, "predict": 0.001}
@@ -510,6 +510,15 @@ def test_tracing_is_restored_also_after_an_error():
         assert sys.gettrace() is trace
     finally:
         sys.settrace(before)
+
+
+def test_what_runs_too_many_lines_is_stopped_and_what_is_blank_stays_so():
+    limited = effort.Limited(loop, 100)
+    assert limited(10) == 45
+    with pytest.raises(effort.EndlessError):
+        limited(1000)
+    assert answers.is_blank(effort.Limited(lambda: ..., 100))
+    assert not answers.is_blank(limited)
 
 
 def test_hints_name_no_size_that_the_test_does_not_use():

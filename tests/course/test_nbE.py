@@ -85,6 +85,7 @@ def row_by_row(x, W, A, B, s):
     "answer",
     [
         lambda x, W, A, B, s: x @ W.T + s * (x @ A.T) @ B.T,
+        lambda x, W, A, B, s: x.half() @ W.half().T + s * (x.half() @ A.half().T) @ B.half().T,
         lambda x, W, A, B, s: x @ (W + s * B @ A).T,
         lambda x, W, A, B, s: (W @ x.T + s * B @ A @ x.T).T,
         lambda x, W, A, B, s: torch.nn.functional.linear(
@@ -152,6 +153,7 @@ def test_a_slip_in_the_parameters_has_its_hint(answer, said):
     "answer",
     [
         lambda W, A, B, s: W + s * B @ A,
+        lambda W, A, B, s: (W + s * B @ A).astype(np.float16),
         lambda W, A, B, s: (W.T + s * A.T @ B.T).T,
         lambda W, A, B, s: torch.tensor(W) + s * torch.tensor(B) @ torch.tensor(A),
         lambda W, A, B, s: (W + s * np.einsum("or,ri->oi", B, A)).astype(np.float32).tolist(),

@@ -59,6 +59,7 @@ def test_choices_in_every_form(answer):
         (lambda offers, size, start: by_sorting(offers, size, math.inf), "within both limits"),
         (lambda offers, size, start: (fitting(offers, size, start) or [[None]])[0][0], "fastest"),
         (lambda offers, size, start: "Fortran", "a name of the list"),
+        (lambda offers, size, start: print(by_sorting(offers, size, start)), "return what it finds"),
         (
             lambda offers, size, start: by_sorting(
                 [o for o in offers if o[2] < start and o[1] < size], size, start
@@ -201,6 +202,37 @@ def by_trying(a, b, rate, replicas):
     return None
 
 
+def until_it_fits(a, b, rate, replicas):
+    n = 1
+    while replicas * n / (a + b * n) < rate:
+        n += 1
+    return n
+
+
+def until_it_fits_whatever_happens(a, b, rate, replicas):
+    n = 1
+    while True:
+        try:
+            assert replicas * n / (a + b * n) >= rate
+            return n
+        except Exception:
+            n += 1
+
+
+@pytest.mark.parametrize("answer", [until_it_fits, until_it_fits_whatever_happens])
+def test_a_loop_that_never_ends_is_ended(answer, monkeypatch):
+    monkeypatch.setattr(checks, "MOST_LINES", 10_000)
+    refused("F-batch", answer, "does not end", "before the loop")
+
+
+def test_a_long_search_that_ends_is_right():
+    def found(a, b, rate, replicas):
+        fits = (n for n in range(1, 300_000) if replicas * n / (a + b * n) >= rate)
+        return next(fits, None)
+
+    assert exercises.check("F-batch", found).outcome == RIGHT
+
+
 @pytest.mark.parametrize("answer", [by_formula, by_trying, lambda *g: (n := by_formula(*g)) and float(n)])
 def test_batches_in_every_form(answer):
     assert exercises.check("F-batch", answer).outcome == RIGHT
@@ -217,6 +249,7 @@ def test_batches_in_every_form(answer):
         (lambda a, b, rate, replicas: 1, "do not keep up"),
         (lambda a, b, rate, replicas: 0, "at least one"),
         (lambda a, b, rate, replicas: None, "There is one"),
+        (lambda a, b, rate, replicas: print(by_formula(a, b, rate, replicas)), "and return it"),
         (lambda a, b, rate, replicas: 2.5, "whole number"),
     ],
 )

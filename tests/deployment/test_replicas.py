@@ -116,6 +116,12 @@ def test_without_ray_one_line_says_how_to_get_it(file, x, monkeypatch):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("tried", [[(1,)], [3], 3, "12"])
+def test_a_cluster_takes_pairs(tried, file, x):
+    with pytest.raises(TypeError, match="tried must"):
+        deployment.cluster(file, x, tried)
+
+
 def test_what_ray_runs_is_python_and_is_shown_whole():
     compile(deployment.app_source(), "cluster_app.py", "exec")
     assert "@serve.batch" in deployment.app_source()

@@ -139,13 +139,46 @@ def test_a_program_that_takes_too_long_is_ended(monkeypatch):
         deployment.Program(["no-such-program"])
 
 
+def test_a_program_that_answers_in_words_is_named():
+    code = "print('0 words', flush=True); print('zero one', flush=True); import time; time.sleep(60)"
+    with pytest.raises(RuntimeError, match="answered 'zero' in place of a number"):
+        deployment.Program([sys.executable, "-c", code])
+
+
+# What stands for onnxruntime-node: its networks see the digit that stands first in a picture.
+NODE_PACKAGE = """
+class Tensor { constructor(type, data) { this.data = data; } }
+const run = async ({ x }) => ({ y: { data: Array.from({ length: 10 }, (_, n) => +(n === x.data[0])) } });
+const create = async () => ({ inputNames: ["x"], outputNames: ["y"], run });
+module.exports = { Tensor, InferenceSession: { create } };
+"""
+
+
+@pytest.mark.parametrize("node", [*filter(None, [shutil.which("node")])])
+@pytest.mark.parametrize("forced", ["0", "1"])
+def test_the_program_for_node_answers_in_plain_numbers_in_a_notebook_too(node, forced, tmp_path, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", forced)  # as Jupyter's kernels do: then Node colours numbers
+    package = tmp_path / "onnxruntime-node"
+    package.mkdir()
+    (package / "package.json").write_text('{"version": "0.1", "main": "index.js"}')
+    (package / "index.js").write_text(NODE_PACKAGE)
+    pictures = np.zeros((3, 64), np.float32)
+    pictures[:, 0] = digits = [7, 0, 4]
+    pictures.tofile(tmp_path / "x.f32")
+    command = [node, str(runtimes.HERE / "answering.cjs"), str(package), "a.onnx", str(tmp_path / "x.f32")]
+    with deployment.Program(command) as program:
+        assert program.version == "onnxruntime-node 0.1"
+        assert program.labels.tolist() == digits
+        assert 0 < program.seconds(10) < program.start_seconds
+
+
 def test_the_program_in_c_is_short_and_needs_no_header():
     lines = deployment.c_source().splitlines()
     assert len(lines) <= 60
     assert not [line for line in lines if line.startswith("#include") and "onnx" in line]
 
 
-@pytest.mark.parametrize("compiler", filter(None, [shutil.which("cc")]))
+@pytest.mark.parametrize("compiler", [*filter(None, [shutil.which("cc")])])
 def test_the_program_in_c_has_no_warning(compiler, tmp_path):
     command = [compiler, "-std=gnu11", "-Wall", "-Wextra", "-Wno-pedantic", "-c", "-o", str(tmp_path / "d.o")]
     done = subprocess.run(
@@ -192,6 +225,22 @@ def test_a_survey_has_a_row_for_each_file(file, x, labels, monkeypatch):
 def test_a_survey_refuses_what_is_no_mapping_of_files(files, kind, said, x, labels):
     with pytest.raises(kind, match=said):
         deployment.survey(files, x, labels)
+
+
+def test_a_program_takes_a_number_of_calls_while_it_is_open(file, x):
+    program = deployment.find("ONNX Runtime").open(file, x)
+    for calls, kind in ((0, ValueError), (-1, ValueError), (1.5, TypeError), ("x", TypeError)):
+        with pytest.raises(kind, match="calls"):
+            program.seconds(calls)
+    assert program.seconds(2) > 0
+    program.close()
+    with pytest.raises(RuntimeError, match="was closed"):
+        program.seconds(2)
+
+
+def test_a_survey_wants_labels_that_are_numbers(file, x, labels):
+    with pytest.raises(ValueError, match="expected must be finite"):
+        deployment.survey({"ONNX Runtime": {"FP32": file}}, x, [np.nan, *labels[1:]])
 
 
 def test_a_survey_wants_a_label_for_each_picture(file, x, labels):

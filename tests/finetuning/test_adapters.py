@@ -111,6 +111,8 @@ def test_what_is_refused(model):
         finetuning.with_lora(model, 33)
     with pytest.raises(ValueError, match="must have adapters"):
         finetuning.merged(model)
+    with pytest.raises(ValueError, match="must have no adapters yet"):
+        finetuning.with_lora(finetuning.with_lora(model, 2), 2)
     with pytest.raises(TypeError, match="layer must be a Linear"):
         finetuning.LoRA(nn.ReLU(), 2)
 

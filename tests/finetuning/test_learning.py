@@ -73,6 +73,11 @@ def test_what_is_refused():
     model = language.Transformer(TINY)
     with pytest.raises(ValueError, match="smaller lr"):
         finetuning.fine_tune(model, TOKENS, wild)
+    for odd in (-100, 96):  # as a target, -100 would be passed over in silence
+        text = TOKENS.clone()
+        text[-1] = odd
+        with pytest.raises(ValueError, match="tokens must lie between 0 and 95"):
+            finetuning.fine_tune(language.Transformer(TINY), text, RECIPE)
 
 
 # Fewer bytes

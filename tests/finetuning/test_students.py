@@ -50,6 +50,8 @@ def test_gaps_are_zero_for_equals_and_positive_for_others():
     assert finetuning.hidden_gap(0 * said, said, nn.Identity()).item() == pytest.approx(1)
     with pytest.raises(ValueError, match="multiple"):
         finetuning.attention_gap(looks, looks[:, :3])
+    with pytest.raises(ValueError, match="all zeros"):
+        finetuning.hidden_gap(said, 0 * said, nn.Identity())
 
 
 @pytest.mark.parametrize("level", finetuning.LEVELS)

@@ -123,6 +123,15 @@ def test_a_digit_that_is_drawn_is_recognised_within_50_ms(digit, points, browser
     assert max(each["ms"] for each in shown.values()) <= MOST_MS
 
 
+def test_the_answers_stand_in_the_frame_that_a_notebook_shows(browser):
+    tab = browser[0]
+    usual = tab.viewport_size
+    tab.set_viewport_size({"width": 800, "height": 600})
+    low = tab.locator("table").evaluate("table => table.getBoundingClientRect().bottom")
+    tab.set_viewport_size(usual)
+    assert low <= 600
+
+
 def test_nothing_came_from_elsewhere_and_nothing_was_complained_about(browser):
     _, asked, complaints, url = browser
     assert len(asked) >= 8

@@ -23,7 +23,7 @@ SHAPES: tuple[tuple[list[tuple[int, int]], int], ...] = (
 )
 ROWS, INPUTS, OUTPUTS, RANK = 5, 7, 6, 3
 SCALES = (0.25, 1.0)
-CLOSE = 1e-4  # of the largest: FP32 is good enough
+CLOSE = 3e-3  # of the largest: FP16 is good enough
 
 
 def adam(answer: Any) -> Verdict:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from coursekit.course.nbF.browser_cases import LEVELS, OFFERS, SIDE, colleagues_page
 from coursekit.exercises.answers import as_array, as_integer, call, call_either, run
+from coursekit.exercises.effort import EndlessError, Limited
 from coursekit.exercises.verdicts import Verdict, right, wrong
 
 __all__ = ["CHECKERS"]
@@ -17,6 +18,7 @@ __all__ = ["CHECKERS"]
 Array = NDArray[Any]
 
 CLOSE = 1e-5
+MOST_LINES = 5_000_000  # after so many a function counts as one that never ends: some seconds
 BUDGETS = (
     (math.inf, math.inf, "ONNX Runtime in C"),
     (20e6, math.inf, "ONNX Runtime in a browser"),
@@ -78,14 +80,19 @@ def pixels(answer: Any) -> Verdict:
 
 def batch(answer: Any) -> Verdict:
     """A function of (a, b, rate, replicas) that returns the smallest batch that keeps up, or None."""
+    limited = Limited(answer, MOST_LINES) if callable(answer) else answer
     for a, b, rate, replicas, wanted in LOADS:
-        given = run(answer, a, b, rate, replicas)
+        told = (
+            f"A batch of n takes {1e3 * a:g} + {1e3 * b:g}·n ms, and {rate} requests come per second: "
+            f"the smallest batch for {replicas} replica(s) is {wanted}; "
+        )
+        try:
+            given = run(limited, a, b, rate, replicas)
+        except EndlessError:
+            return wrong(f"{told}your function does not end.", "Look before the loop: can it end at all?")
         found = None if given is None else as_integer(given, "what your function returns")
         if found != wanted:
-            told = (
-                f"A batch of n takes {1e3 * a:g} + {1e3 * b:g}·n ms, and {rate} requests come per second: "
-                f"the smallest batch for {replicas} replica(s) is {wanted}; your function returns {found}."
-            )
+            told = f"{told}your function returns {found}."
             return wrong(told, _batch_slip(found, a, b, rate, replicas, wanted))
     return right(
         "A large enough batch shares the fixed cost. What each request costs, no batch makes smaller."
@@ -106,16 +113,21 @@ def disagree(answer: Any) -> Verdict:
 def _choice_slip(name: Any, offers: Any, most_bytes: float, most_start: float, wanted: str | None) -> str:
     by_name = {offer[0]: offer for offer in offers}
     if name not in by_name:
-        return "Return a name of the list, or None." if name is not None else _too_strict(wanted, by_name)
+        if name is not None:
+            return "Return a name of the list, or None."
+        return _too_strict(wanted, by_name, most_bytes, most_start)
     _, size, start, _ = by_name[name]
     if size > most_bytes or start > most_start:
         return f"Does {name} stay within both limits?"
     return "Several fit. Which of them answers fastest?"
 
 
-def _too_strict(wanted: str | None, by_name: Mapping[str, Any]) -> str:
+def _too_strict(wanted: str | None, by_name: Mapping[str, Any], most_bytes: float, most_start: float) -> str:
     assert wanted is not None  # else None would have been right
-    return f"{wanted} is within the limits: at most means that exactly as much is allowed."
+    _, size, start, _ = by_name[wanted]
+    if size == most_bytes or start == most_start:
+        return f"{wanted} is within the limits: at most means that exactly as much is allowed."
+    return f"{wanted} is within the limits. Does your function return what it finds?"
 
 
 def _drawing(side: int) -> Array:
@@ -153,7 +165,10 @@ def _pixel_slip(found: Array, drawing: Array, data: list[int]) -> str:
 def _batch_slip(found: int | None, a: float, b: float, rate: float, replicas: int, wanted: int | None) -> str:
     each = rate / replicas
     if found is None:
-        return "There is one: try 1, 2, 3 … until so many replicas answer as many per second as come."
+        return (
+            "There is one: try 1, 2, 3 … until so many replicas answer as many per second as come, "
+            "and return it."
+        )
     if wanted is None:
         return "Even an endless batch answers at most 1/b requests per second and replica. Return None then."
     if found < 1:

@@ -152,8 +152,8 @@ claims.table(
 # A small network is no scale model of a large one. Its product takes about a microsecond, and everything else is the way
 # there and back. The same library with the same file answers sooner from C than from Python: the way is shorter.
 #
-# And the labels? In FP32 none may differ. In INT8 a few do, and it need not be the same ones with every runtime: each decides
-# for itself where it rounds. How far were the two best digits of those pictures apart in FP32?
+# And the labels? In FP32 none may differ. In INT8 a few can, and it need not be the same ones with every runtime: each decides
+# for itself where it rounds. If some do here, how far were the two best digits of those pictures apart in FP32?
 
 # %% tags=["nbval-ignore-output"]
 logits = runners["FP32"](digits.test.x)
@@ -161,7 +161,8 @@ best = np.sort(logits, 1)
 apart = best[:, -1] - best[:, -2]
 print(f"between the two best logits of a picture: {np.median(apart):.2f} in the middle")
 for name in ("INT8 dynamic", "INT8 static"):
-    for picture in np.flatnonzero(runners[name].labels(digits.test.x) != logits.argmax(1)):
+    labels = [int(runners[name].labels(one)[0]) for one in digits.test.x[:, None]]  # one by one, as above
+    for picture in np.flatnonzero(labels != logits.argmax(1)):
         print(f"{name}: picture {picture} gets another label; its two best were {apart[picture]:.3g} apart")
 
 # %% [markdown]
@@ -182,8 +183,10 @@ ax.set_xticks([10, 30, 100, 300, 1000], [10, 30, 100, 300, "1,000"])
 ax.minorticks_off()
 heights = 10 ** plots.comparison.spread([np.log10(1e3 * row.start) for row in shown], 0.2)
 for row, height in zip(shown, heights, strict=True):
-    ax.plot(row.program_bytes / 1e6, 1e3 * row.start, "o", color=plots.style.BLUE, markersize=8)
-    ax.text(1.3e-6 * row.program_bytes, height, f"{row.runtime}, {1e6 * row.latency:.0f} µs", va="center")
+    size, start = row.program_bytes / 1e6, 1e3 * row.start
+    ax.plot([size, 1.35 * size], [start, height], color=plots.style.GREY, linewidth=1)
+    ax.plot(size, start, "o", color=plots.style.BLUE, markersize=8)
+    ax.text(1.4 * size, height, f"{row.runtime}, {1e6 * row.latency:.0f} µs", va="center")
 soonest = min(shown, key=lambda row: row.start).runtime
 title = f"Recorded: the first answer comes soonest with {soonest}"
 plots.comparison.describe(ax, "runtime (MB)", "first answer after (ms)", title)
@@ -205,7 +208,8 @@ picture
 # by what you may spend.
 #
 # **Exercise 1.** `offers` is a list of (name, bytes, seconds to the first answer, seconds per answer). Return the name of the
-# fastest per answer that takes at most `most_bytes` and `most_start` seconds to start, or None if none does.
+# fastest per answer that takes at most `most_bytes` and `most_start` seconds to start, or None if none does. The offers below
+# are rounded, and not those of the table above:
 
 # %%
 for name, size, start, latency in OFFERS:
@@ -276,7 +280,8 @@ page
 # `digits-page` is whole: put it on any web server. Opened as a file it stays still, because browsers load WebAssembly
 # from servers only; it then says what to type.
 #
-# The same three files in Python, to draw on without a page. The panel starts with a test picture on which they disagree:
+# The same three files in Python, to draw on without a page. The panel starts with a test picture on which they disagree,
+# if there is one:
 
 # %% tags=["nbval-ignore-output"]
 widgets.draw_a_digit(runners, digits)
