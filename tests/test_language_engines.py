@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from coursekit import language
-from coursekit.language import engine_sources, engine_worker, engines, gguf
+from coursekit.language import engine_worker, engines, finding, gguf
 
 # llama.cpp's functions in Python: the logits of a token are largest for the next number. Some tokens do harm.
 STAND_IN = """
@@ -285,7 +285,7 @@ def test_one_that_does_not_start_is_told_and_passed_over(monkeypatch, folder):
     (folder / "broken_llama" / "__init__.py").write_text("raise OSError('libllama.so: not for this machine')")
     monkeypatch.setattr(engines, "ORDER", ("broken_llama",))
     monkeypatch.setitem(engines.PACKAGES, "broken_llama", "broken-llama")
-    monkeypatch.setitem(engine_sources.MODULES, "broken_llama", "broken_llama")
+    monkeypatch.setitem(finding.MODULES, "broken_llama", "broken_llama")
     with pytest.raises(ImportError, match=r"broken-llama is installed, but .*not for this.*To get it: pip"):
         language.llama_cpp()
     monkeypatch.setattr(engines, "ORDER", ("broken_llama", "ik_llama_cpp"))

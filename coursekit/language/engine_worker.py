@@ -58,7 +58,7 @@ def bound(path: str, structs: dict[str, list[tuple[str, str]]], kinds: dict[str,
     path : str
         The library.
     structs, kinds : dict
-        As ``engine_header.declared`` returns them.
+        As ``llama_h.declared`` returns them.
 
     Returns
     -------

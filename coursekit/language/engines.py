@@ -21,8 +21,8 @@ import torch
 from torch import Tensor, nn
 
 from coursekit._core import arguments, display, files
-from coursekit.language import engine_sources, engine_worker
-from coursekit.language.engine_sources import FORK, INSTALLED, ORDER, PACKAGES
+from coursekit.language import engine_worker, finding
+from coursekit.language.finding import FORK, INSTALLED, ORDER, PACKAGES
 from coursekit.language.gguf.reading import GGUFFile
 from coursekit.language.tokens import numbers_of
 
@@ -65,7 +65,7 @@ def llama_cpp(seconds: float = SECONDS) -> "Engine":
     """
     seconds, failed = arguments.positive("seconds", seconds, "seconds"), []
     for package in ORDER:
-        if engine_sources.place(package) is None:
+        if finding.place(package) is None:
             continue
         try:
             return Engine(package, seconds)
@@ -111,7 +111,7 @@ class Engine(display.Text):
 
     def __str__(self) -> str:
         if self.package == INSTALLED:
-            return f"llama.cpp in {engine_sources.place(INSTALLED)}"
+            return f"llama.cpp in {finding.place(INSTALLED)}"
         return f"llama.cpp of {self.name} {self.version}"
 
     def open(
@@ -224,7 +224,7 @@ class Engine(display.Text):
         if self._process is None or self._process.poll() is not None:
             self.close()
             try:
-                told = [json.dumps(engine_sources.binding(self.package)), json.dumps(sys.path)]
+                told = [json.dumps(finding.binding(self.package)), json.dumps(sys.path)]
             except (OSError, ValueError) as error:
                 raise RuntimeError(str(error)) from None
             self._words = tempfile.TemporaryFile()  # noqa: SIM115 (closed by _end)
@@ -273,7 +273,7 @@ class Engine(display.Text):
 
     def _program(self) -> str | None:
         """Return the program that rounds, where the library has no function for it."""
-        folder = engine_sources.place(self.package)
+        folder = finding.place(self.package)
         if self.package != FORK or folder is None:
             return None
         own = (str(path) for path in (folder / "bin").glob(f"{PROGRAM}*"))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from coursekit.language.engine_header import declared
+from coursekit.language.llama_h import declared
 
 __all__ = ["FORK", "INSTALLED", "ORDER", "PACKAGES", "binding", "place"]
 
