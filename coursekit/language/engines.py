@@ -3,6 +3,7 @@
 Source: ggml-org/llama.cpp, include/llama.h.
 """
 
+import contextlib
 import importlib.metadata
 import json
 import shutil
@@ -39,7 +40,7 @@ KINDS = (
 )
 SECONDS = 60.0
 MOST_CONTEXT = 2048
-LAST_WORDS = 300  # characters of what llama.cpp said that a message repeats
+LAST_SECONDS, LAST_WORDS = 2.0, 300  # characters of what llama.cpp said that a message repeats
 
 
 def llama_cpp(seconds: float = SECONDS) -> "Engine":
@@ -238,7 +239,10 @@ class Engine(display.Text):
         return self._process
 
     def _obituary(self, process: subprocess.Popen[bytes], late: bool) -> str:
-        """Say how the process ended."""
+        """Say how the process ended; one that closed its output is given the time to end by itself."""
+        if not late:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(LAST_SECONDS)
         process.kill()
         code = process.wait()
         how = f"took more than {self.seconds:g} s" if late else f"ended with status {code}"

@@ -13,7 +13,7 @@ from environments import ROOT, checkout, output
 from safetensors.torch import load_file
 
 from coursekit import finetuning, language
-from coursekit.language import Config, LanguageModel, Transformer, smollm
+from coursekit.language import Config, LanguageModel, Transformer, finding, smollm
 from coursekit.language import gguf as ours_in_numpy
 
 BLOCKS = 100_000
@@ -174,9 +174,11 @@ def test_the_reader_of_llama_cpps_authors_opens_what_we_write(tmp_path, name):
     assert said == ours.metadata
 
 
-@pytest.fixture(scope="module")
-def engine():
-    found = language.Engine("ik_llama_cpp")
+@pytest.fixture(
+    scope="module", params=[name for name in finding.PACKAGES if name == finding.FORK or finding.place(name)]
+)
+def engine(request):
+    found = language.Engine(request.param)
     yield found
     found.close()
 
