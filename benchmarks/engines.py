@@ -1,11 +1,11 @@
 """Engines: the small model served by vLLM on this CPU and by the course's own scheduler, one thread each.
 
-Seconds are the processor's: with one thread they are those of a quiet machine, whatever else runs.
+Seconds are the processor's. Both serve each load right after each other, so that what else runs slows both.
 
 vLLM (3 GB) and SGLang (10 GB) get environments of their own in the folder for results, once. vLLM needs
 PyTorch's CPU build: set PIP_EXTRA_INDEX_URL as the README says where pip does not find it by itself. What was
 measured, and what refused, is stored in the package, with the machine's name; notebook D shows it. Expected:
-the same texts, vLLM ahead, and an SGLang whose kernels want CUDA's driver.
+the same texts, vLLM ahead where many requests share a pass, and an SGLang whose kernels want CUDA's driver.
 """
 
 import dataclasses

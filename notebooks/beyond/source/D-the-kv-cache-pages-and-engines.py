@@ -627,10 +627,10 @@ recorded or "Nothing was recorded yet: python -m benchmarks engines"
 
 # %% [markdown]
 # These numbers are **recorded**, not measured a moment ago, on the machine that is named below them. They count seconds
-# of the processor, so that other programs do not matter. The texts are compared as well: an engine may only be faster,
-# not different. Read down a column for what batching and sharing bring, and across for what is in the kernels: the
-# more requests share a pass, the less the program around it counts. An engine that did not run stands below the table
-# with its own words.
+# of the processor, and both engines served each load right after each other, so that other programs slowed both. The
+# texts are compared as well: an engine may only be faster, not different. Read down a column for what batching and
+# sharing bring, and across for what is in the kernels: the more requests share a pass, the less the program around it
+# counts. An engine that did not run stands below the table with its own words.
 #
 # Where vLLM is installed beside the course, it serves eight of the requests now, on this machine:
 
