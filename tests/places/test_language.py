@@ -212,7 +212,8 @@ def test_every_format_of_llama_cpp_is_read_and_fewer_bits_are_further(engine, in
         path = engine.quantize(in_f32, tmp_path / f"{kind}.gguf", kind)
         weights = reference.distance(language.from_gguf(path).model, kind)
         found[kind] = reference.distance(engine.open(path), kind)
-        assert found[kind].kl.mean() == pytest.approx(weights.kl.mean(), rel=0.1, abs=1e-3), kind
+        inputs = 2.5e-3  # nats: llama.cpp rounds them to 8 bits, each package in a way of its own
+        assert found[kind].kl.mean() == pytest.approx(weights.kl.mean(), rel=0.1, abs=inputs), kind
     del found["Q4_0"]  # of about the size of Q4_K_M, and of another kind
     for more, fewer in itertools.pairwise(found.values()):
         assert more.less_kl_than(fewer).low > 0, (more.name, fewer.name)
