@@ -14,10 +14,11 @@ from coursekit.kv_cache.allocating import (
 )
 from coursekit.kv_cache.blocks import BlockManager, OutOfBlocks
 from coursekit.kv_cache.codebooks import distortion, distortion_bounds, levels
+from coursekit.kv_cache.live import live_engine
 from coursekit.kv_cache.occupancy import Occupancy, occupancy
 from coursekit.kv_cache.pool import BlockPool, read
 from coursekit.kv_cache.prefixes import PrefixTree, longest_shared_prefix
-from coursekit.kv_cache.recorded import EngineRow, RecordedEngines, recorded
+from coursekit.kv_cache.recorded import EngineRow, RecordedEngines, Refusal, recorded
 from coursekit.kv_cache.requests import Gain, Request, Run, Step, gain, requests, side_by_side
 from coursekit.kv_cache.rounding import (
     METHODS,
@@ -54,6 +55,7 @@ __all__ = [
     "Policy",
     "PrefixTree",
     "RecordedEngines",
+    "Refusal",
     "Request",
     "RoundedCache",
     "RoundedCacheModel",
@@ -72,6 +74,7 @@ __all__ = [
     "fit_steps",
     "gain",
     "levels",
+    "live_engine",
     "longest_shared_prefix",
     "mean_for_waste",
     "occupancy",

@@ -1,13 +1,13 @@
 """What real engines did with the small model: stored by ``python -m benchmarks engines``."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from coursekit._core import arguments, display, recordings
 
-__all__ = ["RECORDED", "EngineRow", "RecordedEngines", "recorded"]
+__all__ = ["RECORDED", "EngineRow", "RecordedEngines", "Refusal", "recorded"]
 
 RECORDED = "recorded-engines.json"
 
@@ -50,6 +50,37 @@ class EngineRow:
         return self.new / self.seconds
 
 
+@dataclass(frozen=True)
+class Refusal:
+    """An engine that did not run, and what it said.
+
+    Parameters
+    ----------
+    engine : str
+        Its name and version.
+    tried : str
+        How it was asked.
+    said : str
+        Its own words.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Unless each is one line of text.
+    """
+
+    engine: str
+    tried: str
+    said: str
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            arguments.text(name, value)
+
+    def __str__(self) -> str:
+        return f"{self.engine}: refused ({self.tried}): {self.said}"
+
+
 @dataclass(frozen=True, repr=False)
 class RecordedEngines(display.Tabled):
     """What engines did, on which machine, and when.
@@ -64,6 +95,10 @@ class RecordedEngines(display.Tabled):
         The engines and loads.
     texts, same : int
         How many texts were asked for in all, and how many of them were the same with all engines.
+    refused : tuple of Refusal, optional
+        Those that did not run.
+    live : bool, optional
+        Whether it was measured just now.
     """
 
     machine: str
@@ -71,6 +106,8 @@ class RecordedEngines(display.Tabled):
     rows: tuple[EngineRow, ...]
     texts: int
     same: int
+    refused: tuple[Refusal, ...] = ()
+    live: bool = False
 
     @property
     def engines(self) -> tuple[str, ...]:
@@ -105,8 +142,10 @@ class RecordedEngines(display.Tabled):
         str
             The file's text.
         """
-        found = {**vars(self), "rows": [vars(row) for row in self.rows]}
-        return json.dumps(found, indent=1) + "\n"
+        return (
+            json.dumps({name: value for name, value in asdict(self).items() if name != "live"}, indent=1)
+            + "\n"
+        )
 
     def _table(self) -> display.Table:
         headers = ("new tokens per CPU second", *self.engines)
@@ -116,7 +155,8 @@ class RecordedEngines(display.Tabled):
             for load, cells in found
         ]
         same = f"{self.same} of {self.texts} texts are the same with all of them."
-        return display.Table(headers, rows, notes=[f"Recorded on {self.machine}, {self.day}. {same}"])
+        when = f"{'Measured' if self.live else 'Recorded'} on {self.machine}, {self.day}."
+        return display.Table(headers, rows, notes=[f"{when} {same}", *map(str, self.refused)])
 
 
 def recorded() -> RecordedEngines | None:
@@ -138,4 +178,5 @@ def recorded() -> RecordedEngines | None:
 
 def _engines(found: dict[str, Any]) -> RecordedEngines:
     rows = tuple(EngineRow(**row) for row in found["rows"])
-    return RecordedEngines(**{**found, "rows": rows})
+    refused = tuple(Refusal(**each) for each in found.get("refused", ()))
+    return RecordedEngines(**{**found, "rows": rows, "refused": refused})

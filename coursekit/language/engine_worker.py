@@ -10,13 +10,82 @@ import json
 import os
 import signal
 import sys
+from types import SimpleNamespace
 from typing import Any, BinaryIO
 
-__all__ = ["Library", "Loaded", "answer", "main"]
+__all__ = ["Library", "Loaded", "answer", "bound", "main"]
 
-# Where each package keeps llama.cpp's own functions.
-MODULES = {"llama_cpp": "llama_cpp.llama_cpp", "ik_llama_cpp": "ik_llama_cpp._ctypes_api"}
 KEYS = {"F32": 0, "F16": 1}  # ggml's numbers
+TYPES = {
+    "bool": ctypes.c_bool,
+    "float": ctypes.c_float,
+    "size_t": ctypes.c_size_t,
+    "int8_t": ctypes.c_int8,
+    "int32_t": ctypes.c_int32,
+    "uint32_t": ctypes.c_uint32,
+    "text": ctypes.c_char_p,
+    "void*": ctypes.c_void_p,
+}
+# What functions return and take, where only a library's header says what its structs hold.
+SIGNATURES = {
+    "ggml_backend_load_all": ("",),
+    "llama_backend_init": ("",),
+    "llama_model_default_params": ("llama_model_params",),
+    "llama_context_default_params": ("llama_context_params",),
+    "llama_model_quantize_default_params": ("llama_model_quantize_params",),
+    "llama_model_load_from_file": ("void*", "text", "llama_model_params"),
+    "llama_model_get_vocab": ("void*", "void*"),
+    "llama_vocab_n_tokens": ("int32_t", "void*"),
+    "llama_init_from_model": ("void*", "void*", "llama_context_params"),
+    "llama_get_memory": ("void*", "void*"),
+    "llama_memory_clear": ("", "void*", "bool"),
+    "llama_batch_init": ("llama_batch", "int32_t", "int32_t", "int32_t"),
+    "llama_batch_free": ("", "llama_batch"),
+    "llama_decode": ("int32_t", "void*", "llama_batch"),
+    "llama_get_logits_ith": ("float*", "void*", "int32_t"),
+    "llama_free": ("", "void*"),
+    "llama_model_free": ("", "void*"),
+    "llama_tokenize": ("int32_t", "void*", "text", "int32_t", "int32_t*", "int32_t", "bool", "bool"),
+    "llama_model_quantize": ("uint32_t", "text", "text", "llama_model_quantize_params*"),
+}
+
+
+def bound(path: str, structs: dict[str, list[tuple[str, str]]], kinds: dict[str, int]) -> SimpleNamespace:
+    """Return a library's functions, as the packages with declarations in Python have them.
+
+    Parameters
+    ----------
+    path : str
+        The library.
+    structs, kinds : dict
+        As ``llama_h.declared`` returns them.
+
+    Returns
+    -------
+    SimpleNamespace
+        Those of ``SIGNATURES`` that it has, and the numbers of kinds of files.
+    """
+
+    def named(name: str) -> Any:
+        base = name if name in types else name.rstrip("*")
+        found = types[base]
+        for _ in name[len(base) :]:
+            found = ctypes.POINTER(found)
+        return found
+
+    types: dict[str, Any] = {"": None, **TYPES}
+    for struct, fields in structs.items():
+        body = {"_fields_": [(field, named(kind)) for field, kind in fields]}
+        types[struct] = type(struct, (ctypes.Structure,), body)
+    library, api = ctypes.CDLL(path), SimpleNamespace(__name__=path)
+    for name, (result, *takes) in SIGNATURES.items():
+        if hasattr(library, name):
+            function = getattr(library, name)
+            function.restype, function.argtypes = named(result), [named(each) for each in takes]
+            setattr(api, name, function)
+    for name, number in kinds.items():
+        setattr(api, f"LLAMA_FTYPE_MOSTLY_{name}", number)
+    return api
 
 
 class Library:
@@ -24,12 +93,14 @@ class Library:
 
     Parameters
     ----------
-    package : str
-        A key of ``MODULES``.
+    source : str or dict
+        A module that declares them in Python, or what ``bound`` takes.
     """
 
-    def __init__(self, package: str) -> None:
-        self.api = importlib.import_module(MODULES[package])
+    def __init__(self, source: str | dict[str, Any]) -> None:
+        self.api: Any = importlib.import_module(source) if isinstance(source, str) else bound(**source)
+        if hasattr(self.api, "ggml_backend_load_all"):  # builds whose parts are files of their own
+            self.api.ggml_backend_load_all()
         self.api.llama_backend_init()
 
     def find(self, *names: str) -> Any:
@@ -73,7 +144,7 @@ class Library:
     def round(self, source: str, target: str, kind: str) -> None:
         """Write a file again with its matrices rounded."""
         options = self.api.llama_model_quantize_default_params()
-        options.ftype = getattr(self.api, f"LLAMA_FTYPE_MOSTLY_{kind}")
+        options.ftype = self.find(f"LLAMA_FTYPE_MOSTLY_{kind}")
         options.nthread = 1
         if self.api.llama_model_quantize(os.fsencode(source), os.fsencode(target), ctypes.byref(options)):
             raise ValueError(f"llama.cpp could not round it to {kind}")
@@ -199,13 +270,13 @@ def answer(
     return {"vocabulary": model.tokens}, b""
 
 
-def main(package: str, path: list[str]) -> None:
+def main(source: str | dict[str, Any], path: list[str]) -> None:
     """Answer requests until the other end is closed.
 
     Parameters
     ----------
-    package : str
-        A key of ``MODULES``.
+    source : str or dict
+        As ``Library`` takes it.
     path : list of str
         Where Python looks for packages.
     """
@@ -213,7 +284,7 @@ def main(package: str, path: list[str]) -> None:
     sys.path[:] = path
     out: BinaryIO = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # llama.cpp writes what it likes to standard output
-    library = Library(package)
+    library = Library(source)
     models: dict[tuple[Any, ...], Loaded] = {}
     for line in sys.stdin.buffer:
         try:
@@ -225,4 +296,4 @@ def main(package: str, path: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], json.loads(sys.argv[2]))
+    main(*map(json.loads, sys.argv[1:]))

@@ -3,8 +3,8 @@
 Source: ggml-org/llama.cpp, include/llama.h.
 """
 
+import contextlib
 import importlib.metadata
-import importlib.util
 import json
 import shutil
 import subprocess
@@ -22,15 +22,17 @@ import torch
 from torch import Tensor, nn
 
 from coursekit._core import arguments, display, files
-from coursekit.language import engine_worker
+from coursekit.language import engine_worker, finding
+from coursekit.language.finding import FORK, INSTALLED, ORDER, PACKAGES
 from coursekit.language.gguf.reading import GGUFFile
 from coursekit.language.tokens import numbers_of
 
 __all__ = ["KINDS", "Engine", "EngineModel", "llama_cpp"]
 
-# Packages that carry llama.cpp, by the name that Python imports: what pip calls them.
-PACKAGES = {"llama_cpp": "llama-cpp-python", "ik_llama_cpp": "ik-llama-cpp-python"}
-ADVICE = "To get it: pip install --no-deps ik-llama-cpp-python==0.1.5 (built for Python up to 3.13)"
+ADVICE = (
+    "To get it: pip install --no-deps ik-llama-cpp-python==0.1.5 (Linux, Python up to 3.13) "
+    "or llama-cpp-py-sync==0.11739 (Windows, macOS, Linux with glibc 2.38)"
+)
 PROGRAM = "llama-quantize"
 KINDS = (
     *("F16", "Q8_0", "Q6_K", "Q5_K_M", "Q5_K_S", "Q5_1", "Q5_0", "Q4_K_M", "Q4_K_S", "Q4_1", "Q4_0"),
@@ -38,11 +40,14 @@ KINDS = (
 )
 SECONDS = 60.0
 MOST_CONTEXT = 2048
-LAST_WORDS = 300  # characters of what llama.cpp said that a message repeats
+LAST_SECONDS, LAST_WORDS = 2.0, 300  # characters of what llama.cpp said that a message repeats
 
 
 def llama_cpp(seconds: float = SECONDS) -> "Engine":
-    """Find llama.cpp on this machine: in ``llama-cpp-python``, or in ``ik-llama-cpp-python``, which is built.
+    """Find llama.cpp on this machine: in one of three packages, or as a library beside a program on the path.
+
+    The packages are ``llama-cpp-python``, ``llama-cpp-py-sync`` and ``ik-llama-cpp-python``. Homebrew, conda
+    and ``cmake --install`` put a library and its header beside the programs; a program alone gives no logits.
 
     Parameters
     ----------
@@ -60,13 +65,13 @@ def llama_cpp(seconds: float = SECONDS) -> "Engine":
         If there is none that runs, with the line that installs one.
     """
     seconds, failed = arguments.positive("seconds", seconds, "seconds"), []
-    for package, name in PACKAGES.items():
-        if importlib.util.find_spec(package) is None:
+    for package in ORDER:
+        if finding.place(package) is None:
             continue
         try:
             return Engine(package, seconds)
         except RuntimeError as error:
-            failed.append(f"{name} is installed, but {error}")
+            failed.append(f"{PACKAGES.get(package, 'llama.cpp')} is installed, but {error}")
     raise ImportError(f"{'; '.join(failed) or 'llama.cpp is not installed'}. {ADVICE}")
 
 
@@ -77,8 +82,8 @@ class Engine(display.Text):
 
     Parameters
     ----------
-    package : {"llama_cpp", "ik_llama_cpp"}
-        The package that carries it.
+    package : {"llama_cpp", "llama_cpp_py_sync", "ik_llama_cpp", "installed"}
+        The package that carries it, or where its programs are on the path.
     seconds : float, optional
         The most that one call may take.
 
@@ -89,9 +94,9 @@ class Engine(display.Text):
     """
 
     def __init__(self, package: str, seconds: float = SECONDS) -> None:
-        self.package = arguments.choice("package", package, PACKAGES)
+        self.package = arguments.choice("package", package, ORDER)
         self.seconds = arguments.positive("seconds", seconds, "seconds")
-        self.name = PACKAGES[self.package]
+        self.name = PACKAGES.get(self.package, "llama.cpp")
         self._process: subprocess.Popen[bytes] | None = None
         self._words: IO[bytes] | None = None
         self._end: Any = None
@@ -99,13 +104,15 @@ class Engine(display.Text):
 
     @property
     def version(self) -> str:
-        """Of the package."""
+        """Of the package; a library alone does not say it."""
         try:
             return importlib.metadata.version(self.name)
         except importlib.metadata.PackageNotFoundError:
             return "unknown"
 
     def __str__(self) -> str:
+        if self.package == INSTALLED:
+            return f"llama.cpp in {finding.place(INSTALLED)}"
         return f"llama.cpp of {self.name} {self.version}"
 
     def open(
@@ -217,9 +224,13 @@ class Engine(display.Text):
     def _started(self) -> subprocess.Popen[bytes]:
         if self._process is None or self._process.poll() is not None:
             self.close()
+            try:
+                told = [json.dumps(finding.binding(self.package)), json.dumps(sys.path)]
+            except (OSError, ValueError) as error:
+                raise RuntimeError(str(error)) from None
             self._words = tempfile.TemporaryFile()  # noqa: SIM115 (closed by _end)
             self._process = subprocess.Popen(
-                [sys.executable, "-I", engine_worker.__file__, self.package, json.dumps(sys.path)],
+                [sys.executable, "-I", engine_worker.__file__, *told],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._words,
@@ -228,7 +239,10 @@ class Engine(display.Text):
         return self._process
 
     def _obituary(self, process: subprocess.Popen[bytes], late: bool) -> str:
-        """Say how the process ended."""
+        """Say how the process ended; one that closed its output is given the time to end by itself."""
+        if not late:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(LAST_SECONDS)
         process.kill()
         code = process.wait()
         how = f"took more than {self.seconds:g} s" if late else f"ended with status {code}"
@@ -262,12 +276,12 @@ class Engine(display.Text):
             raise RuntimeError(f"{PROGRAM} refused {source.name}: {words[-LAST_WORDS:]}")
 
     def _program(self) -> str | None:
-        """Return the program that rounds, if the package brings one or the system has it."""
-        spec = importlib.util.find_spec(self.package)
-        for folder in (spec.submodule_search_locations or []) if spec else []:
-            for found in Path(folder, "bin").glob(f"{PROGRAM}*"):
-                return str(found)
-        return shutil.which(PROGRAM) if self.package != "llama_cpp" else None
+        """Return the program that rounds, where the library has no function for it."""
+        folder = finding.place(self.package)
+        if self.package != FORK or folder is None:
+            return None
+        own = (str(path) for path in (folder / "bin").glob(f"{PROGRAM}*"))
+        return next(own, None) or shutil.which(PROGRAM)
 
 
 class EngineModel(nn.Module):

@@ -1,10 +1,11 @@
 """What real engines did: written, read back, and refused where the file is damaged."""
 
+import html
 import json
 
 import pytest
 
-from coursekit.kv_cache import EngineRow, RecordedEngines, recorded
+from coursekit.kv_cache import EngineRow, RecordedEngines, Refusal, recorded
 from coursekit.kv_cache import recorded as recorded_module_function
 from coursekit.kv_cache.recorded import RECORDED
 
@@ -13,7 +14,8 @@ ROWS = (
     EngineRow("theirs 1.0", "1 at once", 32, 0.05),
     EngineRow("theirs 1.0", "8 at once", 256, 0.1),
 )
-FOUND = RecordedEngines("a machine", "2026-11-30", ROWS, 9, 8)
+NOT_RUN = Refusal("other 0.5", "pip install <other>", "<script>alert(1)</script> & nothing else")
+FOUND = RecordedEngines("a machine", "2026-11-30", ROWS, 9, 8, (NOT_RUN,))
 
 
 @pytest.fixture
@@ -27,6 +29,21 @@ def test_it_comes_back_as_it_was_written(file):
     assert recorded() is None
     file.write_text(FOUND.json(), encoding="utf-8")
     assert recorded() == FOUND
+
+
+def test_a_refusal_is_shown_in_its_own_words_which_are_text():
+    words = "other 0.5: refused (pip install <other>): <script>alert(1)</script> & nothing else"
+    assert str(FOUND).splitlines()[-1] == words
+    shown = FOUND._repr_html_()
+    assert html.escape(words) in shown
+    assert "<script" not in shown
+
+
+def test_a_file_from_before_refusals_were_kept_is_read(file):
+    found = json.loads(FOUND.json())
+    del found["refused"]
+    file.write_text(json.dumps(found), encoding="utf-8")
+    assert recorded().refused == ()
 
 
 def test_the_table_has_an_engine_per_column_and_says_where_and_when():
@@ -45,6 +62,8 @@ def test_the_table_has_an_engine_per_column_and_says_where_and_when():
         lambda found: found["rows"][0].pop("new"),
         lambda found: found["rows"][0].update(seconds=0),
         lambda found: found["rows"][0].update(nonsense=1),
+        lambda found: found["refused"][0].update(said="two\nlines"),
+        lambda found: found["refused"][0].pop("tried"),
     ],
 )
 def test_a_damaged_file_is_named(file, change):

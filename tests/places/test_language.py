@@ -13,7 +13,7 @@ from environments import ROOT, checkout, output
 from safetensors.torch import load_file
 
 from coursekit import finetuning, language
-from coursekit.language import Config, LanguageModel, Transformer, smollm
+from coursekit.language import Config, LanguageModel, Transformer, finding, smollm
 from coursekit.language import gguf as ours_in_numpy
 
 BLOCKS = 100_000
@@ -174,9 +174,11 @@ def test_the_reader_of_llama_cpps_authors_opens_what_we_write(tmp_path, name):
     assert said == ours.metadata
 
 
-@pytest.fixture(scope="module")
-def engine():
-    found = language.Engine("ik_llama_cpp")
+@pytest.fixture(
+    scope="module", params=[name for name in finding.PACKAGES if name == finding.FORK or finding.place(name)]
+)
+def engine(request):
+    found = language.Engine(request.param)
     yield found
     found.close()
 
@@ -210,7 +212,8 @@ def test_every_format_of_llama_cpp_is_read_and_fewer_bits_are_further(engine, in
         path = engine.quantize(in_f32, tmp_path / f"{kind}.gguf", kind)
         weights = reference.distance(language.from_gguf(path).model, kind)
         found[kind] = reference.distance(engine.open(path), kind)
-        assert found[kind].kl.mean() == pytest.approx(weights.kl.mean(), rel=0.1, abs=1e-3), kind
+        inputs = 2.5e-3  # nats: llama.cpp rounds them to 8 bits, each package in a way of its own
+        assert found[kind].kl.mean() == pytest.approx(weights.kl.mean(), rel=0.1, abs=inputs), kind
     del found["Q4_0"]  # of about the size of Q4_K_M, and of another kind
     for more, fewer in itertools.pairwise(found.values()):
         assert more.less_kl_than(fewer).low > 0, (more.name, fewer.name)
