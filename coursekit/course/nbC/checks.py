@@ -65,7 +65,8 @@ def permutation(answer: Any) -> Verdict:
             return wrong("You never called `kl`.", "Only the divergence can tell which ones are right.")
         return _wrong_names(found, set(missing), candidates, kl)
     return right(
-        "Only the right choice brings the divergence down to 0. One of a layer's two left is worse than both."
+        "Only the right choice brings the divergence down to 0. "
+        "A layer with one of its two left as it was is worse than one with both."
     )
 
 

@@ -60,7 +60,7 @@ runtime.start()
 # Names on the hub and in Ollama end in the format. The letters are a code, and a few lines can read it:
 
 # %%
-CODE = re.compile(r"(?<![A-Z])(?P<i>I?)Q(?P<bits>\d)_(?P<kind>K|\d|[XSMN][XSLM]*)(_(?P<size>[SML]))?$", re.IGNORECASE)
+CODE = re.compile(r"(?<![A-Z])(?P<i>I?)Q(?P<bits>\d)_(?P<kind>K|\d|[XSMN][XSLM]*)(_(?P<size>[SML]))?$", re.I)
 KINDS = {"0": "blocks of 32: scale", "1": "blocks of 32: scale and minimum", "K": "super-blocks of 256"}
 SIZES = {"S": "few matrices", "M": "some matrices", "L": "more matrices", None: ""}
 
@@ -70,7 +70,8 @@ def read_name(name):
     if found is None:
         other = re.search(r"GPTQ|AWQ", name)  # of notebook B: no GGUF, and no file for llama.cpp
         return f"safetensors, rounded by {other[0]}" if other else "nothing about rounding"
-    kind = "from a table, with a text to round by" if found["i"] else KINDS.get(found["kind"].upper(), "a layout of its own")
+    usual = KINDS.get(found["kind"].upper(), "a layout of its own")
+    kind = "from a table, with a text to round by" if found["i"] else usual
     more = SIZES[found["size"] and found["size"].upper()]
     return f"{found['bits']} bits, {kind}" + (f", {more} with more bits" if more else "")
 
