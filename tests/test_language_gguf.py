@@ -281,6 +281,14 @@ def test_what_was_written_is_read(tmp_path):
     assert [each.name for each in tmp_path.iterdir()] == ["tiny.gguf"]
 
 
+def test_a_tensor_that_is_not_there_is_told(tmp_path):
+    file = GGUFFile(gguf.write(tmp_path / "no.gguf", {"a": 1}, {}))
+    with pytest.raises(ValueError, match="has no tensor 'w' .*; it has not a single one"):
+        file.tensor("w")
+    with pytest.raises(TypeError, match="name must be text; got \\[\\]"):
+        file.tensor([])
+
+
 def test_a_file_that_cannot_be_written_leaves_the_old_one(tmp_path):
     path, _ = tiny(tmp_path / "tiny.gguf")
     before = path.read_bytes()
@@ -297,6 +305,26 @@ def test_metadata_that_a_file_cannot_hold_is_refused(tmp_path, metadata):
     for value in (2**64, -(2**64), 1e300):
         with pytest.raises(ValueError, match="metadata a must"):
             gguf.write(tmp_path / "x.gguf", {"a": value}, {})
+
+
+@pytest.mark.parametrize(
+    ("metadata", "tensors", "message"),
+    [
+        (None, {}, "metadata must map names to values; got None"),
+        ({}, None, "tensors must map names to values; got None"),
+        ({1: 2}, {}, "a name or text must be text; got 1"),
+        ({"a": "\ud800"}, {}, "must be Unicode"),
+        ({}, {1: (np.ones(4), "F32")}, "a name or text must be text; got 1"),
+        ({}, {"a": np.ones(4)}, "tensor a must be a pair of an array and a format"),
+        ({}, {"a": (np.ones((1, 1, 1, 1, 4)), "F32")}, "tensor a must have 1 to 4 dimensions; got 5"),
+        ({}, {"a": (np.float32(1), "F32")}, "tensor a must have 1 to 4 dimensions; got 0"),
+        ({"general.alignment": 64}, {"a": (np.ones(4), "F32")}, "metadata general.alignment must be 32"),
+    ],
+)
+def test_what_cannot_be_written_is_refused_before_anything_is(tmp_path, metadata, tensors, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        gguf.write(tmp_path / "x.gguf", metadata, tensors)
+    assert not list(tmp_path.iterdir())
 
 
 def test_no_device_and_no_folder_is_replaced(tmp_path):
@@ -336,7 +364,7 @@ HOSTILE = {
     "many texts": (filled(head(0, 1, name("a") + struct.pack("<IIQ", 9, 8, 10**12))), "texts in an array"),
     "a wrong type": (filled(head(0, 1, name("a") + struct.pack("<I", 77))), "metadata of type 77"),
     "a nested array": (filled(head(0, 1, name("a") + struct.pack("<IIQ", 9, 9, 1))), "array of type 9"),
-    "no UTF-8": (filled(head(0, 1, name(b"\xff\xfe") + struct.pack("<II", 4, 1))), "UnicodeDecodeError"),
+    "no UTF-8": (filled(head(0, 1, name(b"\xff\xfe") + struct.pack("<II", 4, 1))), "no UTF-8, at byte 34"),
     "a key twice": (filled(head(0, 2, 2 * (name("a") + struct.pack("<II", 4, 1)))), "it says a twice"),
     "a tensor twice": (filled(head(2, 0, 2 * tensor("w"))), "two tensors w"),
     "no dimension": (filled(head(1, 0, tensor("w", ()))), "w has 0 dimensions"),
@@ -362,7 +390,10 @@ HOSTILE = {
         r"alignment is 'x\\ny'",
     ),
     "another byte order": (filled(head(version=3 << 24)), "has GGUF version 50331648"),
-    "a cut in a number": (head(0, 1, name("a" * 20) + struct.pack("<I", 4) + b"\1"), "at byte"),
+    "a cut in a number": (
+        head(0, 1, name("a" * 20) + struct.pack("<I", 4) + b"\1"),
+        "ends in the middle of a value, at byte 56",
+    ),
 }
 
 

@@ -16,7 +16,7 @@ from coursekit.kv_cache.requests import Request
 __all__ = ["Occupancy", "occupancy"]
 
 FREE = -1
-MOST_STEPS, MOST_SLOTS = 10_000, 2**16
+MOST_STEPS, MOST_SLOTS, MOST_CELLS = 10_000, 2**16, 2**24
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -97,12 +97,15 @@ def occupancy(
     Raises
     ------
     TypeError, ValueError
-        For a request that is longer than ``most``, or a memory that the longest does not fit into.
+        For a request that is longer than ``most``, a memory that the longest does not fit into, or more than
+        2^24 slots times steps.
     """
     asked = arguments.instances("requests", requests, Request)
     chosen: Any = arguments.choice("policy", policy, POLICIES)
     steps = arguments.integer("steps", steps, 1, MOST_STEPS)
     slots, most = arguments.integer("slots", slots, 1, MOST_SLOTS), arguments.size("most", most)
+    if slots * steps > MOST_CELLS:
+        raise ValueError(f"slots times steps must be at most {MOST_CELLS:,}; got {slots:,} and {steps:,}")
     page_size = arguments.integer("page_size", page_size, 1, slots)
     if max(each.length for each in asked) > most or most > slots // page_size * page_size:
         longest = max(each.length for each in asked)

@@ -12,6 +12,8 @@ from coursekit.language.transformer import Attention, Config, Transformer, atten
 
 __all__ = ["BlockPool", "read"]
 
+MOST_SLOTS = 2**24
+
 
 class BlockPool:
     """Keys and values of many requests in blocks of one memory, which a block manager hands out.
@@ -37,8 +39,10 @@ class BlockPool:
 
     def __init__(self, config: Config, blocks: int, page_size: int = 16, like: Tensor | None = None) -> None:
         self.config = arguments.instance("config", config, Config)
+        slots = arguments.size("page_size", page_size, most=MOST_SLOTS)
+        arguments.size("blocks", blocks, most=MOST_SLOTS // slots)
         self.manager = BlockManager(blocks, page_size)
-        like = torch.empty(0) if like is None else like
+        like = torch.empty(0) if like is None else arguments.instance("like", like, Tensor)
         shape = (config.layers, blocks * page_size, config.kv_heads, config.per_head)
         self.keys, self.values = (torch.zeros(shape, device=like.device, dtype=like.dtype) for _ in range(2))
 
@@ -80,7 +84,14 @@ class BlockPool:
         -------
         Tensor
             int64 [tokens].
+
+        Raises
+        ------
+        ValueError
+            For a request that has not begun.
         """
+        if request not in self.manager.tables:
+            raise ValueError(f"request must be one that has begun; got {arguments.shown(request)}")
         size, length = self.manager.page_size, self.manager.lengths[request]
         blocks = torch.tensor(self.manager.tables[request], dtype=torch.int64)
         found = (blocks[:, None] * size + torch.arange(size)).flatten()[:length]
@@ -113,7 +124,8 @@ def read(model: Transformer, pool: BlockPool, pieces: Mapping[Hashable, Sequence
     OutOfBlocks
         If too few blocks are free for one of them; those before it have their room by then.
     TypeError, ValueError
-        For no request, one without tokens, tokens that the model does not know, or another model or pool.
+        For no request, one without tokens, tokens that the model does not know, a text that is longer than it
+        reads, or a pool that was made for another model.
     """
     arguments.instance("model", model, Transformer)
     arguments.instance("pool", pool, BlockPool)
@@ -123,6 +135,7 @@ def read(model: Transformer, pool: BlockPool, pieces: Mapping[Hashable, Sequence
     pieces = {name: arguments.integers("pieces", tokens, 0, highest) for name, tokens in pieces.items()}
     counts = [len(tokens) for tokens in pieces.values()]
     starts = [pool.manager.lengths.get(request, 0) for request in pieces]
+    _check(model.config, pool.config, max(map(sum, zip(starts, counts, strict=True))))
     device = model.head.device
     new = torch.cat([pool.append(request, len(tokens)) for request, tokens in pieces.items()])
     flat = torch.tensor([token for tokens in pieces.values() for token in tokens], device=device)
@@ -141,6 +154,15 @@ def read(model: Transformer, pool: BlockPool, pieces: Mapping[Hashable, Sequence
         x = x + block.mlp(block.post_attention_layernorm(x))
     last = torch.tensor(counts, device=device).cumsum(0) - 1
     return F.linear(model.norm(x[last]), model.head)
+
+
+def _check(config: Config, made_for: Config, longest: int) -> None:
+    """Refuse a pool whose slots have another form, and a text that the model cannot read."""
+    wanted, given = ((each.layers, each.kv_heads, each.per_head) for each in (config, made_for))
+    if given != wanted:
+        raise ValueError(f"pool must have layers, heads and numbers per head {wanted}; got {given}")
+    if longest > config.context:
+        raise ValueError(f"pieces may make a text {config.context} tokens long; got {longest}")
 
 
 def _projected(attention: Attention, x: Tensor) -> list[Tensor]:

@@ -94,11 +94,17 @@ class PrefixTree(display.Shown):
         -------
         int
             How many blocks are new in the tree.
+
+        Raises
+        ------
+        TypeError, ValueError
+            For other tokens, or blocks that nobody holds.
         """
         size = self.manager.page_size
         text = _tokens("tokens", tokens)
-        text = text[: min(self._whole(len(text)), size * len(blocks))]
-        rest, node = list(blocks[: len(text) // size]), self._root
+        rest, node = self._held(blocks), self._root
+        text = text[: min(self._whole(len(text)), size * len(rest))]
+        rest = rest[: len(text) // size]
         self._time += 1
         while text and (child := node.after.get(text[:size])) is not None:
             whole = self._whole(_shared(child.tokens, text))
@@ -123,8 +129,13 @@ class PrefixTree(display.Shown):
         -------
         int
             How many were freed: fewer, if running requests hold the rest.
+
+        Raises
+        ------
+        TypeError, ValueError
+            Unless it is such a number.
         """
-        freed = 0
+        blocks, freed = arguments.integer("blocks", blocks, 0), 0
         while freed < blocks:
             leaves = [
                 (parent, leaf) for parent, leaf in self._edges() if not leaf.after and self._is_idle(leaf)
@@ -165,6 +176,14 @@ class PrefixTree(display.Shown):
         rows = (("    " * depth, len(text), blocks) for depth, text, blocks in self.edges())
         said = (f"{indent}{tokens} tokens in blocks {blocks}" for indent, tokens, blocks in rows)
         return "\n".join(said) or "an empty tree"
+
+    def _held(self, blocks: Sequence[int]) -> list[int]:
+        if isinstance(blocks, tuple | list) and not blocks:
+            return []
+        found = list(arguments.integers("blocks", blocks, 0, len(self.manager.owners) - 1))
+        if free := [block for block in found if not self.manager.owners[block]]:
+            raise ValueError(f"blocks must be held by a request; got {free[0]}, which is free")
+        return found
 
     def _is_idle(self, edge: _Node) -> bool:
         return all(self.manager.owners[block] == 1 for block in edge.blocks)

@@ -179,8 +179,8 @@ class Run(display.Tabled):
         return (self.finished - self.first)[more > 0] / more[more > 0]
 
     def _row(self) -> tuple[str, ...]:
-        ends = [float(np.quantile(part, q)) for part in (self.to_first, self.per_token) for q in (0.5, 0.99)]
-        return self.name, display.significant(self.throughput), *map(display.seconds, ends)
+        ends = [_quantile(part, q) for part in (self.to_first, self.per_token) for q in (0.5, 0.99)]
+        return self.name, display.significant(self.throughput), *ends
 
     def _table(self) -> display.Table:
         return display.Table(_HEADERS, [self._row()], caption=f"{len(self.texts)} requests")
@@ -248,6 +248,11 @@ def gain(one: Sequence[float], other: Sequence[float]) -> Gain:
         raise ValueError(f"one and other must be equally long, at least 2; got {counts}")
     found = statistics.paired(logs[0], logs[1])
     return Gain(*map(math.exp, (found.mean, found.low, found.high)))
+
+
+def _quantile(seconds: NDArray[np.float64], share: float) -> str:
+    """Return a quantile of times as text; a dash where there is no time."""
+    return display.seconds(float(np.quantile(seconds, share))) if len(seconds) else "–"
 
 
 def _lengths(name: str, mean: float, count: int, most: int, draw: np.random.Generator) -> NDArray[np.int64]:

@@ -61,7 +61,8 @@ def random_rotation(dim: int, seed: int = 0) -> Tensor:
     matrix, its columns with the signs of R's diagonal.
     """
     dim = arguments.size("dim", dim, most=2**14)
-    q, r = torch.linalg.qr(_normal(dim, arguments.integer("seed", seed, 0)).double())
+    seed = arguments.integer("seed", seed, 0, arguments.LARGEST_SEED)
+    q, r = torch.linalg.qr(_normal(dim, seed).double())
     return (q * r.diagonal().sign()).float()
 
 
@@ -129,6 +130,9 @@ class TurboQuant:
         """
         if _vectors(x).shape[-1] != self.dim:
             raise ValueError(f"x must hold vectors of {self.dim} numbers; got {x.shape[-1]}")
+        return self._rounded(_wide(x)).to(x.dtype)
+
+    def _rounded(self, x: Tensor) -> Tensor:
         rotation, known = self.rotation.to(x), self.levels.to(x)
         length = x.norm(dim=-1, keepdim=True)
         turned = x / length.clamp(min=LEAST) @ rotation.T
@@ -303,6 +307,8 @@ class RoundedCacheModel(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Return the logits [batch, n, vocab_size] of tokens [batch, n]."""
+        if not isinstance(tokens, Tensor) or tokens.dim() != 2:
+            raise ValueError(f"tokens must be an int64 tensor [batch, n]; got {arguments.shown(tokens)}")
         cache = RoundedCache(self.config, self.rounding, len(tokens), tokens.shape[1], self.model.head)
         logits: Tensor = self.model(tokens, cache)
         return logits
@@ -350,6 +356,12 @@ def _normal(dim: int, seed: int) -> Tensor:
 
 def _between(x: Tensor, bits: int, axis: int) -> Tensor:
     """Return x rounded to 2^bits levels, evenly from the smallest to the largest along an axis."""
-    low, high = x.amin(axis, keepdim=True), x.amax(axis, keepdim=True)
+    wide = _wide(x)
+    low, high = wide.amin(axis, keepdim=True), wide.amax(axis, keepdim=True)
     step = ((high - low) / (2**bits - 1)).clamp(min=LEAST)
-    return ((x - low) / step).round() * step + low
+    return (((wide - low) / step).round() * step + low).to(x.dtype)
+
+
+def _wide(x: Tensor) -> Tensor:
+    """Return x in 32 bits at least: in FP16 the least step is 0, and the span of large numbers infinite."""
+    return x if x.dtype in (torch.float32, torch.float64) else x.float()

@@ -12,6 +12,7 @@ from typing import Literal
 
 from coursekit._core import arguments
 from coursekit.kv_cache.blocks import BlockManager
+from coursekit.kv_cache.pool import MOST_SLOTS
 from coursekit.kv_cache.prefixes import PrefixTree
 from coursekit.kv_cache.requests import Request
 
@@ -56,6 +57,8 @@ class Engine:
     def __post_init__(self) -> None:
         for name in ("blocks", "page_size", "most", "budget"):
             object.__setattr__(self, name, arguments.size(name, getattr(self, name)))
+        page_size = arguments.size("page_size", self.page_size, most=MOST_SLOTS)
+        arguments.size("blocks", self.blocks, most=MOST_SLOTS // page_size)
         arguments.choice("batching", self.batching, BATCHINGS)
         arguments.flag("share", self.share)
         if self.budget < self.most:

@@ -89,7 +89,8 @@ def serve(model: Transformer, requests: Sequence[Request], engine: Engine, name:
     Raises
     ------
     TypeError, ValueError
-        For requests that do not ascend, that are longer than the model reads, or that the memory cannot hold.
+        For requests that do not ascend, that are longer than the model reads or hold tokens that it does not
+        know, or that the memory cannot hold.
     """
     arguments.instance("model", model, Transformer)
     arguments.instance("engine", engine, Engine)
@@ -97,6 +98,9 @@ def serve(model: Transformer, requests: Sequence[Request], engine: Engine, name:
     for each in arguments.instances("requests", requests, Request):
         if each.length > model.config.context:
             raise ValueError(f"requests may be {model.config.context} tokens long; got {each.length}")
+        if max(each.prompt) >= model.config.vocab_size:
+            highest = model.config.vocab_size - 1
+            raise ValueError(f"requests may hold tokens from 0 to {highest}; got {max(each.prompt)}")
     pool = BlockPool(model.config, engine.blocks, engine.page_size, like=model.head)
 
     def look(plan: Plan, step: Step) -> tuple[list[int], float]:

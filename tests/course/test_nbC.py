@@ -1,5 +1,6 @@
 """The checkers of notebook C: right answers in every form, and each slip with its own hint."""
 
+import copy
 import itertools
 import struct
 
@@ -7,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from coursekit import exercises
+from coursekit import exercises, language
+from coursekit.course.nbC import checks
 from coursekit.exercises.verdicts import NOT_TRIED, RIGHT, WRONG
 from coursekit.language import gguf
 
@@ -80,6 +82,14 @@ def slipped(change):
             "little end",
         ),
         (
+            lambda s, low, high, _: s * (np.concatenate([low, high << 4]).astype(float) - 8),
+            "shift them down",
+        ),
+        (
+            lambda s, low, high, _: s * ((np.concatenate([low, high]).astype(int) + 8) % 16 - 8),
+            "No bit is a sign",
+        ),
+        (
             lambda s, low, high, _: s * (np.concatenate([low, high]).astype(float) - 7.5),
             "the low halves of all",
         ),
@@ -112,6 +122,7 @@ def test_bits_in_every_form(answer):
         (lambda b, g, e, u: 256 * b + g * e + 16 * u, "How many weights share"),
         (lambda b, g, e, u: (256 * b + g * e + 16 * u) / 8, "bytes"),
         (lambda b, g, e, u: b + (g * e + u) / 256, "FP16"),
+        (lambda b, g, e, u: b + (g * e + 2 * u) / 256, "bits are its bytes"),
         (lambda b, g, e, u: b + g * e / 256, "units are missing"),
         (lambda b, g, e, u: b + 16 * u / 256, "groups are missing"),
         (lambda b, g, e, u: b + (e + 16 * u) / 256, "several groups"),
@@ -150,7 +161,6 @@ def one_by_one(candidates, kl):
         lambda candidates, kl: min(all_choices(candidates), key=kl),
         lambda candidates, kl: min(all_choices(candidates), key=lambda names: kl(*names)),
         lambda candidates, kl: [n for some in all_choices(candidates) if kl(set(some)) < 1e-9 for n in some],
-        one_by_one,
     ],
 )
 def test_what_was_forgotten_in_every_form(answer):
@@ -173,12 +183,32 @@ def looked(found):
         (looked(lambda candidates: []), "Some are missing"),
         (looked(lambda candidates: candidates), "right before"),
         (lambda candidates, kl: "attn_q", "as they are"),
+        (one_by_one, "two at once"),
+        (lambda candidates, kl: [name for name in candidates if kl(name) < kl()], "Try them together"),
     ],
 )
 def test_a_wrong_choice_has_its_hint(answer, said):
     verdict = exercises.check("C-permutation", answer)
     assert verdict.outcome == WRONG
     assert said in verdict.message + verdict.hint
+
+
+def test_one_of_a_layer_left_alone_is_worse_than_both_as_the_stand_in_says():
+    small = language.small()
+    tokens = small.tokenizer.encode(language.text("evaluation")[:4000])
+    reference = language.Reference(small, language.windows(tokens, 128, 2))
+
+    def left(layer, parts):
+        model = copy.deepcopy(small.model)
+        for part in parts:
+            weight = getattr(model.layers[layer].self_attn, f"{part}_proj").weight.data
+            weight.copy_(weight.view(-1, 16, 2, 256).transpose(1, 2).reshape(weight.shape))
+        return reference.distance(model).mean_kl[0]
+
+    for layer, said in enumerate(checks.LEFT):
+        found = [left(layer, parts) for parts in ("q", "k", "qk")]
+        assert found == pytest.approx(said, rel=0.3)
+        assert found[2] < min(found[:2])
 
 
 def test_a_number_is_no_choice():
@@ -214,6 +244,10 @@ def test_files_in_every_form(answer):
         (lambda f, m, s, c, p: by_filter(f, m, s, 0, p), "The cache takes"),
         (lambda f, m, s, c, p: by_filter(f, m - 1, s, c, p), "fits exactly"),
         (lambda f, m, s, c, p: by_filter(dict(list(f.items())[-1:]), m, s, c, p), "which is the largest"),
+        (lambda f, m, s, c, p: next((n for n in f if f[n] <= m - s - c * p), "none"), "which is the largest"),
+        (lambda f, m, s, c, p: by_filter(f, m, s, c, 1), "The cache takes"),
+        (lambda f, m, s, c, p: by_filter(f, 10**9, 0, 0, 0), "larger than the memory"),
+        (lambda f, m, s, c, p: by_filter(f, m, s, c, p).replace("none", "None"), "text 'none' is expected"),
         (lambda f, m, s, c, p: "Q5", ""),
         (lambda f, m, s, c, p: 4900, ""),
     ],

@@ -93,3 +93,22 @@ def test_too_few_blocks_and_empty_pieces_are_refused(model):
     for pieces in ({}, {0: []}):
         with pytest.raises(ValueError, match="pieces"):
             read(model, pool, pieces)
+
+
+def test_what_a_model_cannot_read_is_refused_before_a_block_is_taken(model):
+    pool = BlockPool(TINY, 100, 1)
+    with pytest.raises(ValueError, match="pieces may make a text 64 tokens long; got 65"):
+        read(model, pool, {"a": [1], "b": [1] * 65})
+    assert len(pool.manager.free) == 100
+    other = Config(vocab_size=50, width=24, layers=1, heads=6, kv_heads=3, hidden=40, context=64)
+    with pytest.raises(ValueError, match=r"pool must have .* \(2, 2, 4\); got \(1, 3, 4\)"):
+        read(model, BlockPool(other, 4), {"a": [1]})
+
+
+def test_a_pool_that_no_machine_has_is_refused_at_once():
+    with pytest.raises(ValueError, match="blocks must be at most 1048576; got 1000000000"):
+        BlockPool(TINY, 10**9)
+    with pytest.raises(ValueError, match="request must be one that has begun; got 'a'"):
+        BlockPool(TINY, 4).slots("a")
+    with pytest.raises(TypeError, match="like must be a Tensor; got 3"):
+        BlockPool(TINY, 4, like=3)

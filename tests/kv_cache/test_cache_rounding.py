@@ -136,6 +136,17 @@ def test_rounding_by_token_and_by_channel_against_a_loop(bits):
     assert torch.equal(kv_cache.by_channel(x, bits, group=100), x)
 
 
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16])
+def test_short_floats_are_rounded_as_long_ones_are(kind):
+    x = torch.randn(64, 8, generator=torch.Generator().manual_seed(9)).to(kind)
+    x[:32], x[40] = 3.0, 0.0
+    x[41, :2] = torch.tensor([-4e4, 4e4])
+    coders = [TurboQuant(8, 3).rounded, TurboQuant(8, 3, residual=True).rounded]
+    for rounded in (lambda x: kv_cache.by_token(x, 3), lambda x: kv_cache.by_channel(x, 3), *coders):
+        assert torch.equal(rounded(x), rounded(x.float()).to(kind))
+        assert rounded(x).isfinite().all()
+
+
 def test_what_does_not_vary_stays():
     x = torch.full((4, 8), 3.0)
     assert torch.equal(kv_cache.by_token(x, 2), x)

@@ -74,7 +74,15 @@ def test_pages_hold_more_requests_at_once():
 
 
 @pytest.mark.parametrize(
-    "options", [{"policy": "pages"}, {"most": 8}, {"slots": 32}, {"page_size": 0}, {"steps": 0}]
+    "options",
+    [
+        {"policy": "pages"},
+        {"most": 8},
+        {"slots": 32},
+        {"page_size": 0},
+        {"steps": 0},
+        {"slots": 2**16, "steps": 500},
+    ],
 )
 def test_what_does_not_fit_is_refused(options):
     with pytest.raises(ValueError, match=next(iter(options))):

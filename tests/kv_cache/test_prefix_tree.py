@@ -98,3 +98,20 @@ def test_what_are_no_tokens_is_refused():
         longest_shared_prefix([-1], [2])
     with pytest.raises(TypeError, match="manager"):
         PrefixTree(None)
+
+
+def test_blocks_that_nobody_holds_are_refused():
+    manager = BlockManager(4, 2)
+    manager.append("a", 4)
+    tree = PrefixTree(manager)
+    for blocks, message in (
+        ([0, 3], "got 3, which is free"),
+        ([0, 4], "from 0 to 3"),
+        ([-1, 0], "from 0 to 3"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            tree.insert([1, 2, 3, 4], blocks)
+    assert tree.insert([1, 2, 3, 4], []) == tree.blocks == 0
+    assert manager.owners == [1, 1, 0, 0]
+    with pytest.raises(TypeError, match="blocks must be a whole number; got '1'"):
+        tree.evict("1")

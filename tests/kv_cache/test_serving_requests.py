@@ -52,6 +52,17 @@ def test_prompts_are_read_in_pieces_beside_those_that_answer():
     assert [step.context for step in run.steps] == [0, 2, 3 + 3, 4 + 6, 5, 6]
 
 
+def test_a_run_of_single_tokens_is_shown_without_a_time_per_token():
+    run = kv_cache.simulate(ask((3, 1, 0), (3, 1, 0)), Engine(100), second)
+    assert str(run).count("–") == 2
+    assert "1.00 s" in kv_cache.side_by_side({"one": run})
+
+
+def test_tokens_that_a_model_does_not_know_are_refused_by_their_own_name(small):
+    with pytest.raises(ValueError, match="requests may hold tokens from 0 to 1023; got 1024"):
+        kv_cache.serve(small.model, [Request((1, 1024), 2)], Engine(4))
+
+
 def test_nobody_waits_for_an_arrival():
     run = kv_cache.simulate(ask((1, 1, 0), (1, 1, 1000)), Engine(4), second)
     assert run.finished.tolist() == [1, 1001]

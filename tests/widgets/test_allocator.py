@@ -71,6 +71,13 @@ def test_it_keeps_the_rules(panel, monkeypatch):
     assert_keeps_the_rules(panel, [("policy", "contiguous"), ("step", 100), ("page_size", 64)], monkeypatch)
 
 
+def test_pages_of_16_give_room_to_three_times_as_many_and_pages_of_64_to_about_twice(panel):
+    one_piece = panel.view.watched("contiguous", 1).running.mean()
+    paged = {size: panel.view.watched("paged", size).running.mean() / one_piece for size in (16, 64)}
+    assert paged[16] > 3
+    assert paged[64] == pytest.approx(2, rel=0.1)
+
+
 def test_requests_of_ones_own():
     panel = widgets.allocator([Request((0,) * 100, 20)])
     move(panel, "step", 3)

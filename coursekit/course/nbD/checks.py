@@ -20,7 +20,8 @@ SAME = 1e-3  # of a unit vector: FP32 is good enough
 LENGTHS = ((37, 16, 100), (1, 2, 3, 4, 5), (64, 64), (7,))
 DIM, MOST_SPREAD = 64, 0.8  # what a turned unit vector may keep in one coordinate
 PREFIXES: tuple[tuple[list[int], list[list[int]], int, str], ...] = (
-    ([5, 6, 7, 8, 9, 1, 2, 3], [[5, 6, 7, 0], [5, 6, 7, 8, 9, 1, 2]], 2, "not the last page"),
+    ([5, 6, 7, 8, 9, 1, 2, 3, 4, 5], [[5, 6, 7, 0], [5, 6, 7, 8, 9, 1, 2]], 2, "not the last page"),
+    ([1, 2, 3, 4, 5, 6, 7], [[1, 2, 3, 9], [1, 8], [1, 2, 3, 4, 5, 6, 9, 9, 9], [2, 3]], 3, "the third"),
     ([1, 2, 3, 4], [[2, 3, 4], [9, 1, 2, 3, 4]], 2, "in the middle"),
     ([4, 4, 4, 4, 4, 4], [[4, 4, 4, 4], [4, 4, 4, 4, 4, 4, 4, 4]], 4, "whole pages"),
     ([1, 2, 3], [], 2, "nothing is known"),
@@ -86,6 +87,9 @@ def rotation(answer: Any) -> Verdict:
             hint = "Where does one large coordinate go? It should end up a little in all of them."
             return wrong("Inner products stay, but what stands out still stands out.", hint)
         turns.append(turn)
+    again = as_array(call_either(answer, normal), "what your function returns", shape=(DIM, DIM))
+    if not np.allclose(again, turns[-1], atol=SAME):
+        return wrong("The same random matrix gives another rotation each time.", "Use the one that is given.")
     if np.allclose(turns[0], turns[1], atol=SAME):
         told = "Two different random matrices give the same rotation."
         return wrong(told, "Nobody should know beforehand which vector is unlucky: use what is drawn.")
@@ -118,6 +122,11 @@ def _waste_slip(found: float, lengths: Sequence[int], page_size: int) -> str:
         "An exactly full page needs no empty one behind it.": (
             1 - filled / (sum(length // page_size + 1 for length in lengths) * page_size)
         ),
+        "An exactly full page leaves no slot empty.": (
+            sum(page_size - length % page_size for length in lengths) / full
+        ),
+        "In percent? A share is a number from 0 to 1.": 100 * (1 - filled / full),
+        "Tokens over pages: how many slots are these pages?": 1 - filled / sum(pages_of),
     }
     named = [hint for hint, value in slips.items() if math.isclose(found, value, rel_tol=CLOSE)]
     return named[0] if named else "Slots reserved minus slots filled, over slots reserved."
@@ -136,6 +145,10 @@ def _prefix_slip(
         return "A page that is not full will still be written: it cannot be shared."
     if lengths and found == lengths[0] // page_size * page_size:
         return "Is it the best of all known texts, or only the first?"
+    if about == "not the last page" and found == len(prompt) - max(lengths) // page_size * page_size:
+        return "That is what is left to compute. How many tokens need not be computed?"
+    if lengths and found == lengths[-1] // page_size * page_size:
+        return "Is it the best of all known texts, or only the last?"
     if lengths and found == max(lengths) // page_size:
         return "These are pages. How many tokens are they?"
     if about == "after a difference" and found > max(lengths):

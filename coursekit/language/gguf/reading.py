@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from coursekit._core import arguments
 from coursekit.language.gguf.formats import FORMATS, BlockFormat
 
-__all__ = ["ALIGNMENT", "ARRAY", "GGUFFile", "MAGIC", "NUMBERS", "TEXT"]
+__all__ = ["ALIGNMENT", "ARRAY", "GGUFFile", "MAGIC", "MOST_DIMENSIONS", "NUMBERS", "TEXT"]
 
 MAGIC, VERSIONS = b"GGUF", (2, 3)
 # struct's letters for the types of metadata; 8 is text, 9 an array.
@@ -89,7 +89,8 @@ class GGUFFile:
         try:
             self._read()
         except (struct.error, UnicodeDecodeError) as error:
-            raise self._damaged(f"{type(error).__name__} at byte {self._at:,}") from error
+            what = "it ends in the middle of a value" if isinstance(error, struct.error) else "no UTF-8"
+            raise self._damaged(f"{what}, at byte {self._at:,}") from error
 
     @property
     def formats(self) -> dict[str, str]:
@@ -156,8 +157,8 @@ class GGUFFile:
         return self._blocks(name)[1]
 
     def _blocks(self, name: str) -> tuple[BlockFormat, NDArray[np.uint8]]:
-        if name not in self._places:
-            some = ", ".join(map(_brief, list(self._places)[:3]))
+        if arguments.label("name", name) not in self._places:
+            some = ", ".join(map(_brief, list(self._places)[:3])) or "not a single one"
             raise ValueError(f"{self.path.name} has no tensor {arguments.shown(name)}; it has {some} …")
         place = self._places[name]
         if place.format is None:

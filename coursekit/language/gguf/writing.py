@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from coursekit._core import arguments, files
 from coursekit.language.gguf.formats import encode, named
-from coursekit.language.gguf.reading import ALIGNMENT, ARRAY, MAGIC, NUMBERS, TEXT, GGUFFile
+from coursekit.language.gguf.reading import ALIGNMENT, ARRAY, MAGIC, MOST_DIMENSIONS, NUMBERS, TEXT, GGUFFile
 
 __all__ = ["write"]
 
 VERSION = 3
+STEP = "general.alignment"
 UINT32, INT32, FLOAT32, BOOL, UINT64, INT64 = 4, 5, 6, 7, 10, 11
 RANGES = {
     UINT32: (0, 2**32 - 1),
@@ -55,7 +56,13 @@ def write(path: str | Path, metadata: Mapping[str, Any], tensors: Mapping[str, T
         If the folder is not there or cannot be written, or the disk is full.
     """
     target = arguments.target("path", path)
-    kept = {name: _checked(name, *tensor) for name, tensor in tensors.items()}
+    for what, given in (("metadata", metadata), ("tensors", tensors)):
+        if not isinstance(given, Mapping):
+            raise TypeError(f"{what} must map names to values; got {arguments.shown(given)}")
+    if metadata.get(STEP, ALIGNMENT) != ALIGNMENT:
+        got = arguments.shown(metadata[STEP])
+        raise ValueError(f"metadata {STEP} must be {ALIGNMENT}, which this writes; got {got}")
+    kept = {name: _checked(name, tensor) for name, tensor in tensors.items()}
     head = _head(metadata, kept)
     with files.replacing(target) as part:
         with open(part, "wb") as file:
@@ -68,10 +75,17 @@ def write(path: str | Path, metadata: Mapping[str, Any], tensors: Mapping[str, T
     return target
 
 
-def _checked(name: str, weights: Any, format: str) -> Tensor:
+def _checked(name: str, tensor: Any) -> Tensor:
     """Return an array as it is, not a copy: all of a model's would be one too many."""
+    if not isinstance(tensor, tuple | list) or len(tensor) != 2:
+        raise TypeError(
+            f"tensor {name} must be a pair of an array and a format; got {arguments.shown(tensor)}"
+        )
+    weights, format = tensor
     found, kind = arguments.plain(f"tensor {name}", weights), named(format)
-    if not found.ndim or not found.size or found.shape[-1] % kind.weights:
+    if not 1 <= found.ndim <= MOST_DIMENSIONS:
+        raise ValueError(f"tensor {name} must have 1 to {MOST_DIMENSIONS} dimensions; got {found.ndim}")
+    if not found.size or found.shape[-1] % kind.weights:
         shape = list(found.shape)
         raise ValueError(f"rows of {name} must be multiples of {kind.weights} for {format}; got {shape}")
     return found, format
@@ -99,8 +113,11 @@ def _head(metadata: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> bytes:
     return head + bytes(-len(head) % ALIGNMENT)
 
 
-def _text(text: str) -> bytes:
-    raw = text.encode("utf-8")
+def _text(text: Any) -> bytes:
+    try:
+        raw = arguments.label("a name or text", text).encode("utf-8")
+    except UnicodeEncodeError:
+        raise ValueError(f"a name or text must be Unicode; got {arguments.shown(text)}") from None
     return struct.pack("<Q", len(raw)) + raw
 
 

@@ -57,10 +57,10 @@ runtime.start()
 # %% [markdown]
 # ## 1. What does a name like Q4_K_M say?
 #
-# Names on the hub and in Ollama end in the format. The letters are a code, and six lines can read it:
+# Names on the hub and in Ollama end in the format. The letters are a code, and a few lines can read it:
 
 # %%
-CODE = re.compile(r"(?P<i>I?)Q(?P<bits>\d)_(?P<kind>K|\d|[XSMN][XSLM]*)(_(?P<size>[SML]))?$", re.IGNORECASE)
+CODE = re.compile(r"(?<![A-Z])(?P<i>I?)Q(?P<bits>\d)_(?P<kind>K|\d|[XSMN][XSLM]*)(_(?P<size>[SML]))?$", re.I)
 KINDS = {"0": "blocks of 32: scale", "1": "blocks of 32: scale and minimum", "K": "super-blocks of 256"}
 SIZES = {"S": "few matrices", "M": "some matrices", "L": "more matrices", None: ""}
 
@@ -70,7 +70,8 @@ def read_name(name):
     if found is None:
         other = re.search(r"GPTQ|AWQ", name)  # of notebook B: no GGUF, and no file for llama.cpp
         return f"safetensors, rounded by {other[0]}" if other else "nothing about rounding"
-    kind = "from a table, with a text to round by" if found["i"] else KINDS[found["kind"].upper()]
+    usual = KINDS.get(found["kind"].upper(), "a layout of its own")
+    kind = "from a table, with a text to round by" if found["i"] else usual
     more = SIZES[found["size"] and found["size"].upper()]
     return f"{found['bits']} bits, {kind}" + (f", {more} with more bits" if more else "")
 
@@ -527,18 +528,23 @@ with plots.style.look():
 picture
 
 # %% [markdown]
-# Two things to notice. The bits of `Q4_K_M` are more than 4.5: its tensors do not all have the format of its name.
-# And at many bits llama.cpp is further away than its weights: it rounds the *inputs* of each product to 8 bits, too,
-# so that the products are of integers.
+# Two things to notice, if llama.cpp was found. The bits of `Q4_K_M` are more than 4.5: its tensors do not all have the
+# format of its name. And at many bits llama.cpp is further away than its weights: it rounds the *inputs* of each product
+# to 8 bits, too, so that the products are of integers.
+#
+# And what of the question in section 1, whether Q4_K has more to say than Q4_0? Put all matrices into one of the two, so
+# that both take the same bits:
 
 # %% tags=["nbval-ignore-output"]
 named = "Q4_K_M" if engine else "Q4_K"
 print({form: list(files[named].formats.values()).count(form) for form in set(files[named].formats.values())})
 chain = [kind for kind in ("Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q3_K_M", "Q2_K") if kind in by_engine]
 steps = [by_engine[more].less_kl_than(by_engine[fewer]) for more, fewer in itertools.pairwise(chain)]
+in_q4_k = judged("Q4_K", language.to_gguf(small, folder / "all-Q4_K.gguf", "Q4_K").read_bytes())
 claims.table(
     claims.show("C-mix", measured=files["Q4_K_M"].bits_per_weight if engine else None),
     claims.show("C-order", measured=min(steps, key=lambda step: step.low) if steps else None),
+    claims.show("C-minima", measured=in_q4_k.less_kl_than(in_q4_0)),
     claims.show("C-inputs", measured=by_weights["Q8_0"].less_kl_than(by_engine["Q8_0"]) if engine else None),
     title="What the formats do to the small model",
 )
@@ -636,7 +642,7 @@ def needs(ax, context=8192, memory=8):
     cache = context * 131_072 / 1e9
     ax.barh(names, cache, left=files, color=plots.style.ORANGE, hatch="//", edgecolor="white", label="cache")
     ax.axvline(memory, color=plots.style.INK, linestyle="--", label="memory")
-    ax.set(xlim=(0, 34), xlabel="GB", title=f"{context:,} tokens of context")
+    ax.set(xlim=(0, 44), xlabel="GB", title=f"{context:,} tokens of context")
     ax.legend(loc="lower right")
 
 

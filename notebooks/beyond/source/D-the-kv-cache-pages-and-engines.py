@@ -73,7 +73,7 @@ print(
 # When a request begins, nobody knows how long it will be. Three ways to give it memory:
 #
 # - **contiguous**: room for the longest text that the model reads, 1,024 tokens, in one piece;
-# - **power of two**: one piece too, of 16, 32, 64 … slots, whatever is the next above its length (say that somebody knew it);
+# - **power of two**: one piece too, of 16, 32, 64 … slots, the smallest that holds it (say that somebody knew its length);
 # - **paged**: pages of 16 slots, each taken when the one before is full. They may lie anywhere.
 #
 # **Exercise 1.** How many pages does a request of `tokens` tokens take?
@@ -156,8 +156,8 @@ widgets.allocator()
 
 # %% [markdown]
 # Faint slots are reserved and empty. With pieces there may also be blank gaps that nobody can use, because each is too
-# short for the next request. Pages leave no gaps, and faint slots only at each request's end. Three of these requests
-# or more find room where one has a piece for the longest.
+# short for the next request. Pages leave no gaps, and faint slots only at each request's end. On average over the steps
+# pages of 16 give more than three of these requests room where one has a piece for the longest, pages of 64 about two.
 #
 # ## 2. Who owns a page?
 #
@@ -477,8 +477,9 @@ claims.table(
 
 # %% [markdown]
 # Attention takes inner products with keys. Are they right on average? Each level is the mean of what is rounded to it,
-# so a rounded vector is shorter along its own direction, and all inner products shrink by the distortion. **QJL**
-# repairs that: it spends one bit per number on the *signs* of what is left after rounding, projected at random. Look at
+# so a rounded vector is shorter along its own direction, and all inner products shrink by the distortion. **QJL** (named
+# after Johnson and Lindenstrauss, who projected at random) repairs that: it spends one bit per number on the *signs* of
+# what is left after rounding, projected at random. Look at
 # both, for 20 rotations:
 
 # %% tags=["nbval-ignore-output"]
@@ -567,8 +568,9 @@ claims.table(
 
 # %% [markdown]
 # On the small model rounding by token is no worse than TurboQuant at 4 and 3 bits, on the real one it is: what a rotation
-# is good for, loud channels, the small model hardly has. **Keys per channel** leads on both, at a few more bits. And
-# what QJL spends on signs is better spent on levels: all scores times 0.97 is a slightly warmer softmax, while scatter changes which
+# is good for, loud channels, the small model hardly has. **Keys per channel** leads on both, clearly at 4 and 3 bits, and
+# takes half a bit more than TurboQuant. And what QJL spends on signs is better spent on levels: all scores times 0.97 is
+# a slightly warmer softmax, while scatter changes which
 # token is looked at. (Where inner products themselves are the result, as in a search, unbiased ones may be worth it.)
 #
 # What the lecture promises for TurboQuant:
