@@ -62,9 +62,9 @@ class BlockManager:
 
     def start(self, request: Hashable, shared: Iterable[int]) -> None:
         """Begin a request with full blocks that someone holds already."""
-        table = list(shared)
-        if request in self.tables or not all(self.owners[block] for block in table):
-            raise ValueError("request must be new, and shared must be blocks that someone holds")
+        if request in self.tables:
+            raise ValueError(f"request must be new; got {arguments.shown(request)}")
+        table = self._held("shared", shared)
         self.hold(table)
         self.tables[request], self.lengths[request] = table, len(table) * self.page_size
 
@@ -82,12 +82,12 @@ class BlockManager:
 
     def hold(self, blocks: Iterable[int]) -> None:
         """Count one more owner for each block."""
-        for block in blocks:
+        for block in self._held("blocks", blocks):
             self.owners[block] += 1
 
     def drop(self, blocks: Iterable[int]) -> None:
         """Count one owner less for each block; those without any are free."""
-        for block in blocks:
+        for block in self._held("blocks", blocks):
             self.owners[block] -= 1
             if not self.owners[block]:
                 self.free.append(block)
@@ -97,6 +97,12 @@ class BlockManager:
         """Slots in blocks that are held and that no token fills: at the end of each request's last block."""
         last = {table[-1]: -self.lengths[request] for request, table in self.tables.items() if table}
         return sum(length % self.page_size for length in last.values())
+
+    def _held(self, name: str, blocks: Iterable[int]) -> list[int]:
+        held = [arguments.integer(name, block, 0, len(self.owners) - 1) for block in blocks]
+        if not all(self.owners[block] for block in held):
+            raise ValueError(f"{name} must be blocks that someone holds; got {arguments.shown(held)}")
+        return held
 
     def _take(self) -> int:
         block = self.free.pop()

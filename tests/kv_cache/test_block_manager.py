@@ -1,5 +1,6 @@
 """The block manager against a memory that is really written and read back, over 10,000 sequences of calls."""
 
+import copy
 import inspect
 import random
 from collections import Counter
@@ -162,7 +163,10 @@ def test_too_few_blocks_change_nothing():
         (lambda m: m.fork("x", "y"), "request"),
         (lambda m: m.fork("a", "a"), "copy"),
         (lambda m: m.start("a", []), "request"),
-        (lambda m: m.start("b", [3]), "shared"),
+        (lambda m: m.start("b", [3]), "shared must be blocks that someone holds"),
+        (lambda m: m.start("b", [4]), "shared must be"),
+        (lambda m: m.hold([0, -4]), "blocks must be"),
+        (lambda m: m.drop([0, 1]), "blocks must be blocks that someone holds"),
         (lambda m: m.append("a", -1), "tokens"),
         (lambda m: BlockManager(0), "blocks"),
         (lambda m: BlockManager(4, 0), "page_size"),
@@ -171,8 +175,10 @@ def test_too_few_blocks_change_nothing():
 def test_what_makes_no_sense_is_refused(call, named):
     manager = BlockManager(4)
     manager.append("a")
+    before = copy.deepcopy(vars(manager))
     with pytest.raises(ValueError, match=named):
         call(manager)
+    assert vars(manager) == before
 
 
 def test_the_file_fits_on_a_screen_or_two():

@@ -443,7 +443,8 @@ large.unlink()
 # ## 5. Does llama.cpp compute the same?
 #
 # Now leave PyTorch. llama.cpp is a library in C and C++. `language.llama_cpp` finds it on this machine, in one of the
-# packages that carry it, and starts it in a process of its own: what crashes it does not take the notebook along.
+# packages that carry it or beside a program on the path, and starts it in a process of its own: what crashes it does not
+# take the notebook along.
 
 # %% tags=["nbval-ignore-output"]
 try:
