@@ -720,7 +720,7 @@ else:
 # %%
 exercises.predict("08-stack", ..., unit="×")
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["nbval-ignore-output", "answer"]
 student, told = models.mlp((64, 128, 10)), runtime.progress("Distil, prune, export", 3)
 distillation.distil(student, teacher_logits, x, y, temperature=4, alpha=0.5, epochs=20)
 told()
