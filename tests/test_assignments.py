@@ -2,8 +2,11 @@
 
 import ast
 import json
+import os
 import re
+from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import MagicMock
 
 import assignments
 import nbformat
@@ -69,6 +72,20 @@ def test_nbgrader_finds_its_metadata_on_every_solution_and_test(built):
             assert not meta.task
             assert meta.grade == meta.locked == ("points" in meta) != meta.solution
             assert re.fullmatch(r"[A-Za-z0-9_-]+", meta.grade_id)
+
+
+def test_what_nbgrader_grades_is_kept_apart_from_ones_own_results(built, monkeypatch, tmp_path):
+    monkeypatch.setenv("COURSEKIT_HOME", str(tmp_path))
+    goes = []
+    monkeypatch.setattr("atexit.register", lambda remove, *given, **options: goes.append((remove, given)))
+    config = (built[0] / "nbgrader" / "nbgrader_config.py").read_text(encoding="utf-8")
+    exec(config, {"get_config": MagicMock})
+    home = Path(os.environ["COURSEKIT_HOME"])
+    assert home != tmp_path
+    assert list(home.iterdir()) == []
+    ((remove, given),) = goes
+    remove(*given)
+    assert not home.exists()
 
 
 def test_a_release_holds_no_line_of_a_solution_and_still_runs(built):

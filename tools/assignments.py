@@ -31,7 +31,15 @@ CHECKERS = "coursekit.exercises.checking"  # where ``exercises.check`` is from, 
 LONGEST_CELL_S = 900  # seconds; nbgrader's own limit of 30 is too short for a cell that trains
 STUB = "...  # your code"
 CONFIG = f"""\
-# Made by `make assignments`. Without it nbgrader stops a cell after 30 seconds, and its own stub raises.
+# Made by `make assignments`. Without it nbgrader stops a cell after 30 seconds, its own stub raises, and what
+# students solved counts among your own results.
+import atexit
+import os
+import shutil
+import tempfile
+
+os.environ["COURSEKIT_HOME"] = tempfile.mkdtemp(prefix="coursekit-graded-")
+atexit.register(shutil.rmtree, os.environ["COURSEKIT_HOME"], ignore_errors=True)
 c = get_config()
 c.CourseDirectory.course_id = "coursekit"
 c.ClearSolutions.code_stub = {{"python": "{STUB}"}}

@@ -7,7 +7,7 @@ from itertools import groupby
 from coursekit._core import arguments, log, pages, texts
 from coursekit.claims.judging import MARKS
 from coursekit.classroom import drawing
-from coursekit.classroom.counting import MACHINE_CLAIMS, Prediction, Repeated
+from coursekit.classroom.counting import MACHINE_CLAIMS, ExerciseCount, Prediction, Repeated
 from coursekit.classroom.reading import Class
 from coursekit.exercises import handed
 
@@ -110,6 +110,19 @@ def _exercises(found: Class) -> Iterable[str]:
         '<p class="soft">Full: solved. Hatched: tried. Empty: open. Tries: the median of those who solved '
         "it.</p>"
     )
+    begun = {_notebook(each) for each in found.exercises if each.solved or each.tried}
+    yield _counted([each for each in found.exercises if _notebook(each) in begun])
+    later = [each for each in found.exercises if _notebook(each) not in begun]
+    if later:
+        summary = f"{len(later)} of notebooks that nobody began"
+        yield f"<details><summary>{summary}</summary>{_counted(later)}</details>"
+
+
+def _notebook(exercise: ExerciseCount) -> str:
+    return exercise.id.partition("-")[0]
+
+
+def _counted(exercises: Iterable[ExerciseCount]) -> str:
     rows = [
         (
             html.escape(each.id),
@@ -119,10 +132,10 @@ def _exercises(found: Class) -> Iterable[str]:
             str(each.open),
             f"{each.median_tries:g}" if each.solved else "–",
         )
-        for each in found.exercises
+        for each in exercises
     ]
     headers = ("exercise", "", "solved", "tried", "open", "tries")
-    yield pages.table(headers, rows, left=2, escaped=True)
+    return pages.table(headers, rows, left=2, escaped=True)
 
 
 def _wrong(found: Class) -> Iterable[str]:
@@ -189,6 +202,10 @@ def _claims(found: Class) -> Iterable[str]:
         (each.id, *(str(dict(each.verdicts).get(verdict, "·")) for verdict in there), str(each.all))
         for each in found.claims
     ]
+    yield (
+        '<p class="soft">How many machines gave each verdict on a sentence of the lecture. Corrected: as the '
+        "course corrects it, the sentence holds there.</p>"
+    )
     yield pages.table(("claim", *(f"{MARKS[v]} {v}" for v in there), "measured"), rows)
 
 

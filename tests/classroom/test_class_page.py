@@ -139,13 +139,13 @@ def test_from_a_shell_and_with_nothing_to_read(tmp_path):
 # Reports that mean harm
 
 
-def written(tmp_path, name="Ada", file="a.html", **logs):
+def written(tmp_path, name="Ada", file="a.html", offered=("01-encode",), **logs):
     """Write a report whose logs hold what is given; return its page."""
     machine = simulated_class.runtime.Machine(
         logs.pop("cpu", "CPU"), 2, 2**30, ("AVX2",), None, "Linux", "3.12", (("coursekit", "0.2.0"),)
     )
     records = {"verdicts": [], "guesses": [], "claims": [], "scoreboard": [], **logs}
-    page, _ = handing_in.composed(name, "2026-11-20T10:00:00+00:00", machine, ["01-encode"], records, {})
+    page, _ = handing_in.composed(name, "2026-11-20T10:00:00+00:00", machine, [*offered], records, {})
     (tmp_path / file).write_text(page, encoding="utf-8")
     return page, machine
 
@@ -335,6 +335,17 @@ def test_records_of_other_machines_and_older_versions_are_shown_with_what_they_s
     (point,) = classroom.read(tmp_path).machines
     assert (point.cpu, point.cores, point.flags, point.low) == ("AMD EPYC", 64, (), None)
     assert point.machine == "AMD EPYC · 64 cores · flags unknown"
+
+
+def test_exercises_of_notebooks_that_nobody_began_are_folded(tmp_path):
+    offered = ("01-encode", "01-quantize", "A-shares", "08-control")
+    written(tmp_path, offered=offered, verdicts=[verdict(wrong=[])])
+    page = classroom.page(classroom.read(tmp_path))
+    exercises = page.partition("<h2>Exercises</h2>")[2].partition("<h2>")[0]
+    shown, _, folded = exercises.partition("<details>")
+    assert [id in shown for id in offered] == [True, True, False, False]
+    assert [id in folded for id in offered] == [False, False, True, True]
+    assert "2 of notebooks that nobody began" in folded
 
 
 def test_an_empty_class_is_a_page_too(tmp_path):
