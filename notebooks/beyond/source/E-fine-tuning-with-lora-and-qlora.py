@@ -189,7 +189,7 @@ for row, spent in enumerate((rank_1, everything)):
         left += size
     ax.text(left, row, f"  {left:.3g} MB", va="center")
 ax.set(yticks=[0, 1], yticklabels=["rank 1", "full"], xlim=(0, 1.2 * left))
-plots.comparison.describe(ax, "MB", "", "What training keeps, without activations")
+plots.comparison.describe(ax, "MB", "", "Bytes of training, activations left out")
 picture
 
 # %%
