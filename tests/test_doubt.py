@@ -8,6 +8,7 @@ import nbformat
 import numpy as np
 import pytest
 import torch
+from build_notebooks import Course
 from sceptic import changes, inside, judging, running
 
 from coursekit import data, distillation, models, pruning
@@ -195,6 +196,11 @@ def test_titles_that_state_a_finding_are_found_and_neutral_ones_are_not():
     plots.lines(ax, title="How large is each file?")
     """
     assert judging.assertions(textwrap.dedent(source)) == ["Flat, then a cliff", "No difference at all"]
+
+
+def test_no_master_has_a_title_that_states_a_finding():
+    found = [str(each) for master in Course().masters().values() for each in judging.literal_titles(master)]
+    assert found == []
 
 
 def test_each_condition_that_a_claim_may_name_is_broken_by_a_change():
