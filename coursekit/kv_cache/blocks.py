@@ -64,8 +64,7 @@ class BlockManager:
         """Begin a request with full blocks that someone holds already."""
         if request in self.tables:
             raise ValueError(f"request must be new; got {arguments.shown(request)}")
-        table = self._held("shared", shared)
-        self.hold(table)
+        self.hold(table := self.held("shared", shared))
         self.tables[request], self.lengths[request] = table, len(table) * self.page_size
 
     def fork(self, request: Hashable, copy: Hashable) -> None:
@@ -82,27 +81,28 @@ class BlockManager:
 
     def hold(self, blocks: Iterable[int]) -> None:
         """Count one more owner for each block."""
-        for block in self._held("blocks", blocks):
+        for block in self.held("blocks", blocks):
             self.owners[block] += 1
 
     def drop(self, blocks: Iterable[int]) -> None:
         """Count one owner less for each block; those without any are free."""
-        for block in self._held("blocks", blocks):
+        for block in self.held("blocks", blocks):
             self.owners[block] -= 1
             if not self.owners[block]:
                 self.free.append(block)
+
+    def held(self, name: str, blocks: Iterable[int]) -> list[int]:
+        """Return blocks that someone holds, each of them; ``name`` is what an error calls them."""
+        held = [arguments.integer(name, block, 0, len(self.owners) - 1) for block in blocks]
+        if free := [block for block in held if not self.owners[block]]:
+            raise ValueError(f"{name} must be blocks that someone holds; got {free[0]}, which is free")
+        return held
 
     @property
     def wasted(self) -> int:
         """Slots in blocks that are held and that no token fills: at the end of each request's last block."""
         last = {table[-1]: -self.lengths[request] for request, table in self.tables.items() if table}
         return sum(length % self.page_size for length in last.values())
-
-    def _held(self, name: str, blocks: Iterable[int]) -> list[int]:
-        held = [arguments.integer(name, block, 0, len(self.owners) - 1) for block in blocks]
-        if not all(self.owners[block] for block in held):
-            raise ValueError(f"{name} must be blocks that someone holds; got {arguments.shown(held)}")
-        return held
 
     def _take(self) -> int:
         block = self.free.pop()

@@ -102,7 +102,7 @@ class PrefixTree(display.Shown):
         """
         size = self.manager.page_size
         text = _tokens("tokens", tokens)
-        rest, node = self._held(blocks), self._root
+        rest, node = self.manager.held("blocks", blocks), self._root
         text = text[: min(self._whole(len(text)), size * len(rest))]
         rest = rest[: len(text) // size]
         self._time += 1
@@ -176,14 +176,6 @@ class PrefixTree(display.Shown):
         rows = (("    " * depth, len(text), blocks) for depth, text, blocks in self.edges())
         said = (f"{indent}{tokens} tokens in blocks {blocks}" for indent, tokens, blocks in rows)
         return "\n".join(said) or "an empty tree"
-
-    def _held(self, blocks: Sequence[int]) -> list[int]:
-        if isinstance(blocks, tuple | list) and not blocks:
-            return []
-        found = list(arguments.integers("blocks", blocks, 0, len(self.manager.owners) - 1))
-        if free := [block for block in found if not self.manager.owners[block]]:
-            raise ValueError(f"blocks must be held by a request; got {free[0]}, which is free")
-        return found
 
     def _is_idle(self, edge: _Node) -> bool:
         return all(self.manager.owners[block] == 1 for block in edge.blocks)
