@@ -294,7 +294,7 @@ def threads(count: int) -> Iterator[int]:
 
 
 def progress(title: str, total: int) -> Callable[..., None]:
-    """Return a counter that shows in a notebook how far a piece of work is; elsewhere it shows nothing.
+    """Return a counter that shows in a notebook how far a piece of work is, from now on; elsewhere nothing.
 
     Parameters
     ----------
@@ -315,7 +315,8 @@ def progress(title: str, total: int) -> Callable[..., None]:
     """
     bar = Bar(arguments.label("title", title))
     count = arguments.integer("total", total, 1)
-    done, shown = itertools.count(1), -1
+    done, shown = itertools.count(1), 0
+    bar(0.0)  # the first step may take long, too
 
     def step(*_: object) -> None:
         nonlocal shown

@@ -1,4 +1,5 @@
 import copy
+import importlib
 import inspect
 import logging
 import os
@@ -500,6 +501,23 @@ def test_only_parameters_that_this_pytorch_knows_are_passed(monkeypatch, tmp_pat
     made = om.export(nn.Linear(3, 2), tmp_path / "m.onnx", torch.randn(2, 3))
     assert seen == {}
     assert made.operators == ("Gemm",)
+
+
+def test_a_second_export_does_not_read_pytorch_s_operators_again(monkeypatch, tmp_path):
+    asked = importlib.import_module("torch.onnx._internal._lazy_import").onnxscript_apis
+    found, calls = asked.get_torchlib_ops, []
+
+    def counted():
+        calls.append(1)
+        return found()
+
+    monkeypatch.setattr(asked, "get_torchlib_ops", counted)
+    model = models.mlp((4, 3, 2))
+    made = [om.export(model, tmp_path / f"{number}.onnx", torch.zeros(2, 4)) for number in (1, 2)]
+    assert len(calls) == 1
+    assert asked.get_torchlib_ops is counted, "whoever exports by hand finds PyTorch as it was"
+    first, second = (file.path.read_bytes() for file in made)
+    assert first == second
 
 
 def test_numbered_axes_are_called_batch():

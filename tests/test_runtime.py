@@ -263,14 +263,15 @@ def test_progress_moves_a_bar_and_ends_it(monkeypatch):
 
     monkeypatch.setattr(runtime, "Bar", Recorded)
     step = runtime.progress("Training", 4)
+    assert shown == ["Training", 0.0], "a reader who waits for the first step sees what is being done"
     for _ in range(4):
         step()
-    assert shown == ["Training", 0.25, 0.5, 0.75, "Training: done."]
+    assert shown == ["Training", 0.0, 0.25, 0.5, 0.75, "Training: done."]
     shown.clear()
     many = runtime.progress("Much", 10_000)
     for _ in range(10_000):
         many()
-    assert len(shown) <= 102
+    assert len(shown) <= 103
 
 
 @pytest.mark.parametrize(

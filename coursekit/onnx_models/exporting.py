@@ -1,7 +1,9 @@
 """From PyTorch to ONNX, on every supported version of both."""
 
+import functools
+import importlib
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -273,7 +275,8 @@ def _by_torch(
         shapes = _by_argument(model, inputs, axes) if batch or sequence else None
         example = tuple(each[:rows] for each in inputs)
         try:
-            torch.onnx.export(model, example, str(path), dynamic_shapes=shapes, **options)
+            with _operators_read_once():
+                torch.onnx.export(model, example, str(path), dynamic_shapes=shapes, **options)
             if not sequence or _fixed_axis(path, batch, sequence) is None:
                 return
         except Exception as error:  # PyTorch raises dozens of kinds here; its own message tells most
@@ -282,6 +285,31 @@ def _by_torch(
         raise ValueError(
             shortened(f"{type(model).__name__} cannot be exported: {reason(failed)}")
         ) from failed
+
+
+@contextmanager
+def _operators_read_once() -> Iterator[None]:
+    """Keep onnxscript's list of operators: PyTorch asks for it at every export, half of a small one's time.
+
+    It reads the source of 500 functions each time and finds the same. A version that asks otherwise is left
+    alone.
+    """
+    try:
+        asked = importlib.import_module("torch.onnx._internal._lazy_import").onnxscript_apis
+        found = asked.get_torchlib_ops
+    except (ImportError, AttributeError):
+        yield
+        return
+    asked.get_torchlib_ops = _kept(found)
+    try:
+        yield
+    finally:
+        asked.get_torchlib_ops = found
+
+
+@functools.cache
+def _kept(found: Callable[[], list[Any]]) -> Callable[[], list[Any]]:
+    return functools.cache(found)
 
 
 def _ways(inputs: tuple["Tensor", ...], batch: bool, sequence: bool) -> Iterator[tuple[int, list[Axes]]]:

@@ -274,9 +274,12 @@ def smallest(parts: Sequence[Tensor], share: float, scope: str, batched: bool = 
 def _smallest(parts: Sequence[Tensor], share: float, batched: bool) -> list[Tensor]:
     rows = [part.reshape(len(part) if batched else 1, -1) for part in parts]
     joined = torch.cat(rows, dim=1)
-    # Not a threshold: magnitudes that equal it would all go, or all stay.
-    order = joined.argsort(dim=1, stable=True)[:, : round(share * joined.shape[1])]
-    where = torch.zeros_like(joined, dtype=torch.bool).scatter_(1, order, True)
+    where, count = torch.zeros_like(joined, dtype=torch.bool), round(share * joined.shape[1])
+    if count:
+        # The largest that goes, found without sorting. Of those that equal it only the first few go.
+        last = joined.kthvalue(count, dim=1, keepdim=True).values
+        smaller, equal = joined < last, joined == last
+        where = smaller | (equal & (equal.cumsum(1) <= count - smaller.sum(1, keepdim=True)))
     split = where.split([row.shape[1] for row in rows], dim=1)
     return [piece.reshape(part.shape) for piece, part in zip(split, parts, strict=True)]
 

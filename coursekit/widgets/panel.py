@@ -83,7 +83,8 @@ class View(ABC):
         if self.moving:
             for artist in self.moving:
                 artist.set_animated(True)
-            self.figure.png()
+            with style.look():
+                self.figure.canvas.draw()
             self._still = self.figure.canvas.copy_from_bbox(self.figure.bbox)
 
     def png(self) -> bytes:
@@ -155,7 +156,8 @@ class Panel:
         self._quiet = self._arranging = False
         for name, control in self.controls.items():
             control.observe(lambda change, name=name: self._moved(name), names="value")
-        self.refresh()
+        with self._reporting():
+            self._update()
         self.view.settle()
         self._push()
         rows = self.rows()
@@ -187,7 +189,7 @@ class Panel:
     def refresh(self) -> None:
         """Update the view from the controls and show the new picture."""
         with self._reporting():
-            self.values = self.view.update(**{name: control.value for name, control in self.controls.items()})
+            self._update()
             self._push()
 
     @contextmanager
@@ -253,6 +255,9 @@ class Panel:
             self.message.value = f'<div style="{_EDGE}">{text}</div>'
             if not typed:
                 raise
+
+    def _update(self) -> None:
+        self.values = self.view.update(**{name: control.value for name, control in self.controls.items()})
 
     def _push(self) -> None:
         self.picture.value = self.view.png()
