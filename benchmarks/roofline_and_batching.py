@@ -19,7 +19,7 @@ from torch import nn
 
 from coursekit import batching, models, roofline, runtime
 from coursekit._core import display
-from coursekit.roofline import kernels
+from coursekit.timing.roofline import kernels
 
 RUNS = 5
 MOST_MEMORY, SUMS = 400_000_000, 20  # bytes, passes

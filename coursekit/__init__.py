@@ -17,7 +17,6 @@ if TYPE_CHECKING:
         data,
         deployment,
         distillation,
-        dynamic,
         exercises,
         finetuning,
         floats,
@@ -29,15 +28,15 @@ if TYPE_CHECKING:
         plots,
         pruning,
         quantization,
-        roofline,
         runtime,
         scoreboard,
-        serving,
         timing,
         variants,
         widgets,
     )
-    from coursekit.timing import launches, profiles
+    from coursekit.deployment import serving
+    from coursekit.quantization import dynamic
+    from coursekit.timing import launches, profiles, roofline
 
 __version__ = "0.2.0"
 
@@ -73,7 +72,13 @@ __all__ = [
 ]
 
 # Modules that stand in a room, but are imported from here.
-_ELSEWHERE = {"launches": "timing.launches", "profiles": "timing.profiles"}
+_ELSEWHERE = {
+    "dynamic": "quantization.dynamic",
+    "launches": "timing.launches",
+    "profiles": "timing.profiles",
+    "roofline": "timing.roofline",
+    "serving": "deployment.serving",
+}
 
 
 def __getattr__(name: str) -> ModuleType:

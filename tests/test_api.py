@@ -78,7 +78,8 @@ def test_help_shows_all_that_is_offered(name):
 
 
 @pytest.mark.parametrize(
-    "name", ["coursekit", "coursekit.plots", "coursekit.quantization", "coursekit.widgets"]
+    "name",
+    ["coursekit", "coursekit.deployment", "coursekit.plots", "coursekit.quantization", "coursekit.widgets"],
 )
 def test_names_that_load_on_first_use_are_seen_by_help_completion_and_type_checkers(name):
     module = loaded(name)

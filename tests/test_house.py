@@ -12,16 +12,18 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.version import Version
 
+import coursekit
+
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "coursekit"
-# The layers of the house, lowest first. A module may import its own layer and those below.
+# The layers of the house, lowest first. A module may import its own layer and those below; a room inside
+# another one stands where that stands, also where it is imported from coursekit.
 LAYERS = (
     {"_core"},
-    {"runtime", "data", "serving"},
+    {"runtime", "data"},
     {
         "floats",
         "quantization",
-        "dynamic",
         "memory",
         "models",
         "pruning",
@@ -31,7 +33,7 @@ LAYERS = (
         "kv_cache",
         "finetuning",
     },
-    {"timing", "accuracy", "batching", "roofline", "scoreboard", "variants", "deployment"},
+    {"timing", "accuracy", "batching", "scoreboard", "variants", "deployment"},
     {"claims", "exercises"},
     {"classroom"},
     {"plots"},
@@ -92,8 +94,9 @@ def imported(path):
 
 
 def inside(path):
-    """Return the modules of coursekit that the file imports."""
-    return {name.split(".")[1] for name in imported(path) if name.startswith("coursekit.")} - {"__version__"}
+    """Return the rooms of coursekit that the file imports from; a room inside another one counts as that."""
+    names = {name.split(".")[1] for name in imported(path) if name.startswith("coursekit.")}
+    return {coursekit._ELSEWHERE.get(name, name).split(".")[0] for name in names} - {"__version__"}
 
 
 def named(path):
@@ -116,7 +119,7 @@ def test_every_public_module_has_its_place_in_the_house():
 
 def test_the_house_is_small_at_the_top_and_has_rooms_instead_of_prefixes():
     there = [path for path in PACKAGE.iterdir() if path.name != "__pycache__"]
-    assert len(there) <= 31
+    assert len(there) <= 28, "find it a room: what stands at the top is what a newcomer has to look through"
     assert not [path.name for path in there if re.fullmatch(r"_[a-z]+_\w+\.py", path.name)]
     for folder in {path.parent for path in modules()}:
         inside_it = {path.stem for path in folder.glob("*.py")}
@@ -180,6 +183,20 @@ def test_the_import_rule_sees_late_imports_and_forgives_types(tmp_path):
     assert "torch" not in imported(bad)
 
 
+def test_a_room_inside_another_one_stands_in_its_layer(tmp_path):
+    files = {
+        "late": "def f():\n    from coursekit import serving\n",
+        "whole": "import coursekit.timing.roofline\n",
+    }
+    for name, code in files.items():
+        (tmp_path / f"{name}.py").write_text(code, encoding="utf-8")
+    assert [inside(tmp_path / f"{name}.py") for name in files] == [{"deployment"}, {"timing"}]
+    assert level("deployment") > level("quantization")
+    assert name_of(PACKAGE / "quantization" / "dynamic" / "survey.py") == "quantization"
+    rooms = {home.split(".")[0] for home in coursekit._ELSEWHERE.values()}
+    assert rooms <= set(coursekit.__all__)
+
+
 @pytest.mark.parametrize("path", modules(), ids=named)
 def test_only_widgets_import_ipywidgets_and_only_pictures_import_matplotlib(path):
     wanted = imported(path)
@@ -208,13 +225,23 @@ def test_importing_coursekit_loads_nothing_heavy():
 
 
 def test_topic_modules_load_neither_matplotlib_nor_ipywidgets():
-    loaded = loaded_by("; ".join(f"import coursekit.{name}" for name in TOPICS))
+    rooms = [*(f"import coursekit.{name}" for name in TOPICS), "from coursekit import dynamic, serving"]
+    loaded = loaded_by("; ".join(rooms))
     assert not loaded & {"matplotlib", "ipywidgets", "IPython"}
 
 
 def test_modules_useful_without_torch_do_not_load_it():
     names = ["runtime", "data", "floats", "quantization", "timing", "accuracy", "scoreboard", "claims"]
     assert "torch" not in loaded_by("; ".join(f"import coursekit.{name}" for name in names))
+
+
+def test_a_room_inside_another_one_loads_nothing_else_of_it_but_what_it_uses():
+    loaded = loaded_by("from coursekit import serving")
+    assert {name for name in loaded if name.startswith("coursekit.deployment.")} == {
+        "coursekit.deployment.serving"
+    }
+    assert not loaded & {"torch", "onnx", "onnxruntime", "httpx", "uvicorn"}
+    assert "torch" not in loaded_by("from coursekit import launches, profiles, roofline")
 
 
 def test_importing_everything_has_no_side_effect():

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from coursekit import onnx_models
 from coursekit._core import arguments, display
 from coursekit.deployment.runtimes import FEATURES, HERE, WEB, node_package
-from coursekit.serving import Server
+from coursekit.deployment.serving import Server
 
 __all__ = ["Page", "page", "shrink"]
 

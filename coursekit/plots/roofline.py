@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from coursekit._core import arguments
 from coursekit.plots import style
 from coursekit.plots.comparison import describe, end_labels
-from coursekit.roofline import CACHE, MEMORY, Point, Roof, rate
+from coursekit.timing.roofline import CACHE, MEMORY, Point, Roof, rate
 
 __all__ = ["GIGA", "Roofline", "bounds", "limits", "of", "roofline", "show"]
 

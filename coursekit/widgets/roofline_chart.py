@@ -11,7 +11,7 @@ from coursekit._core.display import seconds, significant
 from coursekit.plots import style
 from coursekit.plots.roofline import GIGA, of, show
 from coursekit.plots.roofline import roofline as draw
-from coursekit.roofline import Point, Roof
+from coursekit.timing.roofline import Point, Roof
 from coursekit.widgets.panel import Panel, View
 
 __all__ = ["RooflineView", "roofline_chart"]

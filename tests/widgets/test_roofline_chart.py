@@ -11,7 +11,7 @@ from helpers import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coursekit.roofline import SOURCES, Point, Roof, Work, linear
+from coursekit.timing.roofline import SOURCES, Point, Roof, Work, linear
 from coursekit.widgets.roofline_chart import roofline_chart
 
 BATCHES = (1, 4, 16, 64, 256)

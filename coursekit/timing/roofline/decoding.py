@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from coursekit._core import arguments
-from coursekit.roofline.measuring import BYTES, Work
+from coursekit.timing.roofline.measuring import BYTES, Work
 
 if TYPE_CHECKING:
     from coursekit.language import Config

@@ -1,12 +1,12 @@
 """Dynamic INT8 quantization: PyTorch's own where it exists, and the same five steps written in integers."""
 
-from coursekit.dynamic.arithmetic import (
+from coursekit.quantization.dynamic.arithmetic import (
     DynamicLinear,
     activation_qparams,
     quantize_activation,
     quantize_weight,
 )
-from coursekit.dynamic.quantizing import quantize_dynamic, state_dict_size
+from coursekit.quantization.dynamic.quantizing import quantize_dynamic, state_dict_size
 
 __all__ = [
     "DynamicLinear",

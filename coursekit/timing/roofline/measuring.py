@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 from coursekit import runtime
 from coursekit._core import arguments, display
 from coursekit._core.progress import Tenths
-from coursekit.roofline import kernels
+from coursekit.timing.roofline import kernels
 
 __all__ = [
     "BATCHES",

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from coursekit.dynamic.arithmetic import DynamicLinear, engine
-from coursekit.dynamic.survey import Survey, copied, survey
+from coursekit.quantization.dynamic.arithmetic import DynamicLinear, engine
+from coursekit.quantization.dynamic.survey import Survey, copied, survey
 
 __all__ = ["quantize_dynamic", "state_dict_size"]
 

@@ -13,8 +13,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from coursekit import language, roofline, runtime
-from coursekit.roofline import kernels
 from coursekit.timing import stopwatch
+from coursekit.timing.roofline import kernels
 
 A100 = roofline.Roof(bandwidth=2e12, peaks={"fp16": 312e12}, machine="A100")
 HERE = roofline.Roof(40e9, {"fp32": 200e9, "int8": 800e9}, cache_bandwidth=100e9)

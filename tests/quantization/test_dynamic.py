@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn.utils import parametrize, prune
 
 from coursekit import dynamic, quantization, runtime
-from coursekit.dynamic import DynamicLinear, arithmetic, quantize_dynamic, quantizing
+from coursekit.quantization.dynamic import DynamicLinear, arithmetic, quantize_dynamic, quantizing
 
 ENGINES = [engine for engine in torch.backends.quantized.supported_engines if engine != "none"]
 EXACT = [engine for engine in ENGINES if engine in ("x86", "fbgemm")]

@@ -5,8 +5,8 @@ min(peak, I × bandwidth). Bytes are decimal (1 GB = 10⁹ B), a multiplication 
 INT8's operations are counted as FLOP too.
 """
 
-from coursekit.roofline.decoding import next_token
-from coursekit.roofline.measuring import (
+from coursekit.timing.roofline.decoding import next_token
+from coursekit.timing.roofline.measuring import (
     BATCHES,
     BYTES,
     CACHE,

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from coursekit.dynamic.arithmetic import DynamicLinear, need_cpu
+from coursekit.quantization.dynamic.arithmetic import DynamicLinear, need_cpu
 
 __all__ = ["Survey", "copied", "survey"]
 
