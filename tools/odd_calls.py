@@ -75,7 +75,7 @@ RANDOM = {
 }
 ODD_SHARE, FORM_SHARE, DEFAULT_SHARE = 0.75, 0.15, 0.7
 UNNAMED = "a message that names no argument"
-HUGE = (MemoryError, "not enough memory", "can't allocate", "Unable to allocate", "too large to")
+HUGE = (MemoryError, "not enough memory", "bad_alloc", "can't allocate", "Unable to allocate", "too large to")
 
 
 class TimeUp(BaseException):
