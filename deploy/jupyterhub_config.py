@@ -9,11 +9,13 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
-SIGN_INS = {
+SIGN_INS = {  # each with its spawner
     "dummy": "simple",  # for trying: one password for all; one system user for all, so no privacy
     "native": "simple",  # students sign up, the teacher lets them in; one system user for all, so no privacy
     "pam": "jupyterhub.spawner.LocalProcessSpawner",  # the machine's own accounts: the system's own walls
 }
+CLASSES = {"dummy": "shared-password"}  # where JupyterHub calls a way to sign in by another name
+SHORTEST, TEACHERS_SHORTEST = 8, 32  # characters of the shared passwords; JupyterHub takes no shorter ones
 FIRST_ACCOUNT = 1000  # system users below are the machine's own
 
 c = get_config()  # type: ignore[name-defined]  # noqa: F821
@@ -21,6 +23,7 @@ ask = os.environ.get
 
 address, port = ask("HUB_ADDRESS", "127.0.0.1"), int(ask("HUB_PORT", "8000"))
 sign_in, password = ask("HUB_SIGN_IN", "dummy"), ask("HUB_PASSWORD", "")
+teachers_password = ask("HUB_TEACHER_PASSWORD", "")
 memory = ask("HUB_MEMORY", "2G")
 state = Path(ask("HUB_STATE", ROOT / "build" / "hub")).resolve()
 
@@ -30,6 +33,12 @@ if not re.fullmatch(r"[1-9]\d*[MGT]", memory):
     sys.exit(f"HUB_MEMORY must be a number and M, G or T, as 2G; got {memory!r}")
 if sign_in == "dummy" and address not in ("127.0.0.1", "localhost", "::1"):
     sys.exit("with HUB_SIGN_IN=dummy anybody is whom they say they are: choose native or pam to open the hub")
+for name, given, least in (
+    ("HUB_PASSWORD", password, SHORTEST),
+    ("HUB_TEACHER_PASSWORD", teachers_password, TEACHERS_SHORTEST),
+):
+    if sign_in == "dummy" and 0 < len(given) < least:
+        sys.exit(f"{name} must have at least {least} characters; got {len(given)}")
 if sign_in == "pam" and os.geteuid() != 0:
     sys.exit("with HUB_SIGN_IN=pam the hub starts servers as other users, so that root must start it")
 
@@ -60,7 +69,7 @@ c.JupyterHub.db_url = f"sqlite:///{state}/private/hub.sqlite"
 c.JupyterHub.cleanup_servers = True
 
 # Who comes in
-c.JupyterHub.authenticator_class = sign_in
+c.JupyterHub.authenticator_class = CLASSES.get(sign_in, sign_in)
 c.Authenticator.allow_all = True
 c.Authenticator.blocked_users = {"root"}
 c.Authenticator.admin_users = {name for name in ask("HUB_TEACHER", "").split(",") if name}
@@ -68,7 +77,12 @@ if sign_in == "dummy":
     if not password:
         password = secrets.token_urlsafe(6)
         print(f"\nThe password of all who try this hub: {password}\n", flush=True)
-    c.DummyAuthenticator.password = password
+    c.SharedPasswordAuthenticator.user_password = password
+    if c.Authenticator.admin_users:  # with the students' password nobody comes in as a teacher
+        if not teachers_password:
+            teachers_password = secrets.token_urlsafe(TEACHERS_SHORTEST)
+            print(f"The password of HUB_TEACHER: {teachers_password}\n", flush=True)
+        c.SharedPasswordAuthenticator.admin_password = teachers_password
 if sign_in == "native":
     import nativeauthenticator
 

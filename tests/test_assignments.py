@@ -1,6 +1,7 @@
 """Assignments for nbgrader and otter. Both grade for real in tests/places/test_grading.py."""
 
 import ast
+import importlib
 import json
 import os
 import re
@@ -74,12 +75,19 @@ def test_nbgrader_finds_its_metadata_on_every_solution_and_test(built):
             assert re.fullmatch(r"[A-Za-z0-9_-]+", meta.grade_id)
 
 
-def test_what_nbgrader_grades_is_kept_apart_from_ones_own_results(built, monkeypatch, tmp_path):
+@pytest.mark.parametrize("grader", ["nbgrader", "otter"])
+def test_what_is_graded_is_kept_apart_from_ones_own_results(grader, built, monkeypatch, tmp_path):
     monkeypatch.setenv("COURSEKIT_HOME", str(tmp_path))
     goes = []
     monkeypatch.setattr("atexit.register", lambda remove, *given, **options: goes.append((remove, given)))
-    config = (built[0] / "nbgrader" / "nbgrader_config.py").read_text(encoding="utf-8")
-    exec(config, {"get_config": MagicMock})
+    if grader == "nbgrader":
+        config = (built[0] / "nbgrader" / "nbgrader_config.py").read_text(encoding="utf-8")
+        exec(config, {"get_config": MagicMock})
+    else:
+        for notebook in built[1].values():
+            assert notebook["otter"].cells[0].source.endswith(f"plugins:\n  - {assignments.PLUGIN}")
+        module, _, plugin = assignments.PLUGIN.rpartition(".")
+        getattr(importlib.import_module(module), plugin)("", {}, {}).before_grading(None)
     home = Path(os.environ["COURSEKIT_HOME"])
     assert home != tmp_path
     assert list(home.iterdir()) == []

@@ -163,13 +163,23 @@ def settings(tmp_path, monkeypatch):
 def test_without_settings_the_hub_is_for_this_machine_only(settings, tmp_path, capsys):
     hub = settings()
     assert hub["JupyterHub"].bind_url == "http://127.0.0.1:8000"
-    assert hub["JupyterHub"].authenticator_class == "dummy"
+    assert hub["JupyterHub"].authenticator_class == "shared-password"
     assert hub["JupyterHub"].spawner_class == "simple"
-    assert len(hub["DummyAuthenticator"].password) >= 8
-    assert hub["DummyAuthenticator"].password in capsys.readouterr().out
+    assert len(hub["SharedPasswordAuthenticator"].user_password) >= 8
+    assert hub["SharedPasswordAuthenticator"].user_password in capsys.readouterr().out
+    assert not hasattr(hub["SharedPasswordAuthenticator"], "admin_password")
     assert hub["Spawner"].environment["HUB_PROCESSES"] == "0"
     ada = types.SimpleNamespace(user=types.SimpleNamespace(escaped_name="ada"))
     assert hub["Spawner"].environment["COURSEKIT_HAND_IN"](ada) == str(tmp_path / "state" / "reports" / "ada")
+
+
+@POSIX
+def test_to_try_the_hub_as_a_teacher_takes_a_password_of_their_own(settings, capsys):
+    shared = settings(HUB_TEACHER="ada", HUB_PASSWORD="one for all")["SharedPasswordAuthenticator"]
+    assert (shared.user_password, len(shared.admin_password) >= 32) == ("one for all", True)
+    assert shared.admin_password in capsys.readouterr().out
+    shared = settings(HUB_TEACHER_PASSWORD="t" * 32)["SharedPasswordAuthenticator"]
+    assert (shared.admin_password, capsys.readouterr().out) == ("t" * 32, "")
 
 
 @POSIX
@@ -190,6 +200,8 @@ def test_all_that_the_hub_writes_lies_in_its_folder_and_reports_can_only_be_put_
     [
         ({"HUB_ADDRESS": "0.0.0.0"}, "anybody is whom they say"),
         ({"HUB_SIGN_IN": "open"}, "must be one of dummy, native, pam"),
+        ({"HUB_PASSWORD": "short"}, "HUB_PASSWORD must have at least 8 characters; got 5"),
+        ({"HUB_TEACHER_PASSWORD": "t" * 31}, "HUB_TEACHER_PASSWORD must have at least 32 characters; got 31"),
         ({"HUB_MEMORY": "2 gigabytes"}, "HUB_MEMORY must be a number"),
         ({"PATH": "/nowhere"}, "npm install --prefix build/proxy configurable-http-proxy"),
     ],

@@ -2,11 +2,12 @@
 
 import re
 
+import glossary
 import pytest
 from build_notebooks import Course
 
 from coursekit import exercises
-from coursekit._core import courses
+from coursekit._core import courses, texts
 from coursekit.exercises import checking, hints
 from coursekit.exercises.verdicts import RUNGS
 from coursekit.new import masters
@@ -70,6 +71,32 @@ def given_away(rungs, lines):
             parts |= {line, re.sub(r"^(return|\w+(,\w+)*[-+/]?=(?!=))", "", line)}
     told = [bare(rung) for rung in rungs]
     return {part for part in parts if len(part) > 4 and any(part in each for each in told)}
+
+
+def test_every_exercise_has_a_title_of_its_own_and_says_where_it_stands():
+    found = {
+        each["id"]: (each["title"], each["at"])
+        for path in courses.files(courses.HINTS).values()
+        for each in texts.load(path)["exercise"]
+        if "title" in each
+    }
+    assert {*found} == {*shipped()}
+    assert len({title for title, _ in found.values()}) == len(found)
+    assert [title for title, _ in found.values() if not 10 < len(title) < 50 or title[-1] in ".?!"] == []
+    assert {id: at for id, (_, at) in found.items()} == places()
+
+
+def places():
+    """Return exercise id to the students' copy and the anchor of the section that it stands in."""
+    found = {}
+    for name, path in COURSE.masters().items():
+        copy, section = COURSE.relative(COURSE.paths(name)[0]), ""
+        for cell in masters.read(path).cells:
+            headings = re.findall(r"^## (.*)$", cell.source, re.MULTILINE) * (cell.cell_type == "markdown")
+            section = glossary.slug(headings[-1]) if headings else section
+            for id in re.findall(r'exercises\.check\("([^"]+)"', cell.source):
+                found[id] = f"{copy}#{section}"
+    return found
 
 
 def test_every_exercise_of_the_course_has_a_ladder():

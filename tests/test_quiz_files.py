@@ -109,6 +109,13 @@ def test_the_manifest_and_the_tests_name_every_file_once(written):
     assert sorted(asked) == sorted(path for path in archive.namelist() if path.startswith("items/"))
 
 
+def test_the_page_of_figures_counts_what_the_package_holds(written):
+    page = (COURSE.root / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+    names = zipfile.ZipFile(written[0]).namelist()
+    items, tests = (sum(name.startswith(f"{kind}/") for name in names) for kind in ("items", "tests"))
+    assert f"The QTI package ({items} items, {tests} tests)" in page
+
+
 def test_moodle_gets_what_the_quizzes_say(written):
     root = ElementTree.fromstring(written[1].read_bytes())
     kinds = Counter(question.get("type") for question in root)

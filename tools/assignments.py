@@ -27,6 +27,7 @@ from coursekit.new.masters import BADGES, BuildError
 
 OUTPUT = generated.ROOT / "build" / "assignments"
 MARKER = re.compile(r"(?P<indent>\s*)# (?:solution(?:: (?P<blank>.*))?|(?P<end>end) solution)\s*")
+PLUGIN = "coursekit._core.graded.Apart"  # what keeps students' results apart where otter grades
 CHECKERS = "coursekit.exercises.checking"  # where ``exercises.check`` is from, unless somebody replaced it
 LONGEST_CELL_S = 900  # seconds; nbgrader's own limit of 30 is too short for a cell that trains
 STUB = "...  # your code"
@@ -134,6 +135,7 @@ def for_otter(cell: NotebookNode, asked: Exercise, points: float) -> Iterator[No
 def otter_head(name: str, install: str) -> NotebookNode:
     """Return the cell that `otter assign` takes its settings from."""
     settings = f"name: {name}\nrequirements:\n  - {install!r}\nexport_cell:\n  pdf: false\n  run_tests: false"
+    settings += f"\nplugins:\n  - {PLUGIN}"
     return _raw(f"# ASSIGNMENT CONFIG\n{settings}", name)
 
 

@@ -37,10 +37,11 @@ th, td { padding: .28rem .7rem; border-bottom: 1px solid var(--line); vertical-a
 td.l:first-child { min-width: 9rem; }
 th { font-weight: 600; color: var(--soft); vertical-align: bottom; overflow-wrap: normal; }
 .figures a { color: inherit; text-decoration: none; } td code { font-size: .95em; }
+td a { color: var(--blue); } .id { display: block; color: var(--soft); font-size: .85em; }
 .l { text-align: left; } tbody tr:hover { background: var(--pale); }
 pre { background: var(--pale); padding: .6rem .9rem; overflow-x: auto; white-space: pre-wrap; }
 svg { display: block; max-width: 100%; height: auto; margin: .2rem 0 1.2rem; }
-svg.bar { margin: .2rem 0; width: 15rem; max-width: none; }
+svg.bar { margin: .2rem 0; width: clamp(6rem, 20vw, 15rem); max-width: none; }
 svg text { fill: var(--ink); font: 12px system-ui, -apple-system, "Segoe UI", "DejaVu Sans", sans-serif; }
 svg .soft { fill: var(--soft); color: var(--soft); }
 details > summary { cursor: pointer; color: var(--blue); margin: .3rem 0; }

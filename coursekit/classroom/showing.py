@@ -1,7 +1,7 @@
 """The class page: what to talk about next time, what surprised, and one experiment on many machines."""
 
 import html
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import groupby
 
 from coursekit._core import arguments, log, pages, texts
@@ -10,6 +10,7 @@ from coursekit.classroom import drawing
 from coursekit.classroom.counting import MACHINE_CLAIMS, ExerciseCount, Prediction, Repeated
 from coursekit.classroom.reading import Class
 from coursekit.exercises import handed
+from coursekit.exercises.titles import Titled, titles
 
 __all__ = ["page"]
 
@@ -66,13 +67,14 @@ def page(found: Class, title: str = "The class", *, present: bool = False) -> st
         (len(found.earlier), "earlier reports left out"),
         (len(found.aside), "files set aside"),
     ]
+    named = titles()
     numbers = "".join(f'<div><a href="#files"><b>{count}</b>{what}</a></div>' for count, what in figures)
     main = "".join(
         [
             _HATCH,
             f'<div class="figures">{numbers}</div>',
-            *_exercises(found),
-            *_wrong(found),
+            *_exercises(found, named),
+            *_wrong(found, named),
             *_predictions(found),
             *_claims(found),
             *_machines(found),
@@ -104,28 +106,36 @@ def _files(found: Class) -> Iterable[str]:
         yield pages.table(("more than one report", "left out", "the newest, which counts"), older, left=3)
 
 
-def _exercises(found: Class) -> Iterable[str]:
+def _exercises(found: Class, named: Mapping[str, Titled]) -> Iterable[str]:
     yield "<h2>Exercises</h2>"
     yield (
         '<p class="soft">Full: solved. Hatched: tried. Empty: open. Tries: the median of those who solved '
         "it.</p>"
     )
     begun = {_notebook(each) for each in found.exercises if each.solved or each.tried}
-    yield _counted([each for each in found.exercises if _notebook(each) in begun])
+    yield _counted([each for each in found.exercises if _notebook(each) in begun], named)
     later = [each for each in found.exercises if _notebook(each) not in begun]
     if later:
         summary = f"{len(later)} of notebooks that nobody began"
-        yield f"<details><summary>{summary}</summary>{_counted(later)}</details>"
+        yield f"<details><summary>{summary}</summary>{_counted(later, named)}</details>"
 
 
 def _notebook(exercise: ExerciseCount) -> str:
     return exercise.id.partition("-")[0]
 
 
-def _counted(exercises: Iterable[ExerciseCount]) -> str:
+def _name(id: str, named: Mapping[str, Titled]) -> str:
+    """Return an exercise's title, which leads to its notebook where that is known, and its id."""
+    known, shown = named.get(id, Titled()), html.escape(id)
+    if known.title:
+        shown = f'{texts.rich(known.title)}<span class="id">{shown}</span>'
+    return f'<a href="{html.escape(known.address)}">{shown}</a>' if known.address else shown
+
+
+def _counted(exercises: Iterable[ExerciseCount], named: Mapping[str, Titled]) -> str:
     rows = [
         (
-            html.escape(each.id),
+            _name(each.id, named),
             drawing.bar(each),
             str(each.solved),
             str(each.tried),
@@ -138,7 +148,7 @@ def _counted(exercises: Iterable[ExerciseCount]) -> str:
     return pages.table(headers, rows, left=2, escaped=True)
 
 
-def _wrong(found: Class) -> Iterable[str]:
+def _wrong(found: Class, named: Mapping[str, Titled]) -> Iterable[str]:
     yield "<h2>Wrong answers that came most</h2>"
     if not found.wrong:
         yield "<p>No wrong answer was handed in.</p>"
@@ -148,15 +158,16 @@ def _wrong(found: Class) -> Iterable[str]:
         "numbers, quotations or lists are counted together.</p>"
     )
     most = sorted(found.wrong, key=lambda each: (-each.students, -each.times))
-    yield _repeated(most[:MOST_WRONG])
+    yield _repeated(most[:MOST_WRONG], named)
     if len(most) > MOST_WRONG:
-        yield f"<details><summary>All {len(most)}, by exercise</summary>{_repeated(found.wrong)}</details>"
+        every = _repeated(found.wrong, named)
+        yield f"<details><summary>All {len(most)}, by exercise</summary>{every}</details>"
 
 
-def _repeated(wrong: Iterable[Repeated]) -> str:
+def _repeated(wrong: Iterable[Repeated], named: Mapping[str, Titled]) -> str:
     rows = [
         (
-            html.escape(each.id),
+            _name(each.id, named),
             texts.rich(each.message) or "–",
             texts.rich(each.hint) or "–",
             html.escape(", ".join(each.kinds[:MOST_KINDS]) + ", …" * (len(each.kinds) > MOST_KINDS)),

@@ -42,8 +42,16 @@ class Counted:
 class EndlessError(BaseException):
     """A student's function has run so many lines that it counts as one that never ends.
 
-    Not an ``Exception``, which a student's own ``except`` might take for something else.
+    Not an ``Exception``, which a student's own ``except`` might take for something else. A bare ``except``
+    takes it all the same: when it lets go of it, ``swallowed`` is called.
     """
+
+    def __init__(self, message: str, swallowed: Callable[[], None] = lambda: None) -> None:
+        super().__init__(message)
+        self._swallowed = swallowed
+
+    def __del__(self) -> None:
+        self._swallowed()
 
 
 class Limited:
@@ -112,7 +120,7 @@ def steps(function: Callable[[], Any], most: float = math.inf) -> int:
         If there are more than ``most``.
 
     """
-    found = 0
+    found, running = 0, True
 
     def trace(frame: FrameType, event: str, _: Any) -> Any:
         nonlocal found
@@ -120,16 +128,31 @@ def steps(function: Callable[[], Any], most: float = math.inf) -> int:
             return None
         found += event in ("call", "line")
         if found > most:
-            raise EndlessError(f"it ran {found:,} lines and had not ended")
+            raise EndlessError(f"it ran {found:,} lines and had not ended", again)
         return trace
+
+    def again() -> None:
+        """Look on after the student's code took the error for one of its own: Python has stopped looking."""
+        if running:
+            _look(trace, sys._getframe(2))
 
     before = sys.gettrace()
     sys.settrace(trace)
     try:
         function()
     finally:
+        running = False
         sys.settrace(before)
     return found
+
+
+def _look(trace: Callable[[FrameType, str, Any], Any], frame: FrameType | None) -> None:
+    """Trace the student's frames up to ``steps``: a line that is not inside of this ``try`` ends the loop."""
+    while frame and frame.f_code is not steps.__code__:
+        if not _is_library(frame.f_code.co_filename):
+            frame.f_trace = trace
+        frame = frame.f_back
+    sys.settrace(trace)
 
 
 @functools.cache

@@ -13,6 +13,7 @@ from coursekit.exercises.verdicts import RUNGS
 __all__ = ["Hint", "hint", "ladder", "meant_for"]
 
 _KEYS = ("question", "place", "nearly")
+_OPTIONAL = {"title": str, "at": str, "when": list}  # titles.py reads the first two
 
 
 @dataclass(frozen=True, repr=False)
@@ -143,7 +144,7 @@ def _load(notebook: str) -> dict[str, _Exercise]:
     known = courses.notebooks()[notebook].checkers(notebook)
     for number, table in enumerate(_tables(where, texts.load(path)), 1):
         place = f"{where}, exercise {number}"
-        fields = texts.fields(place, table, dict.fromkeys(("id", *_KEYS), str), {"when": list})
+        fields = texts.fields(place, table, dict.fromkeys(("id", *_KEYS), str), _OPTIONAL)
         id = fields["id"]
         if id not in known or id in found:
             why = "is there twice" if id in found else f"is not one of {', '.join(known)}"

@@ -7,9 +7,7 @@ do not churn in git.
 """
 
 import contextlib
-import importlib.metadata
 import os
-import re
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -18,6 +16,7 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
+from coursekit._core import published
 from coursekit.new import health, masters
 from coursekit.new.execution import execute
 from coursekit.new.masters import BADGES, INSTALL, INSTALLED, BuildError
@@ -358,14 +357,8 @@ def requirement() -> str:
     str
         A requirement as pip reads it.
     """
-    try:
-        known = importlib.metadata.metadata("coursekit").get_all("Project-URL") or []
-    except importlib.metadata.PackageNotFoundError:
-        return "coursekit"
-    urls = dict(line.split(", ", 1) for line in known)
-    ref = re.search(r"/blob/([^/]+)/", urls.get("Changelog", ""))
-    address = f"git+{urls['Repository']}" if "Repository" in urls else ""
-    return f"coursekit @ {address}@{ref[1]}" if address and ref else "coursekit"
+    known = published.repository()
+    return f"coursekit @ git+{known[0]}@{known[1]}" if known else "coursekit"
 
 
 def load(path: Path) -> NotebookNode | None:

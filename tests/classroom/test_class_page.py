@@ -15,10 +15,12 @@ import pytest
 import simulated_class
 
 from coursekit import classroom
+from coursekit._core import courses, published
 from coursekit.claims import Guess
 from coursekit.classroom import counting, drawing, scoring
 from coursekit.classroom.__main__ import main
 from coursekit.exercises import handing_in
+from coursekit.exercises import titles as naming
 
 HOSTILE = "</script></svg><script>alert(1)</script><img src=x onerror=alert(2)>'\"&amp;"
 START = simulated_class.START
@@ -74,10 +76,13 @@ def test_every_count_is_right(simulated):
 def test_the_page_shows_these_counts(simulated):
     _, truth, found = simulated
     page = classroom.page(found)
-    rows = [tuple(row) for row in Tags(page).rows]
+    rows, titles = [tuple(row) for row in Tags(page).rows], naming.titles()
     for id in {id for id, _ in truth.outcomes}:
         wanted = [str(truth.outcomes[id, outcome]) for outcome in ("solved", "tried", "open")]
-        assert [row[2:5] for row in rows if row[0] == id and len(row) == 6 and not row[1]] == [tuple(wanted)]
+        name = titles[id].title.replace("`", "") + id
+        assert [row[2:5] for row in rows if row[0] == name and len(row) == 6 and not row[1]] == [
+            tuple(wanted)
+        ]
     assert {row[0] for row in rows} >= {*truth.damaged}
     assert {row[1] for row in rows if "its data were changed by hand" in row[-1]} >= {*truth.edited}
     assert page.count("<circle") == sum(truth.points.values()) + sum(
@@ -346,6 +351,30 @@ def test_exercises_of_notebooks_that_nobody_began_are_folded(tmp_path):
     assert [id in shown for id in offered] == [True, True, False, False]
     assert [id in folded for id in offered] == [False, False, True, True]
     assert "2 of notebooks that nobody began" in folded
+
+
+def test_exercises_have_titles_that_lead_to_their_section(tmp_path, monkeypatch):
+    written(tmp_path, offered=("01-decode", "97-mine", "98-bare"), verdicts=[verdict(id="97-mine")])
+    own = tmp_path / "97"
+    own.mkdir()
+    (own / "checks.py").write_text("", encoding="utf-8")
+    (own / "hints.toml").write_text(
+        '[[exercise]]\nid = "97-mine"\ntitle = "<Mine>"\nat = "javascript:alert(1)"\n', encoding="utf-8"
+    )
+    monkeypatch.setattr(courses, "_added", lambda: [courses.Course(own)])
+    found = classroom.read(tmp_path)
+    monkeypatch.setattr(published, "repository", lambda: ("https://github.com/YOUR_NAME/coursekit", "v1"))
+    page = classroom.page(found)
+    assert "Which number these 32 bits are<" in page
+    assert '&lt;Mine&gt;<span class="id">97-mine</span>' in page
+    assert '<td class="l">98-bare</td>' in page
+    assert {value for key, value in Tags(page).attributes if key == "href"} == {"#files"}
+    monkeypatch.setattr(published, "repository", lambda: ("https://github.com/ada/engine", "v1"))
+    links = {value for key, value in Tags(classroom.page(found)).attributes if key == "href"}
+    book = "https://github.com/ada/engine/blob/v1/notebooks/01-floating-point-basics.ipynb"
+    assert links == {"#files", f"{book}#3-how-is-65-stored"}
+    (own / "hints.toml").write_text("[[exercise]", encoding="utf-8")  # not TOML: the ids remain
+    assert '<td class="l">97-mine</td>' in classroom.page(found)
 
 
 def test_an_empty_class_is_a_page_too(tmp_path):

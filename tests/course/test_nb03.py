@@ -521,6 +521,21 @@ def test_what_runs_too_many_lines_is_stopped_and_what_is_blank_stays_so():
     assert not answers.is_blank(limited)
 
 
+def test_a_caller_is_not_traced_when_what_swallows_the_end_was_stopped():
+    def swallowing():
+        while True:
+            try:
+                loop(1000)
+            except BaseException:  # it takes the check's own error, too
+                continue
+
+    before, mine = sys.gettrace(), sys._getframe().f_trace
+    with pytest.raises(effort.EndlessError) as ended:
+        effort.steps(swallowing, 100)
+    del ended
+    assert (sys.gettrace(), sys._getframe().f_trace) == (before, mine)
+
+
 def test_hints_name_no_size_that_the_test_does_not_use():
     verdict = exercises.check("03-mystery-3", ("distance", in_python))
     assert not re.search(r"\b(10|64)\b", verdict.hint)

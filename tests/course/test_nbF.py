@@ -1,6 +1,8 @@
 """The checkers of notebook F: right answers in every form, and each slip with its own hint."""
 
+import contextlib
 import math
+import sys
 
 import numpy as np
 import pytest
@@ -219,10 +221,44 @@ def until_it_fits_whatever_happens(a, b, rate, replicas):
             n += 1
 
 
-@pytest.mark.parametrize("answer", [until_it_fits, until_it_fits_whatever_happens])
+def until_it_fits_by_all_means(a, b, rate, replicas):
+    n = 1
+    while True:
+        try:
+            assert replicas * n / (a + b * n) >= rate
+            return n
+        except BaseException:  # as a bare one does: it takes the check's own error, too
+            n += 1
+
+
+def until_it_fits_in_two_loops(a, b, rate, replicas):
+    while True:
+        try:
+            n = 1
+            while True:
+                with contextlib.suppress(BaseException):
+                    assert replicas * n / (a + b * n) >= rate
+                    return n
+                n += 1
+        except BaseException as error:
+            print(error)
+
+
+@pytest.mark.timeout(20, method="thread")  # what another way raises, such an answer would swallow
+@pytest.mark.parametrize(
+    "answer",
+    [
+        until_it_fits,
+        until_it_fits_whatever_happens,
+        until_it_fits_by_all_means,
+        until_it_fits_in_two_loops,
+    ],
+)
 def test_a_loop_that_never_ends_is_ended(answer, monkeypatch):
     monkeypatch.setattr(checks, "MOST_LINES", 10_000)
+    before = sys.gettrace()
     refused("F-batch", answer, "does not end", "before the loop")
+    assert sys.gettrace() is before
 
 
 def test_a_long_search_that_ends_is_right():

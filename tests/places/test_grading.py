@@ -39,6 +39,8 @@ def surroundings(tmp_path, monkeypatch):
         monkeypatch.setenv(f"JUPYTER_{kind}_DIR", str(tmp_path / kind))
     monkeypatch.setenv("COURSEKIT_HOME", str(tmp_path / "home"))
     monkeypatch.delenv("COURSEKIT_STRICT", raising=False)
+    yield
+    assert not (tmp_path / "home").exists()  # what students solved is not among one's own results
 
 
 def needs(package):

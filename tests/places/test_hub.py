@@ -58,6 +58,7 @@ def hub(tmp_path_factory):
         "HUB_PORT": str(port),
         "HUB_STATE": str(state),
         "HUB_PASSWORD": PASSWORD,
+        "HUB_TEACHER": "teacher",
         "HUB_MEMORY": "1G",
         "HUB_AT_ONCE": str(len(STUDENTS) // 2 + 1),
         "PATH": PATH,
@@ -86,6 +87,7 @@ def hub(tmp_path_factory):
             with suppress(psutil.NoSuchProcess):
                 process.kill()
     assert not left
+    assert "deprecated in JupyterHub" not in messages.read_text()
     assert [path.name for path in state.parent.iterdir() if path.name not in ("state", "messages")] == []
 
 
@@ -240,6 +242,22 @@ async def a_class(address, hub):
     assert [await student.run("print(6 * 7)") for student in students] == ["42\n"] * len(students)
     await asyncio.gather(*(student.leave() for student in students))
     return students
+
+
+def test_nobody_signs_in_with_a_password_that_is_not_theirs(hub):
+    address = hub[0]
+
+    def signed_in(name, password):
+        with httpx.Client(base_url=address) as web:
+            web.get("/hub/login", follow_redirects=True)
+            form = {"username": name, "password": password, "_xsrf": web.cookies["_xsrf"]}
+            return web.post("/hub/login", data=form).status_code == 302
+
+    assert signed_in("anybody", PASSWORD)
+    assert not signed_in("anybody", "another password")
+    assert not signed_in("teacher", PASSWORD)
+    messages = (hub[1].parent / "messages").read_text()
+    assert signed_in("teacher", messages.partition("The password of HUB_TEACHER: ")[2].split()[0])
 
 
 def test_a_class_works_at_once_hands_in_and_sees_its_own_files_only(hub):
