@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 import warnings
 
 import numpy as np
@@ -518,6 +519,22 @@ def test_a_second_export_does_not_read_pytorch_s_operators_again(monkeypatch, tm
     assert asked.get_torchlib_ops is counted, "whoever exports by hand finds PyTorch as it was"
     first, second = (file.path.read_bytes() for file in made)
     assert first == second
+
+
+def test_two_threads_may_export_at_once(tmp_path):
+    asked = importlib.import_module("torch.onnx._internal._lazy_import").onnxscript_apis
+    found, made = asked.get_torchlib_ops, []
+
+    def work(number):
+        made.append(om.export(nn.Linear(3, 2), tmp_path / f"{number}.onnx", torch.zeros(2, 3)))
+
+    both = [threading.Thread(target=work, args=(number,)) for number in (1, 2)]
+    for each in both:
+        each.start()
+    for each in both:
+        each.join()
+    assert len(made) == 2
+    assert asked.get_torchlib_ops == found
 
 
 def test_numbered_axes_are_called_batch():

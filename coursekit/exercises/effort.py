@@ -4,6 +4,7 @@ import functools
 import math
 import sys
 import sysconfig
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
@@ -120,7 +121,7 @@ def steps(function: Callable[[], Any], most: float = math.inf) -> int:
         If there are more than ``most``.
 
     """
-    found, running = 0, True
+    found, running, here = 0, True, threading.get_ident()
 
     def trace(frame: FrameType, event: str, _: Any) -> Any:
         nonlocal found
@@ -133,7 +134,7 @@ def steps(function: Callable[[], Any], most: float = math.inf) -> int:
 
     def again() -> None:
         """Look on after the student's code took the error for one of its own: Python has stopped looking."""
-        if running:
+        if running and threading.get_ident() == here:  # another thread may be the last to hold the error
             _look(trace, sys._getframe(2))
 
     before = sys.gettrace()

@@ -3,6 +3,7 @@
 import functools
 import importlib
 import inspect
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +26,7 @@ __all__ = ["evaluating", "export", "fitting"]
 OPSET = 18
 FLOATS = ("float16", "float32", "float64")  # that PyTorch, ONNX Runtime and numpy all have
 Axes = dict[int, Any]  # free axes by number
+_ALONE = threading.RLock()  # PyTorch's export patches itself while it runs, and so do we
 
 
 def export(
@@ -275,7 +277,7 @@ def _by_torch(
         shapes = _by_argument(model, inputs, axes) if batch or sequence else None
         example = tuple(each[:rows] for each in inputs)
         try:
-            with _operators_read_once():
+            with _ALONE, _operators_read_once():
                 torch.onnx.export(model, example, str(path), dynamic_shapes=shapes, **options)
             if not sequence or _fixed_axis(path, batch, sequence) is None:
                 return

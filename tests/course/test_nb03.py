@@ -3,6 +3,7 @@ import copy
 import functools
 import re
 import sys
+import threading
 from collections import Counter
 
 import numpy as np
@@ -534,6 +535,37 @@ def test_a_caller_is_not_traced_when_what_swallows_the_end_was_stopped():
         effort.steps(swallowing, 100)
     del ended
     assert (sys.gettrace(), sys._getframe().f_trace) == (before, mine)
+
+
+def test_another_thread_that_lets_go_of_the_error_is_not_traced():
+    held, given, left = [], threading.Event(), threading.Event()
+    found = []
+
+    def letting_go():
+        given.wait(10)
+        held.clear()
+        found.append(sys.gettrace())
+        sys.settrace(None)
+        left.set()
+
+    def handing_over():
+        try:
+            loop(1000)
+        except BaseException as error:
+            held.append(error.with_traceback(None))
+        given.set()
+        left.wait(10)
+
+    other = threading.Thread(target=letting_go)
+    before = threading.gettrace()
+    threading.settrace(None)
+    try:
+        other.start()
+    finally:
+        threading.settrace(before)
+    effort.steps(handing_over, 100)
+    other.join()
+    assert found == [None]
 
 
 def test_hints_name_no_size_that_the_test_does_not_use():
