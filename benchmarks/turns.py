@@ -13,6 +13,7 @@ from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
 
 from coursekit._core import display
 
@@ -58,9 +59,14 @@ def _run(path: Path) -> float:
             on_cell_executed=lambda **_: ends.append(time.perf_counter()),
         )
         start = time.perf_counter()
-        client.execute(env={**os.environ, "COURSEKIT_HOME": home})
+        try:
+            client.execute(env={**os.environ, "COURSEKIT_HOME": home})
+        except CellExecutionError as error:
+            raise SystemExit(f"{path} fails: {error.ename}: {error.evalue}") from None
     return ends[-1] - start
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:2])
+    if len(sys.argv) != 2:
+        raise SystemExit("which folder? python -m benchmarks.turns FOLDER")
+    main(sys.argv[1])

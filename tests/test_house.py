@@ -241,6 +241,7 @@ def test_a_room_inside_another_one_loads_nothing_else_of_it_but_what_it_uses():
         "coursekit.deployment.serving"
     }
     assert not loaded & {"torch", "onnx", "onnxruntime", "httpx", "uvicorn"}
+    assert loaded == loaded_by("import coursekit; coursekit.deployment.serving")
     assert "torch" not in loaded_by("from coursekit import launches, profiles, roofline")
 
 

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 from onnxruntime.quantization import CalibrationDataReader
+from onnxscript import opset18
 from torch import nn
 
 from coursekit import data, models, runtime
@@ -519,6 +520,32 @@ def test_a_second_export_does_not_read_pytorch_s_operators_again(monkeypatch, tm
     assert asked.get_torchlib_ops is counted, "whoever exports by hand finds PyTorch as it was"
     first, second = (file.path.read_bytes() for file in made)
     assert first == second
+
+
+def test_an_operator_that_is_registered_between_two_exports_is_found(monkeypatch, tmp_path):
+    torch_lib = importlib.import_module("onnxscript.function_libs.torch_lib.registration")
+    registry = torch_lib.default_registry
+    monkeypatch.setattr(registry, "_registry", dict(registry._registry))
+
+    @torch.library.custom_op("coursekit_test::twice", mutates_args=())
+    def twice(x: torch.Tensor) -> torch.Tensor:
+        return 2 * x
+
+    twice.register_fake(torch.empty_like)
+
+    class Twice(nn.Module):
+        def forward(self, x):
+            return twice(x)
+
+    om.export(nn.Linear(3, 2), tmp_path / "first.onnx", torch.zeros(2, 3))
+    with pytest.raises(ValueError, match="No ONNX function found"):
+        om.export(Twice(), tmp_path / "twice.onnx", torch.ones(2, 3))
+
+    @torch_lib.torch_op("coursekit_test::twice", trace_only=True)
+    def added(x):
+        return opset18.Add(x, x)
+
+    assert om.export(Twice(), tmp_path / "twice.onnx", torch.ones(2, 3)).operators == ("Add",)
 
 
 def test_two_threads_may_export_at_once(tmp_path):

@@ -50,10 +50,13 @@ _ON_FIRST_USE = {
     "surveying": ("RuntimeRow", "Survey", "recorded", "survey"),
 }
 _HOMES = {name: module for module, names in _ON_FIRST_USE.items() for name in names}
+_MODULES = (*_ON_FIRST_USE, "serving")
 
 
 def __getattr__(name: str) -> Any:
-    """Load what is called ``name`` when it is first used (PEP 562)."""
+    """Load what is called ``name`` when it is first used (PEP 562), one of the modules themselves, too."""
+    if name in _MODULES:
+        return imports.whole(f"coursekit.deployment.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'coursekit.deployment' has no attribute {name!r}")
     return getattr(imports.whole(f"coursekit.deployment.{_HOMES[name]}"), name)

@@ -293,8 +293,8 @@ def _by_torch(
 def _operators_read_once() -> Iterator[None]:
     """Keep onnxscript's list of operators: PyTorch asks for it at every export, half of a small one's time.
 
-    It reads the source of 500 functions each time and finds the same. A version that asks otherwise is left
-    alone.
+    It reads the source of 500 functions each time and finds the same, until somebody registers another one. A
+    version that asks otherwise is left alone.
     """
     try:
         asked = importlib.import_module("torch.onnx._internal._lazy_import").onnxscript_apis
@@ -302,16 +302,27 @@ def _operators_read_once() -> Iterator[None]:
     except (ImportError, AttributeError):
         yield
         return
-    asked.get_torchlib_ops = _kept(found)
+    asked.get_torchlib_ops = lambda: _read(found, _registered())
     try:
         yield
     finally:
         asked.get_torchlib_ops = found
 
 
-@functools.cache
-def _kept(found: Callable[[], list[Any]]) -> Callable[[], list[Any]]:
-    return functools.cache(found)
+@functools.lru_cache(maxsize=1)
+def _read(found: Callable[[], list[Any]], _registered: object) -> list[Any]:
+    return found()
+
+
+def _registered() -> object:
+    """Return what is another one as soon as an operator is registered."""
+    room = "onnxscript.function_libs.torch_lib"
+    try:
+        importlib.import_module(f"{room}.ops")  # which registers its own
+        registry = importlib.import_module(f"{room}.registration").default_registry
+        return tuple((name, len(each.overloads), len(each.complex)) for name, each in registry.items())
+    except (ImportError, AttributeError):
+        return object()  # no two are equal: read anew
 
 
 def _ways(inputs: tuple["Tensor", ...], batch: bool, sequence: bool) -> Iterator[tuple[int, list[Axes]]]:
