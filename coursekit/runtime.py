@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -315,18 +316,19 @@ def progress(title: str, total: int) -> Callable[..., None]:
     """
     bar = Bar(arguments.label("title", title))
     count = arguments.integer("total", total, 1)
-    done, shown = itertools.count(1), 0
+    done, shown, alone = itertools.count(1), 0, threading.Lock()
     bar(0.0)  # the first step may take long, too
 
     def step(*_: object) -> None:
         nonlocal shown
-        number = next(done)
-        percent = 100 * number // count
-        if number >= count:
-            bar.end(f"{title}: done.")
-        elif percent > shown:
-            bar(number / count)
-        shown = percent
+        with alone:  # what another thread shows late would stay
+            number = next(done)
+            percent = 100 * number // count
+            if number >= count:
+                bar.end(f"{title}: done.")
+            elif percent > shown:
+                bar(number / count)
+            shown = percent
 
     return step
 

@@ -2,6 +2,7 @@ import os
 import random
 import subprocess
 import sys
+import threading
 import warnings
 
 import numpy as np
@@ -272,6 +273,33 @@ def test_progress_moves_a_bar_and_ends_it(monkeypatch):
     for _ in range(10_000):
         many()
     assert len(shown) <= 103
+
+
+def test_what_a_slow_thread_shows_does_not_stand_after_the_end(monkeypatch):
+    shown, showing, ended = [], threading.Event(), threading.Event()
+
+    class Slow:
+        def __init__(self, title):
+            pass
+
+        def __call__(self, fraction):
+            if fraction:
+                showing.set()
+                ended.wait(0.2)
+            shown.append(fraction)
+
+        def end(self, sentence):
+            shown.append(sentence)
+            ended.set()
+
+    monkeypatch.setattr(runtime, "Bar", Slow)
+    step = runtime.progress("Training", 2)
+    first = threading.Thread(target=step)
+    first.start()
+    showing.wait(10)
+    step()
+    first.join()
+    assert shown == [0.0, 0.5, "Training: done."]
 
 
 @pytest.mark.parametrize(
