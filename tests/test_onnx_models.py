@@ -26,7 +26,7 @@ from torch import nn
 
 from coursekit import data, models, runtime
 from coursekit import onnx_models as om
-from coursekit.onnx_models import files, fresh_process, from_sklearn, naming, open_ends, running
+from coursekit.onnx_models import files, fresh_process, from_sklearn, naming, open_ends, packages, running
 
 WIDE = (512, 1024, 768, 10)
 # The oldest supported ONNX Runtime cannot normalise a layer of one number.
@@ -562,6 +562,25 @@ def test_two_threads_may_export_at_once(tmp_path):
         each.join()
     assert len(made) == 2
     assert asked.get_torchlib_ops == found
+
+
+def test_overlapping_silences_end_with_the_last_one():
+    held = sys.stdout, sys.stderr, logging.root.manager.disable, warnings.filters[:], logging.root.handlers[:]
+    first, second = packages.quiet(), packages.quiet()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert sys.stdout is not held[0]
+    assert logging.root.manager.disable == logging.CRITICAL
+    second.__exit__(None, None, None)
+    found = (
+        sys.stdout,
+        sys.stderr,
+        logging.root.manager.disable,
+        warnings.filters[:],
+        logging.root.handlers[:],
+    )
+    assert found == held
 
 
 def test_numbered_axes_are_called_batch():

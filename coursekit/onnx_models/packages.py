@@ -4,6 +4,7 @@ import contextlib
 import io
 import logging
 import os
+import threading
 import warnings
 from collections.abc import Iterator
 from types import ModuleType
@@ -36,6 +37,11 @@ def need(name: str) -> ModuleType:
     return imports.need(name)
 
 
+_COUNTING = threading.Lock()
+_inside = 0
+_silence = contextlib.ExitStack()
+
+
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """Silence log messages, warnings and progress lines inside the block; errors still come through.
@@ -47,14 +53,38 @@ def quiet() -> Iterator[None]:
     ------
     None
         It is quiet until the block ends.
+
+    Notes
+    -----
+    What is silenced belongs to the process. Where blocks of several threads overlap, the first one silences
+    and the last one puts back: each for itself would put back the silence of another one, for good.
     """
-    handlers, level = list(logging.root.handlers), logging.root.manager.disable
-    logging.disable(logging.CRITICAL)
+    global _inside, _silence
+    with _COUNTING:
+        if not _inside:
+            _silence = _silenced()
+        _inside += 1
     try:
-        sink = io.StringIO()
-        with warnings.catch_warnings(), contextlib.redirect_stdout(sink), contextlib.redirect_stderr(sink):
-            warnings.simplefilter("ignore")
-            yield
+        yield
     finally:
-        logging.disable(level)
-        logging.root.handlers[:] = handlers
+        with _COUNTING:
+            _inside -= 1
+            if not _inside:
+                _silence.close()
+
+
+def _silenced() -> contextlib.ExitStack:
+    """Silence the process until the stack is closed."""
+    stack, sink = contextlib.ExitStack(), io.StringIO()
+    stack.callback(_put_back, list(logging.root.handlers), logging.root.manager.disable)
+    stack.enter_context(warnings.catch_warnings())
+    stack.enter_context(contextlib.redirect_stdout(sink))
+    stack.enter_context(contextlib.redirect_stderr(sink))
+    warnings.simplefilter("ignore")
+    logging.disable(logging.CRITICAL)
+    return stack
+
+
+def _put_back(handlers: list[logging.Handler], level: int) -> None:
+    logging.disable(level)
+    logging.root.handlers[:] = handlers
