@@ -37,11 +37,6 @@ def need(name: str) -> ModuleType:
     return imports.need(name)
 
 
-_COUNTING = threading.Lock()
-_inside = 0
-_silence = contextlib.ExitStack()
-
-
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """Silence log messages, warnings and progress lines inside the block; errors still come through.
@@ -59,18 +54,33 @@ def quiet() -> Iterator[None]:
     What is silenced belongs to the process. Where blocks of several threads overlap, the first one silences
     and the last one puts back: each for itself would put back the silence of another one, for good.
     """
-    global _inside, _silence
-    with _COUNTING:
-        if not _inside:
-            _silence = _silenced()
-        _inside += 1
+    _SILENCE.begin()
     try:
         yield
     finally:
-        with _COUNTING:
-            _inside -= 1
-            if not _inside:
-                _silence.close()
+        _SILENCE.end()
+
+
+class _Silence:
+    """Holds from the first ``begin`` to the last ``end``, whichever threads they come from."""
+
+    def __init__(self) -> None:
+        self._alone, self._inside, self._stack = threading.Lock(), 0, contextlib.ExitStack()
+
+    def begin(self) -> None:
+        with self._alone:
+            if not self._inside:
+                self._stack = _silenced()
+            self._inside += 1
+
+    def end(self) -> None:
+        with self._alone:
+            self._inside -= 1
+            if not self._inside:
+                self._stack.close()
+
+
+_SILENCE = _Silence()
 
 
 def _silenced() -> contextlib.ExitStack:
