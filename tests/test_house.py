@@ -245,6 +245,12 @@ def test_a_room_inside_another_one_loads_nothing_else_of_it_but_what_it_uses():
     assert "torch" not in loaded_by("from coursekit import launches, profiles, roofline")
 
 
+def test_a_room_inside_another_one_is_found_as_its_attribute_too():
+    homes = coursekit._ELSEWHERE.values()
+    loaded = loaded_by("; ".join(["import coursekit", *(f"coursekit.{home}" for home in homes)]))
+    assert {f"coursekit.{home}" for home in homes} <= loaded
+
+
 def test_importing_everything_has_no_side_effect():
     code = """
 import random, sys, threading

@@ -22,7 +22,7 @@ from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 from onnxruntime.quantization import CalibrationDataReader
 from onnxscript import opset18
-from torch import nn
+from torch import library, nn
 
 from coursekit import data, models, runtime
 from coursekit import onnx_models as om
@@ -527,7 +527,7 @@ def test_an_operator_that_is_registered_between_two_exports_is_found(monkeypatch
     registry = torch_lib.default_registry
     monkeypatch.setattr(registry, "_registry", dict(registry._registry))
 
-    @torch.library.custom_op("coursekit_test::twice", mutates_args=())
+    @library.custom_op("coursekit_test::twice", mutates_args=())
     def twice(x: torch.Tensor) -> torch.Tensor:
         return 2 * x
 

@@ -117,6 +117,11 @@ class Picture(Figure):
         self.alt = alt
         FigureCanvasAgg(self)
 
+    def render(self) -> None:
+        """Draw the picture on its canvas, in the course's style."""
+        with look():
+            self.canvas.draw()
+
     def png(self) -> bytes:
         """Draw the picture and return it as PNG bytes.
 
@@ -125,8 +130,7 @@ class Picture(Figure):
         bytes
             The PNG.
         """
-        with look():
-            self.canvas.draw()
+        self.render()
         return self.encoded()
 
     def encoded(self) -> bytes:
@@ -148,8 +152,7 @@ class Picture(Figure):
     def _repr_mimebundle_(
         self, include: Any = None, exclude: Any = None
     ) -> tuple[dict[str, str], dict[str, Any]]:
-        with look():
-            self.canvas.draw()
+        self.render()
         return _bundle(self._image(), self.alt)
 
 

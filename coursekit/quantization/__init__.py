@@ -139,6 +139,8 @@ _HOMES = {name: module for module, names in _FROM_TORCH.items() for name in name
 
 def __getattr__(name: str) -> Any:
     """Load what needs PyTorch when it is first used (PEP 562)."""
+    if name == "dynamic":  # a room inside this one
+        return imports.whole("coursekit.quantization.dynamic")
     if name not in _HOMES:
         raise AttributeError(f"module 'coursekit.quantization' has no attribute {name!r}")
     return getattr(imports.whole(f"coursekit.quantization.{_HOMES[name]}"), name)

@@ -4,6 +4,9 @@ A sample is a short run of calls between looks at the clock. ``measure`` takes m
 ``compare`` takes them in rounds, every candidate once per round in shuffled order: drift hits all alike.
 """
 
+from types import ModuleType
+
+from coursekit._core import imports
 from coursekit.timing.crossover import CrossoverGrid, Interval
 from coursekit.timing.measuring import (
     DRIFT,
@@ -40,3 +43,12 @@ __all__ = [
     "running_medians",
     "settled",
 ]
+
+_ROOMS = ("launches", "profiles", "roofline")
+
+
+def __getattr__(name: str) -> ModuleType:
+    """Load a room inside this one when it is first used (PEP 562)."""
+    if name not in _ROOMS:
+        raise AttributeError(f"module 'coursekit.timing' has no attribute {name!r}")
+    return imports.whole(f"coursekit.timing.{name}")

@@ -83,8 +83,7 @@ class View(ABC):
         if self.moving:
             for artist in self.moving:
                 artist.set_animated(True)
-            with style.look():
-                self.figure.canvas.draw()
+            self.figure.render()
             self._still = self.figure.canvas.copy_from_bbox(self.figure.bbox)
 
     def png(self) -> bytes:
