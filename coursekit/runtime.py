@@ -4,7 +4,6 @@ import functools
 import hashlib
 import html
 import importlib.metadata
-import itertools
 import os
 import platform
 import random
@@ -13,9 +12,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +23,8 @@ import numpy as np
 import platformdirs
 
 from coursekit._core import arguments, display, folders, imports
-from coursekit._core.progress import Bar
+from coursekit._core.imports_bar import loading
+from coursekit._core.progress import progress, track
 
 __all__ = [
     "DEVICES",
@@ -39,12 +38,14 @@ __all__ = [
     "home",
     "host",
     "kind_of",
+    "loading",
     "presenting",
     "progress",
     "set_seed",
     "start",
     "theme",
     "threads",
+    "track",
 ]
 
 if TYPE_CHECKING:
@@ -292,45 +293,6 @@ def threads(count: int) -> Iterator[int]:
         yield wanted
     finally:
         torch.set_num_threads(before)
-
-
-def progress(title: str, total: int) -> Callable[..., None]:
-    """Return a counter that shows in a notebook how far a piece of work is, from now on; elsewhere nothing.
-
-    Parameters
-    ----------
-    title : str
-        What is being done.
-    total : int
-        How many steps there are.
-
-    Returns
-    -------
-    callable
-        Counts a step with every call, whatever it is given: hand it to a training as ``after``.
-
-    Raises
-    ------
-    TypeError, ValueError
-        For a title that is not text, or a total below 1.
-    """
-    bar = Bar(arguments.label("title", title))
-    count = arguments.integer("total", total, 1)
-    done, shown, alone = itertools.count(1), 0, threading.Lock()
-    bar(0.0)  # the first step may take long, too
-
-    def step(*_: object) -> None:
-        nonlocal shown
-        with alone:  # what another thread shows late would stay
-            number = next(done)
-            percent = 100 * number // count
-            if number >= count:
-                bar.end(f"{title}: done.")
-            elif percent > shown:
-                bar(number / count)
-            shown = percent
-
-    return step
 
 
 def kind_of(device: Any) -> Any:

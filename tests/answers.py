@@ -102,9 +102,13 @@ def elsewhere(student, solution):
 
 
 def by_chance(said, figure, text):
-    """Tell whether a ratio, 371×, was found as another number: "371 samples" in a text about times."""
+    """Tell whether it is another figure: "371 samples" for 371×, "1,024 bytes" for 1,024 neurons."""
     times = said.startswith((f"{figure}×", f"{figure} times"))
-    return times and f"{figure}×" not in text and not re.search(rf"{re.escape(figure)} times\b", text)
+    if times and f"{figure}×" not in text and not re.search(rf"{re.escape(figure)} times\b", text):
+        return True
+    counted = re.match(rf"{re.escape(figure)} ([a-z]+)", said)
+    units = re.findall(rf"(?<![\w.,]){re.escape(figure)}(?![\d.,]*\d)(?: ([a-z]+))?", text)
+    return bool(counted) and bool(units) and all(unit and unit != counted[1] for unit in units)
 
 
 def solved(student, _):

@@ -185,9 +185,13 @@ def test_the_second_cell_sets_up_and_does_nothing_else(name):
     assert "nbval-ignore-output" in cell.metadata.tags
     *before, last = parsed(cell).body
     assert ast.unparse(last).startswith("runtime.start(")
-    for node in before:
-        is_colab = isinstance(node, ast.If) and "google.colab" in ast.unparse(node.test)
-        assert isinstance(node, ast.Import | ast.ImportFrom) or is_colab, ast.unparse(node)
+    first, colab, own, loading, *imports = before
+    assert ast.unparse(first) == "import sys"
+    assert isinstance(colab, ast.If)
+    assert "google.colab" in ast.unparse(colab.test)
+    assert ast.unparse(own) == "from coursekit import runtime"
+    assert ast.unparse(loading) == "runtime.loading()", "the imports below it take seconds"
+    assert all(isinstance(node, ast.Import | ast.ImportFrom) for node in imports)
     assert cell.source.count("%pip install") == 1
     assert not re.search(r"%pip install.*(?:torch|numpy|ipywidgets|protobuf)\b", cell.source)
 

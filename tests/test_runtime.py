@@ -1,5 +1,7 @@
+import linecache
 import os
 import random
+import re
 import subprocess
 import sys
 import threading
@@ -9,7 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from coursekit import runtime
+from coursekit import data, roofline, runtime
+from coursekit._core import imports_bar, progress
 
 
 @pytest.fixture
@@ -262,7 +265,7 @@ def test_progress_moves_a_bar_and_ends_it(monkeypatch):
         def end(self, sentence):
             shown.append(sentence)
 
-    monkeypatch.setattr(runtime, "Bar", Recorded)
+    monkeypatch.setattr(progress, "Bar", Recorded)
     step = runtime.progress("Training", 4)
     assert shown == ["Training", 0.0], "a reader who waits for the first step sees what is being done"
     for _ in range(4):
@@ -273,6 +276,137 @@ def test_progress_moves_a_bar_and_ends_it(monkeypatch):
     for _ in range(10_000):
         many()
     assert len(shown) <= 103
+
+
+def test_a_tracked_loop_gets_its_items_and_moves_the_bar(monkeypatch):
+    shown = []
+    monkeypatch.setattr(progress, "progress", lambda title, total: lambda: shown.append((title, total)))
+    seen = []
+    for item in runtime.track({"a": 1, "b": 2}, "letters"):
+        assert len(shown) == len(seen), "an item counts when its work is done"
+        seen.append(item)
+    assert seen == ["a", "b"]
+    assert shown == [("letters", 2)] * 2
+
+
+@pytest.mark.parametrize(
+    ("items", "title", "says"),
+    [
+        (3, "a", "items must be counted"),
+        (iter("ab"), "a", "list"),
+        ([], "a", "number of items"),
+        ("ab", 3, "title"),
+    ],
+)
+def test_track_refuses_what_it_cannot_count_before_the_loop(items, title, says):
+    with pytest.raises((TypeError, ValueError), match=says):
+        runtime.track(items, title)
+
+
+MODULES = ("first_one", "second_one")
+
+
+class Shell:
+    """As much of IPython's shell as the bar for imports needs; ``end`` ends a cell."""
+
+    kernel = None
+
+    def __init__(self):
+        self.events, self.called = self, []
+
+    def register(self, name, action):
+        assert name == "post_run_cell"
+        self.called.append(action)
+
+    def unregister(self, name, action):
+        self.called.remove(action)
+
+    def end(self):
+        for action in list(self.called):
+            action(None)
+
+
+@pytest.fixture
+def cell(monkeypatch, tmp_path):
+    """Return a function that runs a cell as a kernel does, and gives back what a bar showed."""
+    shell, shown = Shell(), []
+
+    class Recorded:
+        def __init__(self, title):
+            self.title = title
+
+        def __call__(self, fraction):
+            shown.append((self.title, round(fraction, 2)))
+
+        def end(self, sentence):
+            shown.append(sentence)
+
+    def run(source):
+        name = f"<cell {hash(source)}>"
+        monkeypatch.setitem(linecache.cache, name, (len(source), None, source.splitlines(True), name))
+        shown.clear()
+        try:
+            exec(compile(source, name, "exec"), {})
+        finally:
+            shell.end()
+        return list(shown)
+
+    monkeypatch.setattr(imports_bar, "Bar", Recorded)
+    monkeypatch.setattr(imports_bar, "notebook_shell", lambda: shell)
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in MODULES:
+        (tmp_path / f"{name}.py").write_text("import math\n")
+    yield run
+    for name in MODULES:
+        sys.modules.pop(name, None)
+
+
+SET_UP = """from coursekit import runtime
+
+runtime.loading()
+
+import json
+import first_one
+
+from second_one import math
+from coursekit import data, roofline, runtime
+"""
+
+
+def test_a_cell_says_which_of_its_imports_comes_now_and_only_the_first_time(cell):
+    finders = list(sys.meta_path)
+    assert {data.__name__, roofline.__name__} <= set(sys.modules), "nothing to load"
+    *bars, end = cell(SET_UP)
+    assert bars == [("Loading first_one", 0.0)] * 2 + [("Loading second_one", 0.5)]
+    assert re.fullmatch(r"Loaded 2 of 2 modules in [\d.]+ [mµ]?s\.", end)
+    assert cell(SET_UP) == []
+    assert sys.meta_path == finders
+
+
+def test_a_failed_import_ends_the_bar_with_what_came(cell):
+    finders = list(sys.meta_path)
+    with pytest.raises(ModuleNotFoundError):
+        cell(SET_UP.replace("import first_one", "import first_one, nowhere_at_all"))
+    assert sys.meta_path == finders
+    assert "second_one" not in sys.modules
+
+
+def test_modules_kept_elsewhere_are_known_by_the_name_under_which_they_load():
+    source = (
+        "from coursekit import roofline, nothing\nfrom coursekit.course.nb98 import things\nimport a.b as c"
+    )
+    assert imports_bar.pending(source, 0) == ["coursekit.nothing", "coursekit.course.nb98", "a.b"]
+    assert imports_bar.pending(f"%pip install a\n{source}", 0) == [], "no bar, and no error"
+    assert imports_bar.pending(f"await f()\n{source}", 4) == [], "as cells may"
+    above = imports_bar.pending(f"import above\n{source}", 3)
+    assert above == ["a.b"], "what stands above the call is loaded"
+
+
+def test_outside_a_notebook_loading_shows_and_watches_nothing(capsys):
+    finders = list(sys.meta_path)
+    runtime.loading()
+    assert sys.meta_path == finders
+    assert capsys.readouterr() == ("", "")
 
 
 def test_what_a_slow_thread_shows_does_not_stand_after_the_end(monkeypatch):
@@ -292,7 +426,7 @@ def test_what_a_slow_thread_shows_does_not_stand_after_the_end(monkeypatch):
             shown.append(sentence)
             ended.set()
 
-    monkeypatch.setattr(runtime, "Bar", Slow)
+    monkeypatch.setattr(progress, "Bar", Slow)
     step = runtime.progress("Training", 2)
     first = threading.Thread(target=step)
     first.start()

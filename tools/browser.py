@@ -98,7 +98,8 @@ def _serve(folder: Path, scratch: Path) -> tuple[subprocess.Popen[bytes], str, s
         path = scratch / "settings" / f"{name}.jupyterlab-settings"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
-    token, port = secrets.token_hex(16), lab.free_port(9700)
+    # Two that start at once must not both find the same port free.
+    token, port = secrets.token_hex(16), lab.free_port(9700 + secrets.randbelow(20_000))
     rooms = {f"JUPYTER_{name}_DIR": str(scratch / name.lower()) for name in ("CONFIG", "DATA", "RUNTIME")}
     rooms |= {f"JUPYTERLAB_{name}_DIR": str(scratch / name.lower()) for name in ("SETTINGS", "WORKSPACES")}
     env = {**lab.environment(token), **rooms, "COURSEKIT_HOME": str(scratch / "results")}

@@ -6,8 +6,14 @@ Plain HTML, so it needs no widgets, works in Colab, and stays readable in a stor
 import html
 import itertools
 import sys
-from collections.abc import Callable
-from typing import Any
+import threading
+from collections.abc import Callable, Collection, Iterator
+from typing import Any, TypeVar
+
+from coursekit._core import arguments
+
+PUBLIC = "coursekit.runtime"  # where progress and track are imported from
+Item = TypeVar("Item")
 
 TENTHS = 10
 _BAR = '<div>{text}</div><progress value="{done:.0f}" max="100" style="width:24em"></progress>'
@@ -31,7 +37,7 @@ class Bar:
         self._show(sentence, f"<div>{html.escape(sentence)}</div>")
 
     def _show(self, text: str, markup: str) -> None:
-        if not _in_notebook():
+        if notebook_shell() is None:
             return
         from IPython.display import display
 
@@ -40,6 +46,80 @@ class Bar:
             self._handle = display(bundle, raw=True, display_id=True)
         else:
             self._handle.update(bundle, raw=True)
+
+
+def progress(title: str, total: int) -> Callable[..., None]:
+    """Return a counter that shows in a notebook how far a piece of work is, from now on; elsewhere nothing.
+
+    Parameters
+    ----------
+    title : str
+        What is being done.
+    total : int
+        How many steps there are.
+
+    Returns
+    -------
+    callable
+        Counts a step with every call, whatever it is given: hand it to a training as ``after``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For a title that is not text, or a total below 1.
+    """
+    bar = Bar(arguments.label("title", title))
+    count = arguments.integer("total", total, 1)
+    done, shown, alone = itertools.count(1), 0, threading.Lock()
+    bar(0.0)  # the first step may take long, too
+
+    def step(*_: object) -> None:
+        nonlocal shown
+        with alone:  # what another thread shows late would stay
+            number = next(done)
+            percent = 100 * number // count
+            if number >= count:
+                bar.end(f"{title}: done.")
+            elif percent > shown:
+                bar(number / count)
+            shown = percent
+
+    return step
+
+
+def track(items: Collection[Item], title: str) -> Iterator[Item]:
+    """Give a loop its items, and show in a notebook how many of them are done; elsewhere nothing.
+
+    Parameters
+    ----------
+    items : collection
+        What the loop works on; at least one.
+    title : str
+        What is being done.
+
+    Returns
+    -------
+    iterator
+        The items.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For a title that is not text, and for items that are none or cannot be counted.
+    """
+    if not isinstance(items, Collection):
+        raise TypeError(f"items must be counted, as in a list; got {arguments.shown(items)}: use list(items)")
+    step = progress(title, arguments.integer("the number of items", len(items), 1))
+
+    def steps() -> Iterator[Item]:
+        for each in items:
+            yield each
+            step()
+
+    return steps()
+
+
+progress.__module__ = track.__module__ = PUBLIC
 
 
 class Tenths:
@@ -68,7 +148,7 @@ class Tenths:
             self._after()
 
 
-def _in_notebook() -> bool:
-    """Tell whether a Jupyter kernel runs this, without loading IPython where there is none."""
+def notebook_shell() -> Any:
+    """Return IPython's shell if a Jupyter kernel runs this, else None, and load no IPython for it."""
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
-    return hasattr(shell, "kernel")
+    return shell if hasattr(shell, "kernel") else None

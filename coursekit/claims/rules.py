@@ -134,11 +134,16 @@ class Claim:
         return f"{self.number(reading.value, more)} [{shown[0]} to {shown[2]}]"
 
     def _distinct(self, value: float) -> str:
-        # A miss by little must not look like a hit: "8 (8.000001)" where exactly 8 was expected.
-        text, rule = self.number(value), self.holds
+        # A miss by little must not look like a hit: "8.001" where exactly 8 was expected.
+        rule = self.holds
         ends = [end for end in (rule.low, rule.high, *rule.said) if math.isfinite(end)]
-        near = not rule.accepts(value) and value not in ends and text in map(self.number, ends)
-        return f"{text} ({value!r})" if near else text
+        if rule.accepts(value) or value in ends:
+            return self.number(value)
+        for more in range(MORE_DIGITS + 1):
+            text = self.number(value, more)
+            if text not in [self.number(end, more) for end in ends]:
+                return text
+        return f"{self.number(value)} ({value!r})"
 
     def _bare(self, value: float, more: int = 0) -> str:
         """Return one number, with its unit only where that is a sign or changes with the size."""

@@ -3,7 +3,7 @@
 Many networks are trained at once; what each method gives is compared network by network.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -162,6 +162,7 @@ def aware_training(
     seeds: Sequence[int],
     bits: Sequence[int] = BITS,
     schedule: Schedule = TUNING,
+    after: Callable[[], object] | None = None,
 ) -> AwareTraining:
     """Train networks on with and without fake quantization, round all of them, and judge them.
 
@@ -179,6 +180,9 @@ def aware_training(
         1 to 16, each once. The weights are rounded row by row, biases are not.
     schedule : Schedule
         Of both trainings; its seed does not count.
+    after : callable, optional
+        Called without arguments after each of the ``1 + len(bits)`` trainings. Whatever it raises goes
+        through.
 
     Returns
     -------
@@ -197,11 +201,14 @@ def aware_training(
     if len(set(levels)) < len(levels):
         raise ValueError(f"bits must name each number once; got {levels}")
 
+    tell = (lambda: None) if after is None else arguments.function("after", after, "without arguments")
+
     def judged(networks: Ensemble, width: int, clipped: bool = False) -> NDArray[np.float64]:
         return round_many(networks, width, clipped=clipped).accuracy(x_test, y_test)
 
     before = start.accuracy(x_test, y_test)
     control = models.tune_many(start, x, y, seeds=seeds, schedule=schedule)
+    tell()
     found: dict[str, list[NDArray[np.float64]]] = {method: [] for method in METHODS}
     for width in levels:
         seen_as = _Fake(width)
@@ -210,6 +217,7 @@ def aware_training(
         for name, networks in (("ptq", start), ("control", control)):
             found[name].append(judged(networks, width))
             found[f"{name}_clipped"].append(judged(networks, width, clipped=True))
+        tell()
     rows = {name: np.array(parts) for name, parts in found.items()}
     return AwareTraining(levels, schedule, before, control.accuracy(x_test, y_test), **rows)
 

@@ -34,12 +34,16 @@ if "google.colab" in sys.modules:
     # %pip install -q "{{install}}"
     pass
 
+from coursekit import runtime
+
+runtime.loading()  # says how far the imports are
+
 import math
 import struct
 
 import numpy as np
 
-from coursekit import claims, data, exercises, floats, plots, quantization, runtime, widgets
+from coursekit import claims, data, exercises, floats, plots, quantization, widgets
 
 runtime.start()
 

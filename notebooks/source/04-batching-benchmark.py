@@ -35,15 +35,20 @@ if "google.colab" in sys.modules:
     # %pip install -q "{{install}}"
     pass
 
+from coursekit import runtime
+
+runtime.loading()  # says how far the imports are
+
 import asyncio
 import bisect
+import copy
 import math
 
 import numpy as np
 import torch
 from torch import nn
 
-from coursekit import batching, claims, exercises, models, plots, roofline, runtime, timing, widgets
+from coursekit import batching, claims, exercises, plots, roofline, timing, widgets
 
 runtime.start()
 
@@ -57,8 +62,9 @@ runtime.start()
 # blur the picture.
 
 # %%
-WIDTHS = (256, 512, 512, 10)
-model = models.mlp(WIDTHS).eval()
+model = nn.Sequential(
+    nn.Linear(256, 512), nn.ReLU(), nn.Linear(512, 512), nn.ReLU(), nn.Linear(512, 10)
+).eval()
 inputs = torch.randn(4096, 256)
 thousand = inputs[:1000]
 
@@ -136,7 +142,7 @@ curve
 device = runtime.device()
 curves = {"CPU": curve}
 if device.type == "cuda":
-    on_gpu, many = models.mlp(WIDTHS).eval().to(device), torch.randn(65_536, 256, device=device)
+    on_gpu, many = copy.deepcopy(model).to(device), torch.randn(65_536, 256, device=device)
     with torch.inference_mode():
         curves["GPU"] = batching.sweep(on_gpu, many, device=device, name="256-512-512-10")
     print(curves["GPU"])
@@ -248,7 +254,7 @@ claims.show("04-line-predicts", measured=100 * abs(predicted / measured - 1))
 # per layer. What its call takes is set-up and nothing else.
 
 # %% tags=["answer", "nbval-ignore-output"]
-tiny = models.mlp((1, 1, 1, 1)).eval()
+tiny = nn.Sequential(nn.Linear(1, 1), nn.ReLU(), nn.Linear(1, 1), nn.ReLU(), nn.Linear(1, 1)).eval()
 with torch.inference_mode():
     setup = timing.measure(lambda: tiny(inputs[:1, :1]), threads=1, name="set-up alone")
 print(setup)
@@ -576,7 +582,7 @@ def both(max_batch):
 answers = both(64)
 
 # %% tags=["answer", "nbval-ignore-output"]
-for max_batch in (1, 2):
+for max_batch in runtime.track((1, 2), "max batch 1 and 2"):
     both(max_batch)
 print(batching.side_by_side(served))
 

@@ -38,6 +38,10 @@ if "google.colab" in sys.modules:
     # %pip install -q "{{install}}"
     pass
 
+from coursekit import runtime
+
+runtime.loading()  # says how far the imports are
+
 import copy
 import itertools
 import math
@@ -48,7 +52,7 @@ from torch import nn
 from torch.nn import functional
 
 from coursekit import accuracy, claims, data, dynamic, exercises, models, plots
-from coursekit import quantization, runtime, scoreboard, timing, widgets
+from coursekit import quantization, scoreboard, timing, widgets
 
 runtime.start()
 

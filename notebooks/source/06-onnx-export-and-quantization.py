@@ -37,6 +37,10 @@ if "google.colab" in sys.modules:
     # %pip install -q "{{install}}" "onnx<1.23" onnxruntime onnxscript skl2onnx
     pass
 
+from coursekit import runtime
+
+runtime.loading()  # says how far the imports are
+
 import importlib.util
 import inspect
 import logging
@@ -53,7 +57,7 @@ from onnx import TensorProto, helper, numpy_helper
 from threadpoolctl import threadpool_limits
 
 from coursekit import accuracy, claims, data, exercises, memory, models, onnx_models
-from coursekit import plots, quantization, runtime, scoreboard, timing, widgets
+from coursekit import plots, quantization, scoreboard, timing, widgets
 from coursekit.course.nb06.onnx_cases import colleagues_file
 
 runtime.start()
@@ -130,20 +134,20 @@ for name, tensor in model.state_dict().items():
 
 # %% tags=["nbval-ignore-output"]
 by_hand, example = files.path / "by-hand.onnx", x_test[:2]
+told = runtime.progress("the first export, which loads the exporter", 1)
+rest = {"input_names": ["x"], "output_names": ["logits"], "dynamo": True, "opset_version": 18}
 logging.disable(logging.WARNING)  # the exporter lists what it looks for and does not find
 with warnings.catch_warnings(action="ignore"):
     torch.onnx.export(
         model.eval(),
         (example,),
         by_hand,
-        input_names=["x"],
-        output_names=["logits"],
         dynamic_shapes=({0: torch.export.Dim("batch")},),
         external_data=False,
-        dynamo=True,
-        opset_version=18,
         verbose=False,
+        **rest,
     )
+told()
 
 # %% [markdown]
 # Check the file, then look inside. It is a list of operators. Each one names what it reads and what it writes:
@@ -378,11 +382,13 @@ claims.show("06-speed-wide", measured=wide_speed[32].ratio("ONNX Runtime"))
 # finish.
 
 # %% tags=["nbval-ignore-output"]
+epochs = 10
+told = runtime.progress("importing and training", 1 + epochs)
+
 import skl2onnx
 from sklearn.neural_network import MLPClassifier
 
-epochs = 10
-told = runtime.progress("training", epochs)
+told()
 classifier = MLPClassifier((512, 512), random_state=0)
 with threadpool_limits(1):  # for matrices of this size many threads are in each other's way
     for _ in range(epochs):
@@ -848,7 +854,9 @@ alone = onnx_models.run_without_torch(files.path / "int8.onnx", digits.test.x)
 alone
 
 # %% tags=["nbval-ignore-output", "answer"]
+told = runtime.progress("a fresh Python with PyTorch", 1)
 beside = onnx_models.run_with_torch(model, digits.test.x)
+told()
 print("                    without PyTorch   with PyTorch")
 for name, step in (("import", "import_seconds"), ("first answer after", "seconds")):
     print(f"{name:18} {getattr(alone, step):11.2f} s {getattr(beside, step):12.2f} s")

@@ -37,6 +37,10 @@ if "google.colab" in sys.modules:
     # %pip install -q "{{install}}"
     pass
 
+from coursekit import runtime
+
+runtime.loading()  # says how far the imports are
+
 import copy
 import gzip
 import io
@@ -49,7 +53,7 @@ from torch.nn import functional
 from torch.nn.utils import prune
 
 from coursekit import accuracy, claims, data, exercises, models, plots
-from coursekit import pruning, runtime, scoreboard, timing, widgets
+from coursekit import pruning, scoreboard, timing, widgets
 
 runtime.start()
 

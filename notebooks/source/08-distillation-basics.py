@@ -38,6 +38,10 @@ if "google.colab" in sys.modules:
     # %pip install -q "{{install}}" "onnx<1.23" onnxruntime onnxscript
     pass
 
+from coursekit import runtime
+
+runtime.loading()  # says how far the imports are
+
 from itertools import product
 
 import numpy as np
@@ -45,7 +49,7 @@ import torch
 from torch.nn import functional
 
 from coursekit import accuracy, claims, data, distillation, dynamic, exercises, memory, models
-from coursekit import onnx_models, plots, pruning, quantization, runtime, scoreboard, timing, widgets
+from coursekit import onnx_models, plots, pruning, quantization, scoreboard, timing, widgets
 
 runtime.start()
 
@@ -695,9 +699,8 @@ claims.table(
 
 # %% tags=["exercise"]
 # solution: small_student = ...
-small = distillation.distil_many(
-    (64, 12, 10), x, y, teacher_logits, temperature=4, alpha=0.5, seeds=range(20), epochs=60
-)
+told, how = runtime.progress("20 students", 60), {"temperature": 4, "alpha": 0.5, "epochs": 60}
+small = distillation.distil_many((64, 12, 10), x, y, teacher_logits, seeds=range(20), after=told, **how)
 small_student = best_of(small)
 # end solution
 exercises.check("08-student", (small_student, teacher))

@@ -34,11 +34,15 @@ if "google.colab" in sys.modules:
     # %pip install -q "{{install}}" "onnx<1.23" onnxruntime onnxscript
     pass
 
+from coursekit import runtime
+
+runtime.loading()  # says how far the imports are
+
 from itertools import permutations
 
 import torch
 
-from coursekit import accuracy, claims, data, exercises, plots, runtime, scoreboard, timing, variants, widgets
+from coursekit import accuracy, claims, data, exercises, plots, scoreboard, timing, variants, widgets
 
 runtime.start()
 

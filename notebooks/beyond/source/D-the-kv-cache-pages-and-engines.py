@@ -37,6 +37,10 @@ if "google.colab" in sys.modules:
     # %pip install -q safetensors tokenizers "{{install}}"
     pass
 
+from coursekit import runtime
+
+runtime.loading()  # says how far the imports are
+
 import dataclasses
 import inspect
 import math
@@ -45,7 +49,7 @@ import numpy as np
 import torch
 
 from coursekit import accuracy, claims, exercises, kv_cache, language, memory, plots, quantization
-from coursekit import runtime, widgets
+from coursekit import widgets
 
 runtime.start()
 
@@ -263,7 +267,7 @@ claims.show("D-prefix-equal", measured=(logits - alone).abs().max())
 
 # %% tags=["nbval-ignore-output"]
 with_and_without = {True: [], False: []}
-for seed in range(4):
+for seed in runtime.track(range(4), "four sets of requests"):
     alike = kv_cache.requests(small, text, 24, prompt=8, new=8, shared=384, seed=seed)
     for share, runs in with_and_without.items():
         engine = kv_cache.Engine(blocks=700, share=share)
@@ -301,7 +305,7 @@ lengths = {"prompt": 40, "new": 20}
 at_once = kv_cache.serve(small.model, kv_cache.requests(small, text, 40, **lengths), eight)
 rate = 0.9 * at_once.throughput / lengths["new"]  # requests per second
 served = {batching: [] for batching in kv_cache.BATCHINGS}
-for seed in range(5):
+for seed in runtime.track(range(5), "five sets of requests"):
     coming = kv_cache.requests(small, text, 40, **lengths, rate=rate, seed=seed)
     for batching, runs in served.items():
         engine = dataclasses.replace(eight, batching=batching)
@@ -359,7 +363,7 @@ memories = {
     "pages of 16": kv_cache.Engine(blocks=256, page_size=16, most=32, budget=64),
 }
 runs = {name: [] for name in memories}
-for seed in range(4):
+for seed in runtime.track(range(4), "four sets of requests"):
     waiting = kv_cache.requests(small, text, 48, prompt=40, new=30, seed=10 + seed)
     for name, engine in memories.items():
         runs[name].append(kv_cache.serve(small.model, waiting, engine))
@@ -517,7 +521,7 @@ def measure(model, count, length, methods=kv_cache.METHODS, bits_tried=(4, 3, 2)
     windows = language.windows(model.tokenizer.encode(text), length, count)
     original = language.Reference(model, windows)
     print(original.loss)
-    for method in methods:
+    for method in runtime.track(methods, f"{len(methods)} methods"):
         for bits in bits_tried:
             found = original.distance(kv_cache.with_rounded_cache(model.model, method, bits))
             by_method[model.name, method, bits] = found

@@ -38,6 +38,10 @@ if "google.colab" in sys.modules:
     # %pip install -q safetensors tokenizers "{{install}}"
     pass
 
+from coursekit import runtime
+
+runtime.loading()  # says how far the imports are
+
 import copy
 import math
 import time
@@ -49,7 +53,7 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from coursekit import accuracy, claims, exercises, finetuning, language, memory, plots, quantization
-from coursekit import runtime, timing, widgets
+from coursekit import timing, widgets
 
 runtime.start()
 
@@ -72,7 +76,8 @@ texts = {"code": language.text("code"), "docstrings": language.text("evaluation"
 judge, old = (
     language.windows(small.tokenizer.encode(text[:20_000]), 256, 24).to(device) for text in texts.values()
 )
-before = {name: language.losses(small.model, data) for name, data in (("code", judge), ("docstrings", old))}
+judges = runtime.track([("code", judge), ("docstrings", old)], "what it knows before")
+before = {name: language.losses(small.model, data) for name, data in judges}
 print(f"{len(learn):,} tokens to learn from", *(f"{name}: {loss}" for name, loss in before.items()), sep="\n")
 
 # %% [markdown]
@@ -261,7 +266,7 @@ def judged(name):
     return gained, accuracy.paired(on_old[name], before["docstrings"].per_window)
 
 
-found = {name: judged(name) for name in ("rank 1", "rank 4", "rank 16", "full")}
+found = {name: judged(name) for name in runtime.track(("rank 1", "rank 4", "rank 16", "full"), "four models")}
 table = finetuning.RankTable([finetuning.rank_row(name, runs[name], *each) for name, each in found.items()])
 table
 

@@ -36,11 +36,15 @@ if "google.colab" in sys.modules:
     # %pip install -q "onnx<1.23" onnxruntime onnxscript uvicorn "{{install}}"
     pass
 
+from coursekit import runtime
+
+runtime.loading()  # says how far the imports are
+
 import numpy as np
 import torch
 
 from coursekit import claims, data, deployment, exercises, memory, models, onnx_models, plots
-from coursekit import runtime, timing, widgets
+from coursekit import timing, widgets
 from coursekit.course.nbF.browser_cases import OFFERS, colleagues_page
 
 runtime.start()
@@ -55,12 +59,15 @@ runtime.start()
 torch.set_num_threads(1)
 files = memory.Scratch()
 digits = data.digits()
-network = models.mlp((64, 128, 10))
+network, told = models.mlp((64, 128, 10)), runtime.progress("a training and three files", 3)
 models.fit(network, *digits.train.tensors("cpu"))
 three = {name: files.path / f"{name}.onnx" for name in ("FP32", "INT8 dynamic", "INT8 static")}
 onnx_models.export(network, three["FP32"], torch.zeros(2, 64))
+told()
 onnx_models.quantize_dynamic(three["FP32"], three["INT8 dynamic"])
+told()
 onnx_models.quantize_static(three["FP32"], three["INT8 static"], [digits.train.x])
+told()
 sizes = {name: onnx_models.true_size(path) for name, path in three.items()}
 print(", ".join(f"{name} {size:,} bytes" for name, size in sizes.items()))
 with torch.inference_mode():
@@ -98,7 +105,9 @@ CONVERT = False  # True: ExecuTorch and LiteRT too, where they are here; writing
 given = {name: three for name in here if here[name].suffix == ".onnx"}
 for name in set(here) - set(given) if CONVERT else ():
     given[name] = deployment.convert(network, files.path, here[name], digits.train.x)
+told = runtime.progress("every runtime, in a process of its own", 1)
 survey = deployment.survey(given, digits.test.x, expected)
+told()
 survey
 
 # %% tags=["nbval-ignore-output", "answer"]
@@ -342,10 +351,12 @@ claims.show("F-start", measured=start["ONNX Runtime"] / start["C"] if start["C"]
 # let 500 requests come at once:
 
 # %% tags=["nbval-ignore-output"]
-wide = models.mlp((64, 2048, 2048, 10))
+wide, told = models.mlp((64, 2048, 2048, 10)), runtime.progress("training and export", 2)
 models.fit(wide, *digits.train.tensors("cpu"), epochs=1)
+told()
 wide_file = files.path / "wide.onnx"
 onnx_models.export(wide, wide_file, torch.zeros(2, 64))
+told()
 asked = np.resize(digits.test.x, (500, 64))  # the test pictures, and some of them again
 alone = onnx_models.load(wide_file, device="cpu").labels(asked)
 
