@@ -55,9 +55,8 @@ import torch
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
-from torch import nn
 
-from coursekit import claims, data, exercises, launches, plots, profiles
+from coursekit import claims, data, exercises, launches, models, plots, profiles
 from coursekit import serving, timing, widgets
 
 runtime.start()
@@ -512,9 +511,7 @@ print(f"{count:,} words, peak {peak / 1e3:.1f} kB instead of {(lower_bytes + wor
 # %% tags=["nbval-ignore-output"]
 os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # otherwise the profiler writes its diary below the cell
 device = runtime.device()
-network = nn.Sequential(nn.Linear(64, 512), nn.ReLU(), nn.Linear(512, 512), nn.ReLU(), nn.Linear(512, 10)).to(
-    device
-)
+network = models.mlp((64, 512, 512, 10)).to(device)
 pictures = torch.from_numpy(data.digits().test.x).to(device)
 
 activity = torch.profiler.ProfilerActivity
@@ -589,8 +586,7 @@ def one_by_one(network, pictures):
     return digits
 
 
-small = nn.Sequential(nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 10))
-few = torch.from_numpy(data.digits().test.x[:100])
+small, few = models.mlp((64, 128, 10)), torch.from_numpy(data.digits().test.x[:100])
 
 
 def under(profiler):

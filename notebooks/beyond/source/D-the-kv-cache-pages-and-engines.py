@@ -62,7 +62,9 @@ runtime.start()
 
 # %% tags=["nbval-ignore-output"]
 torch.set_num_threads(1)  # the matrices are too small to share
+told = runtime.progress("reading the weights", 1)
 small = language.small()
+told()
 print(small)
 print(f"one slot: {small.model.config.cache_bytes_per_token:,} bytes in FP32")
 text = language.text("evaluation")
