@@ -28,6 +28,7 @@ OWN_SIZES = {
     # begin alike are of one length each, whatever they say.
     # How many numbers learn follows from the small model's shapes and the rank, whatever is learned.
     "E-fine-tuning-with-lora-and-qlora": ("full ", "rank # "),
+    "B-four-bits-and-fewer": tuple(f"{name}_proj " for name in ("q", "k", "v", "o", "gate", "up", "down")),
     "D-the-kv-cache-pages-and-engines": (
         "small: ",
         "one slot: ",
