@@ -15,7 +15,7 @@
 #
 # A model is a bag of numbers, and every number is a row of bits. After this notebook you can
 #
-# - say why `0.1 + 0.2` is not `0.3`, and why `float32` seems to disagree,
+# - say what is stored when you write `0.1`, and how to ask whether two floats are equal,
 # - encode a number by hand and read one back from its bits,
 # - choose a format by what it can and cannot hold,
 # - quantize an array in three lines and say how large the error can get.
@@ -87,7 +87,7 @@ for name in ("fp64", "fp32"):
 # %% [markdown]
 # Read the rows for `float64`: 0.1 and 0.2 are stored a little too large and 0.3 a little too small. Now look closer,
 # at the few numbers that each format has around 0.3. Every tick is one of them; between two ticks there is nothing.
-# The open mark is the sum of what is stored, before it is rounded to a tick itself.
+# The triangle is 0.3 as you write it. The open mark is the sum of what is stored, before it is rounded to a tick itself.
 
 # %% jupyter={"source_hidden": true} tags=["answer"]
 picture, ax = plots.style.axes(
@@ -319,10 +319,10 @@ kept = floats.fields(gradient * scale, "fp16").value / scale
 print(f"without scaling {floats.fields(gradient, 'fp16').value:g}, with loss scaling {kept:.4g}")
 
 # %% [markdown]
-# `FP16` runs out at 65,504 and loses the gradient. Multiplying the loss by a big power of two moves all gradients
-# into its range. Dividing afterwards, in FP32, brings them back: that is **loss scaling**. `BF16` keeps the range of `FP32`
-# and needs none. It pays with digits, and they are missed elsewhere: a step of training changes a weight of 1 by, say,
-# 0.001.
+# `FP16` runs out at 65,504 and loses the gradient. Multiplying the loss by a big power of two multiplies all gradients,
+# and so brings the small ones into its range. Dividing afterwards, in FP32, brings them back: that is **loss scaling**.
+# `BF16` keeps the range of `FP32` and needs none. It pays with digits, and they are missed elsewhere: a step of training
+# changes a weight of 1 by, say, 0.001.
 
 # %%
 for name in ("fp32", "fp16", "bf16"):
@@ -330,7 +330,7 @@ for name in ("fp32", "fp16", "bf16"):
 
 # %% [markdown]
 # So two things can get lost in training, for two reasons. The gradient in `FP16`: for want of **range**. The update in
-# `BF16`: for want of **precision**, because next to 1 its neighbours are 0.0039 apart. That is why mixed precision keeps a
+# `BF16`: for want of **precision**, because just below 1 its numbers are 0.0039 apart. That is why mixed precision keeps a
 # copy of the weights in FP32 (notebook 02 counts its bytes). And the digits of a weight that is only *used*? The second
 # card says how far rounding moves one. Whether a network minds, notebook 05 measures.
 
@@ -483,7 +483,8 @@ plots.numbers.clip_by_group(ax, sizes, best, searched=(0.83, 1))
 picture
 
 # %% [markdown]
-# The lecture searches in the grey band. Whether that is wide enough depends on the bits *and* on the group:
+# A line is the mean over the groups, the colour around it the middle 90 % of them. The lecture searches in the grey
+# band. Whether that is wide enough depends on the bits *and* on the group:
 
 # %% tags=["nbval-ignore-output"]
 whole = [float(best[name][-1][0]) for name in ("4 bits", "4 bits, trained")]

@@ -269,8 +269,8 @@ claims.table(
 # ## 3. What does training add?
 #
 # Using a model takes its weights. Training it takes a gradient for every weight, and Adam keeps two running means
-# for each, of the gradient and of its square. Weigh them on a small decoder with the parts of LLaMA: one step of
-# training, then count the bytes.
+# for each, of the gradient and of its square. Weigh them on a small decoder with the parts of LLaMA: it reads a text as
+# **tokens**, words or pieces of words by number, and guesses the next one. One step of training, then count the bytes.
 
 # %%
 small = memory.SMALL
@@ -408,7 +408,8 @@ def kv_cache(layers, kv_heads, head_dim, context, batch, bits):
 exercises.check("02-kv-cache", kv_cache)
 
 # %% [markdown]
-# Does it agree with the cache that was measured? And what does it say of a large model?
+# Does it agree with the cache that was measured? And what does it say of a large model, whose cache holds numbers of
+# 16 bits, here and in the next question?
 
 # %% tags=["answer"]
 expected = [memory.kv_cache(small, context=tokens, batch=2, bits=32) for tokens in lengths]
@@ -652,8 +653,8 @@ exercises.progress("02")  # exercises.report("your name") writes a file to hand 
 # %% [markdown]
 # ## What you should remember
 #
-# 1. Bytes = parameters × bits / 8. It is exact in memory. On disk a few kB come on top, which only a
-#    tiny model notices.
+# 1. Bytes = parameters × bits / 8, and scales where there are some. For tensors in memory it is exact. A file adds some
+#    hundred bytes per tensor, which only a tiny model notices.
 # 2. Training with Adam takes 16 bytes per parameter, plus activations that grow with the batch.
 # 3. A conversation takes 2 · layers · KV heads · head size numbers per token: the cache can outgrow the weights.
 # 4. Weights are paid once, the cache for every user. Ask for both before you say that it fits.

@@ -64,11 +64,11 @@ runtime.start()
 # %% [markdown]
 # ## 1. How slow is the spam filter?
 #
-# The story: a spam filter works, it runs behind a web address, and users complain. Each request takes seconds. Before
-# you can find out why, you need the patient in front of you. So build all of it, for real.
+# The story: a spam filter works, it runs behind a web address, and users complain: in the lecture, each request takes
+# seconds. Before you can find out why, you need the patient in front of you. So build all of it, for real.
 #
-# First an archive of messages, as a CSV file in a temporary folder. It is written here and now, and removed again at
-# the end of this notebook, or when its kernel ends.
+# First an archive of messages, as a CSV file in a temporary folder. It is written here and now, and removed again
+# when this notebook's kernel ends.
 
 # %%
 archive = data.archive()
@@ -229,8 +229,9 @@ claims.show("03-one-run", measured=max(thirty) / min(thirty))
 
 # %% [markdown]
 # The work is the same in every run. What differs is everything else: other programs, the operating system, caches that
-# are still cold. Almost all of it makes a run *slower*, hardly anything makes it faster. So the dots crowd at the bottom
-# and stray upwards, and a few strays pull the **mean** up. The **median**, the run in the middle, does not care.
+# are still cold. Almost all of it makes a run *slower*, hardly anything makes it faster. So most dots lie near the
+# quickest one, some stray upwards, and a few strays pull the **mean** up. The **median**, the run in the middle, does
+# not care.
 #
 # Jupyter's `%timeit` averages many runs for you:
 
@@ -245,8 +246,9 @@ claims.show("03-one-run", measured=max(thirty) / min(thirty))
 timing.measure(lambda: predict(pipeline, text), name="predict")
 
 # %% [markdown]
-# How many runs are enough? Drag: with few runs the median jumps, then it comes to rest. Then ask for more precision. And
-# press *Measure again*: the machine has had time to change, so does a second series come to rest in the same place?
+# How many runs are enough? Drag: with few runs the median jumps, with more it jumps less. Does it come to rest? The title
+# says from which run on, or why it does not: while you measure, the machine itself may change. Then ask for more
+# precision. And press *Measure again*: does a second series look the same?
 
 
 # %%
@@ -574,7 +576,7 @@ claims.show("03-asynchronous", measured=trap.ratio) if device.type == "cuda" els
 
 # %% [markdown]
 # **What does looking cost?** Every profiler does extra work for each call, line, operator or allocation, so it slows the
-# program down. Run one function under each of them. Which one do you expect to cost most?
+# program down. Run one function under each of them, and see which one costs most.
 
 
 # %%
@@ -636,7 +638,7 @@ picture
 claims.show("03-overhead", measured=price.verdict("cProfile"))
 
 # %% [markdown]
-# A profiler charges per event. A function with many tiny calls pays a lot, one big matrix product pays nothing. So a
+# A profiler charges per event. A function with many tiny calls pays a lot, one big matrix product next to nothing. So a
 # profile exaggerates small functions, and after a repair you measure again *without* the profiler. The lecture compares it
 # with an X-ray: switch it on, diagnose, switch it off.
 #
@@ -683,7 +685,7 @@ claims.table(
 )
 
 # %% [markdown]
-# So smaller numbers make such a model faster, because there is less to carry. Notebook 04 draws the whole picture, the
+# So smaller numbers can make such a model faster: there is less to carry. Notebook 04 draws the whole picture, the
 # *roofline*.
 #
 # **Amdahl's law.** The other question before you start: how much can it help? If a part takes the share $p$ of the time
@@ -701,9 +703,9 @@ print(
 widgets.amdahl(share=min(100 * share, 99.9), factor=20)
 
 # %% [markdown]
-# The curve bends early. Loading 20 times as fast, with better files and clever tricks, would be a lot of work and still far
-# from the limit. Not loading at all reaches it, and it took two lines. And now? Take the receipt again: another part is the
-# largest, and loading is no longer worth a thought.
+# The curve bends and never crosses the dashed line. Loading 20 times as fast, with better files and clever tricks, would
+# be a lot of work and still far from the limit. Not loading at all reaches it, and it took two lines. And now? Take the
+# receipt again: another part is the largest, and loading is no longer worth a thought.
 #
 # **Exercise 1.** A receipt is a dict of parts and their seconds. Write a function that returns how many times as fast the
 # whole gets if one part vanishes altogether.
@@ -881,8 +883,9 @@ print("mystery 3:", prove(mystery_3, faster_3, some, centres))
 # The archive has served its purpose. It goes when this notebook's kernel goes, with the pickle.
 
 # %% [markdown]
-# Times were compared eight times: load once, all against each, four profilers against none, two kinds of product. All
-# were planned; where several stand side by side, as with the profilers, each interval is for its own pair.
+# Times were compared eleven times: load once (in the handler and at the client), all against each, four profilers
+# against none, two kinds of product, and the three mysteries, once solved. All were planned; where several stand side by
+# side, as with the profilers, each interval is for its own pair.
 #
 # ## Quiz
 

@@ -237,9 +237,10 @@ claims.show("04-line", measured=100 * np.abs(line.residuals(curve.batches, curve
 
 # %% [markdown]
 # Dots in disorder are noise. Dots that form a slope or a step are something that the model does not know. Three
-# suspects. Batch 1 multiplies a vector, and larger batches a matrix: other code. Large batches need room: at 4,096
-# examples one hidden layer holds 4,096 · 512 · 4 bytes = 8.4 MB, more than the inner caches. And on a busy machine
-# long calls are interrupted, while short ones slip through between two interruptions.
+# suspects. Other batches may run other code: batch 1 multiplies a vector, larger ones a matrix, and from some size on the
+# library may change its routine once more. Large batches need room: at 4,096 examples one hidden layer holds
+# 4,096 · 512 · 4 bytes = 8.4 MB, more than the inner caches of most processors. And on a busy machine long calls are
+# interrupted, while short ones slip through between two interruptions.
 #
 # The line was fitted to batches 1, 2, 4 and so on. Section 1 measured something else. Do $a$ and $b$ predict it?
 
@@ -367,9 +368,9 @@ widgets.roofline_chart(roof, points)
 
 # %% [markdown]
 # Move the batch: the point moves to the right, and the roof above it rises as far as the ridge. Change the precision:
-# half the bytes per number, twice the intensity, and a higher peak where the processor has one. The orange line is what
-# the layer leaves unused. How much is that left of the ridge, where memory sets the limit? The same layer on a single
-# thread stands below for comparison.
+# half the bytes per number, twice the intensity, and a higher peak where the processor and its routine have one (in your
+# table above it may as well be lower). The orange line is what the layer leaves unused. How much is that left of the
+# ridge, where memory sets the limit? The same layer on a single thread stands below for comparison.
 
 # %% tags=["nbval-ignore-output"]
 alone = roofline.measure_layer(1024, 1024, (1, 2, 4), sources=("memory",), threads=1)
@@ -383,11 +384,11 @@ claims.show("04-below-the-roof", measured=100 * max(point.share(roof) for point 
 
 # %% [markdown]
 # A roof says what no program exceeds, not what one reaches. "Memory-bound" names the *limit*, and these points may stay
-# far below it. Compare two things in the list. First, a batch on all threads and on one: where it carries as many GB/s
-# on one, its routine uses a single thread, and the roof was measured with all of them. Second, batch 1 and batch 2 on one
-# thread. One example is a vector, whose routine only streams the weights. From two on it is a product of matrices, whose
-# routine is built for the other side of the ridge and handles the weights more than once. Where it carries fewer GB/s,
-# that is the reason. A better routine would help then, below the same roof.
+# far below it. Compare two things in the list. First, a batch on all threads and on one: where it stays far below the
+# roof and carries as many GB/s on one, its routine uses a single thread, and the roof was measured with all of them.
+# Second, batch 1 and the larger ones on one thread. One example is a vector, whose routine only streams the weights. From
+# two on it is a product of matrices, whose routine is built for the other side of the ridge and may handle the weights
+# more than once. Where it carries fewer GB/s, that is why. A better routine would help then, below the same roof.
 
 # %% [markdown]
 # **Language models.** The same two divisions say why chat is slow. A model with 7 billion parameters (32 layers, width
@@ -414,8 +415,8 @@ claims.table(
 
 # %% [markdown]
 # So one user's chat leaves the chef idle: memory-bound. Two ways out. Bring fewer bytes, which is why quantization
-# makes chat faster. Or let more users share each weight: a batch. Here is the A100's roofline, drawn from its data sheet.
-# The open marks are bounds: nothing was measured there.
+# can make chat faster. Or let more users share each weight: a batch. Here is the A100's roofline, drawn from its data
+# sheet. The open marks are bounds: nothing was measured there.
 
 # %% jupyter={"source_hidden": true} tags=["answer"]
 chats = {f"{users} chat{'s' * (users > 1)}": users * per_byte for users in (1, 8, 64, 170)}
@@ -588,8 +589,9 @@ print(batching.side_by_side(served))
 
 # %% [markdown]
 # **Load** is the requests that come, divided by those that can be answered. Above 1 the queue grows as long as requests
-# keep coming: look at the last column. In large batches far fewer are in flight, because they leave sooner. But first of
-# all: are the answers right?
+# keep coming: look at the last column. In batches of up to 64 far fewer are in flight than one by one, because they
+# leave sooner. (Where batches of 2 keep up as well, they may leave sooner still: one of 2 is full sooner.) But
+# first of all: are the answers right?
 
 # %% tags=["answer", "nbval-ignore-output"]
 with runtime.threads(1):
@@ -619,9 +621,9 @@ claims.table(
 # %% [markdown]
 # The simulation's times come from full batches that follow each other without a pause, and already include Python's work
 # per request. It knows neither timers that wake a little late, nor the work of taking in new requests while a batch is
-# computed, nor what else runs on your machine. Now look at the pairs of max batch 1 and 2, above a load of 1. They may
-# lie far apart, although the same curve stands behind them. How can that be? Let the simulation say what it makes of a
-# small error: one by one, at loads from 0.3 to 3, with calls that take 10 % longer than it was told.
+# computed, nor what else runs on your machine. Now look at the pairs at a load near 1 or above it. Here or next time they
+# may lie far apart, although the same curve stands behind both. How can that be? Let the simulation say what it makes of
+# a small error: one by one, at loads from 0.3 to 3, with calls that take 10 % longer than it was told.
 
 # %%
 loads = np.array([0.3, 0.5, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.5, 2.0, 2.5, 3.0])
