@@ -862,9 +862,10 @@ claims.table(
 # %% [markdown]
 # Pruning takes the smallest weights and leaves the largest, which set the scale. At 8 bits, rounding hardly changes which
 # weights are the smallest, so the two steps barely notice each other. At 3 bits only seven levels are left. Most weights
-# are rounded to one of three of them, and pruning takes a row's small weights all together or not at all: the rows with
-# the finest steps pay for all others. And at any number of bits, leave room for training *after* the step that does the
-# damage. The dashboard measures every order of distil, prune and quantize.
+# are rounded to one of three of them, and pruning takes a row's small weights all together or not at all (it takes some of
+# them only in the row in which the ranking ends, at most one in a network): the rows with the finest steps pay for all
+# others. And at any number of bits, leave room for training *after* the step that does the damage. The dashboard measures
+# every order of distil, prune and quantize.
 #
 # ## Quiz
 
