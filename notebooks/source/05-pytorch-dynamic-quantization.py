@@ -519,7 +519,8 @@ claims.table(
 # accuracy on these pictures, to within a point.
 #
 # **Latency.** Integers are simpler than floats, so INT8 should be faster. `timing.compare` runs both models in turns, in
-# a shuffled order, so that a busy moment of your machine hits both. Your guess: how many times as fast is INT8?
+# a shuffled order, so that a busy moment of your machine hits both. The speed-up in its table is taken round by round: on
+# a busy machine it need not be the one median divided by the other. Your guess: how many times as fast is INT8?
 
 # %%
 exercises.predict("05-tiny-network", ..., unit="× as fast")  # 1 is equally fast, 0.5 takes twice as long

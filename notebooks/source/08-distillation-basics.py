@@ -672,7 +672,8 @@ for name, model in ships.items():
 
 # %% [markdown]
 # So many times fewer parameters, and not so many times less time: for one picture, calling two layers costs more than the
-# products in them. With many pictures at once the products count.
+# products in them. With many pictures at once the products count. (Do not divide the medians in the table: the speed-up is
+# taken round by round, and where the IQR is wide the two may differ.)
 #
 # **The famous example.** The lecture's numbers for BERT and its student DistilBERT do not fit together. Recompute them
 # from the number of parameters: 110 million and 66 million.
