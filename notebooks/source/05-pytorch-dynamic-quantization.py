@@ -519,7 +519,8 @@ claims.table(
 # accuracy on these pictures, to within a point.
 #
 # **Latency.** Integers are simpler than floats, so INT8 should be faster. `timing.compare` runs both models in turns, in
-# a shuffled order, so that a busy moment of your machine hits both. Your guess: how many times as fast is INT8?
+# a shuffled order, so that a busy moment of your machine hits both. The speed-up in its table is taken round by round: on
+# a busy machine it need not be the one median divided by the other. Your guess: how many times as fast is INT8?
 
 # %%
 exercises.predict("05-tiny-network", ..., unit="× as fast")  # 1 is equally fast, 0.5 takes twice as long
@@ -732,9 +733,9 @@ plots.quantized.disagreements(
 picture
 
 # %% [markdown]
-# The table above has the mean over 20 networks: it sees losses that a single network need not show. For p below
-# 0.05 at least six pictures have to fall on one side, and none on the other: six coins all alike give 2 / 2⁶ = 0.03,
-# five give 0.06.
+# The table above has the mean over 20 networks: it sees losses that a single network need not show. A p below 0.05
+# takes at least six pictures, and six only if all fall on one side: six coins all alike give 2 / 2⁶ = 0.03, five give
+# 0.06. With one picture on the other side it takes eight on this one: 7 to 1 gives 0.07, 8 to 1 gives 0.04.
 #
 # The signal-to-noise ratio tells the same story without any pictures of digits. Here it is for the hidden layer, in dB:
 # each bit less costs about 6 dB (more, where few levels are left), and every finer scheme starts higher.
@@ -790,8 +791,8 @@ print(f"0.01 / scale = {quiet_and_loud[0, 0] / two_scales.scale[0, 0]:.6f} in fl
 claims.show("05-two-scales", measured=int(two_scales.q[0, 0]))
 
 # %% [markdown]
-# Drag the bits down, then let one weight grow into an **outlier**. With one scale for all, the outlier ruins every
-# channel. With one per channel, it ruins only its own.
+# Drag the bits down, then let one weight grow into an **outlier**. With one scale for all, every channel that is not
+# lost already pays for the outlier. With one per channel, only its own does.
 
 # %%
 widgets.channel_heatmap()
@@ -977,7 +978,7 @@ exercises.progress("05")  # exercises.report("your name") writes a file to hand 
 # 1. Dynamic quantization stores weights as INT8 once and chooses the activations' scale and zero point in every call.
 # 2. Weights shrink four times. Biases and the box do not, and in a small file they count.
 # 3. At 8 bits the errors cancel in the sums. "Same accuracy" takes an interval inside a margin named beforehand.
-# 4. INT8 costs a constant more per call and saves on the product: it pays off for wide layers and for batches.
+# 4. INT8 costs a constant more per call and saves on the product: if it pays off, then for wide layers and for batches.
 # 5. Below 4 bits it matters how many weights share a scale, and which layer gets the bits.
 #
 # ## Where to go next

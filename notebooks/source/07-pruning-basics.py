@@ -395,9 +395,10 @@ for name, parts in zip((min(hidden_widths), max(hidden_widths)), lost_by, strict
 claims.show("07-wider", measured=if_learned(accuracy.paired(lost_by[0][1], lost_by[1][1])))
 
 # %% [markdown]
-# Read the left picture first. Cut and left alone, every width has collapsed at 90 %: having neurons to spare does not help
-# a network whose sums have just lost their parts. The right picture is where the spare neurons count. So whether "larger
-# networks stand more pruning" is true depends on what comes after the cut.
+# Read the left picture first. (Dashed, in both: the narrowest before the cut.) Cut and left alone, at 80 % the widest has
+# lost less than the narrowest. But at 90 % every width has collapsed: having neurons to spare does not help a network whose
+# sums have just lost their parts. There the spare neurons count only in the right picture. So whether "larger networks
+# stand more pruning" is true depends on how much is cut, and on what comes after the cut.
 #
 # **Once, or in steps?** What you did above is **one-shot** pruning: cut once, train on. **Iterative** pruning cuts in steps
 # and trains after each. Compare plans that all end at 95 % and all take 20 epochs. Each step is a part of the way and the
@@ -957,8 +958,8 @@ exercises.progress("07")  # exercises.report("your name") writes a file to hand 
 # ## What you should remember
 #
 # 1. Rank by magnitude and count: a mask says what stays, and a threshold can miss the number you asked for.
-# 2. Accuracy stays level, then falls off a cliff. Training on with the mask held moves it, and only then do spare neurons
-#    count. In steps or at once: what counts is the size of the last cut and the training after it.
+# 2. Accuracy stays level, then falls off a cliff. Training on with the mask held moves it, and at 90 % spare neurons count
+#    only then. In steps or at once: what counts is the size of the last cut and the training after it.
 # 3. A zero costs as many bytes and as much time as any other number, until a format or a kernel knows about it.
 # 4. To be smaller and faster everywhere, remove whole neurons, and fold relu(bias) of the dead ones into the next bias.
 # 5. Ask for the control: the same size trained from scratch, the same mask at random places, 20 seeds and not one.

@@ -672,7 +672,8 @@ for name, model in ships.items():
 
 # %% [markdown]
 # So many times fewer parameters, and not so many times less time: for one picture, calling two layers costs more than the
-# products in them. With many pictures at once the products count.
+# products in them. With many pictures at once the products count. (Do not divide the medians in the table: the speed-up is
+# taken round by round, and where the IQR is wide the two may differ.)
 #
 # **The famous example.** The lecture's numbers for BERT and its student DistilBERT do not fit together. Recompute them
 # from the number of parameters: 110 million and 66 million.
@@ -862,9 +863,10 @@ claims.table(
 # %% [markdown]
 # Pruning takes the smallest weights and leaves the largest, which set the scale. At 8 bits, rounding hardly changes which
 # weights are the smallest, so the two steps barely notice each other. At 3 bits only seven levels are left. Most weights
-# are rounded to one of three of them, and pruning takes a row's small weights all together or not at all: the rows with
-# the finest steps pay for all others. And at any number of bits, leave room for training *after* the step that does the
-# damage. The dashboard measures every order of distil, prune and quantize.
+# are rounded to one of three of them, and pruning takes a row's small weights all together or not at all (it takes some of
+# them only in the row in which the ranking ends, at most one in a network): the rows with the finest steps pay for all
+# others. And at any number of bits, leave room for training *after* the step that does the damage. The dashboard measures
+# every order of distil, prune and quantize.
 #
 # ## Quiz
 

@@ -201,7 +201,7 @@ if not recorded:
 # ## 3. Which one fits?
 #
 # Seven variants, but some are pointless: if another one answers well enough and is smaller *and* faster, why take this one? A variant **beats**
-# another if it is nowhere worse and somewhere better. What nobody beats forms the **Pareto front**. There is no best one on it:
+# another if it is nowhere worse and somewhere better. What nobody beats forms the **Pareto front**. Of several on it none is the best:
 # smaller has its price in time, faster its price in bytes. Accuracy is the condition: only what is accurate enough takes part.
 #
 # **Exercise 1.** Write it down. `points` maps names to pairs (size, time), smaller is better in both. Return the names that no
@@ -348,7 +348,7 @@ variants.decisions(sitting)
 # %% [markdown]
 # How to use the table: measure what hurts (notebook 03), set a budget, start at the top, and stop as soon as the budget is
 # met. The cheap steps come first. Where many users ask at once, batch before anything else (notebook 04). And where layers are
-# wide, INT8 also saves time: notebook 05 finds the width from which on it does.
+# wide, INT8 may save time, too: notebook 05 finds the width from which on it does, if it does on your machine.
 #
 # ## 6. What did the course claim, and what held here?
 #
@@ -408,7 +408,7 @@ exercises.progress()
 # ## What you should remember
 #
 # 1. Compare in one sitting, on one machine, in turns, with intervals. Anything else compares days and machines.
-# 2. There is no best variant, only a front, and a budget that picks from it.
+# 2. Nearly always there is no best variant, only a front, and a budget that picks from it.
 # 3. Everything that trains comes before everything that rounds: distil, prune, quantize.
 # 4. A small network spends its time around the products. There, the runtime decides, not the number of weights.
 # 5. Stop when the budget is met.
