@@ -297,7 +297,7 @@ widgets.ranks(table)
 adapt("full, gently", small.model, 0, 0.3 * full_rate)
 found["full, gently"] = judged("full, gently")
 
-# %% jupyter={"source_hidden": true} tags=["nbval-ignore-output"]
+# %% jupyter={"source_hidden": true} tags=["nbval-ignore-output", "answer"]
 picture, ax = plots.style.axes(alt="Loss gained on code against loss added on docstrings, with intervals.")
 blue, red, green, yellow = (getattr(plots.style, name) for name in ("BLUE", "VERMILLION", "GREEN", "ORANGE"))
 looks = zip("os^DvP", (blue, red, green, yellow, blue, red), strict=True)  # as in the panel
