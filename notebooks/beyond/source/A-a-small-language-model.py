@@ -567,7 +567,7 @@ widgets.keep_training(trainers, unseen)
 
 # %% [markdown]
 # The fresh model falls fast at first: it learns which tokens are frequent, then which follow each other. The shipped one gets better
-# and better on the text that it trains on. Its rings, the other text, fall a little at most, and within a hundred steps they turn and
+# and better on the text that it trains on. Its squares, the other text, fall a little at most, and within a hundred steps they turn and
 # rise: the text is short, and the model learns it by heart.
 #
 # **Your turn.** Put the path of a model of your own in place of the dots: a folder in Hugging Face's layout (`config.json`,
