@@ -92,7 +92,7 @@ class KeepTrainingView(View):
 
     alt = (
         "The loss of each model against its training steps: a line for the text that it is trained on, and "
-        "rings for text that it has not seen."
+        "open marks for text that it has not seen."
     )
 
     def __init__(self, trainers: dict[str, Trainer], data: Tensor) -> None:

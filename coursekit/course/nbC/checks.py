@@ -32,7 +32,7 @@ def q4_0(answer: Any) -> Verdict:
             return wrong(f"A block of Q4_0 holds 32 weights; you return {len(found)}.", "Two in each byte.")
         if not np.allclose(found, wanted, rtol=CLOSE, atol=1e-6):
             return _wrong_block(found, wanted, raw)
-    return right("You read what llama.cpp reads, 4.5 bits at a time.")
+    return right("You read what llama.cpp reads, a block at a time.")
 
 
 def bits(answer: Any) -> Verdict:

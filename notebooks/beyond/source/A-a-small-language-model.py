@@ -314,10 +314,10 @@ claims.table(
 )
 
 # %% [markdown]
-# For the small model the memory is not the limit. Its 5.8 MB stay in a cache of many processors, and each of its
-# products takes microseconds: much of the time goes into PyTorch's calls, of which the thin model makes as many. How near the
-# real model comes to its roof depends on your machine, and on what else it does. Only a model larger than the caches can be
-# memory-bound.
+# If the thin model takes most of the small one's time, bytes are not what the small one waits for. Its 5.8 MB stay in a cache of
+# many processors, and each of its products takes microseconds: much of the time goes into PyTorch's calls, of which the thin
+# model makes as many. How near the real model comes to its roof depends on your machine, and on what else it does. Only a model
+# larger than the caches can be memory-bound.
 #
 # ## 4. What does a cache of keys and values save?
 #
@@ -413,7 +413,7 @@ picture
 widgets.kv_cache(small.model.config, cached)
 
 # %% [markdown]
-# The arithmetic promises far more than comes out. With a cache, the calls cost more than the products, whatever the context; and a
+# The arithmetic promises far more than comes out. With a cache, much of the time goes into calls, whatever the context; and a
 # product of many rows uses a processor better than many products of one. The cache also has a price: its bytes, which grow with
 # every token and every user. Notebook D is about them.
 #
@@ -516,9 +516,10 @@ for name, each in models.items():
     )
 
 # %% [markdown]
-# Divide the tokens per look by these costs: that is the speed-up to expect, without the draft's own time. A draft wins where it is
-# often right and where a look waits for memory, not for arithmetic: a large model on a GPU has both. It loses where the looks cost
-# nearly as much per token as before, and the longer the draft, the more of it is thrown away.
+# Divide the tokens per look by these costs: that is the speed-up to expect before the draft's own time counts, and the reading of
+# the prompt, which stays. A draft wins where it is often right and where a look waits for memory, not for arithmetic: a large model
+# on a GPU has both. It loses where the looks cost nearly as much per token as before, and the longer the draft, the more of it is
+# thrown away.
 #
 # **Exercise 4.** When the text is *drawn*, not greedy, the rule is: keep a drafted `token` if `u`, a random number between 0 and 1, is
 # below target[token] / draft[token]. If it is refused, draw from what the draft gave too little: max(target − draft, 0), made to
@@ -566,7 +567,7 @@ widgets.keep_training(trainers, unseen)
 
 # %% [markdown]
 # The fresh model falls fast at first: it learns which tokens are frequent, then which follow each other. The shipped one gets better
-# and better on the text that it trains on. Its rings, the other text, fall a little at most, and within a hundred steps they turn and
+# and better on the text that it trains on. Its squares, the other text, fall a little at most, and within a hundred steps they turn and
 # rise: the text is short, and the model learns it by heart.
 #
 # **Your turn.** Put the path of a model of your own in place of the dots: a folder in Hugging Face's layout (`config.json`,

@@ -510,7 +510,8 @@ for model, bits, name in runtime.track([*itertools.product((ours, planted), (4, 
 widgets.methods_by_bits(quantization.MethodTable(rows))
 
 # %% [markdown]
-# The row "rounded" is what rounding alone costs. What do the loud channels add to it, and which way takes that back?
+# The row "rounded" is what rounding alone costs. Set **bits** to 4: what do the loud channels add to it, and which way takes
+# that back?
 
 # %% tags=["nbval-ignore-output"]
 at_4 = {name: (by_way[ours.name, 4, name], by_way[planted.name, 4, name]) for name in ways}
@@ -525,8 +526,8 @@ claims.table(
 )
 
 # %% [markdown]
-# AWQ takes back what the loud channels cost, and little else: on the small model, which has none, it is hardly better
-# than rounding. Whoever had tried it there alone would have thrown it away. That is why small models mislead: they
+# At 4 bits AWQ takes back most of what the loud channels cost, and little else: on the small model, which has none, it is
+# hardly better than rounding. Whoever had tried it there alone would have thrown it away. That is why small models mislead: they
 # lack what the method is for. GPTQ works on both. On the copy at 4 bits AWQ is the nearer of the two, if only just (with
 # five other choices of the loud channels it was so by more, when we tried), and both together are nearer than either:
 # they repair different things. At 3 bits GPTQ does nearly all of it, on both models. And look at "clipped", which makes
@@ -650,7 +651,7 @@ claims.table(
 # At few bits QAT is worth much, and its rival matters. In the table PTQ is worse at 2 bits than at 1: the three levels of
 # a row are 0 and ± its largest weight there, at 1 bit the two are ± its mean magnitude. Press **least error** in the
 # panel: PTQ and the control then choose for each row how far the levels reach, as "clipped" did in section 4. At 2 bits
-# most of QAT's lead is gone: it had been won against a bad scale. The second card compares with the better rival.
+# most of QAT's lead is gone: it had been won against a bad scale. The second card compares with that control.
 # Training on in float, on the other hand, may even make the network harder to round.
 #
 # **The same on the small language model**, at 3 bits and in ten steps on the calibration text. Training takes a model
@@ -803,7 +804,7 @@ exercises.progress("B")  # exercises.report("your name") writes a file to hand i
 # 1. Judge a rounded model by its divergence from the original, paired by window: the loss is blind to small changes.
 # 2. Few bits need many scales. Groups of 64 cost a quarter of a bit per weight.
 # 3. GPTQ hands each column's error on to those that wait, and the sign matters. AWQ helps where channels are loud.
-# 4. Small models mislead: the same function, with loud channels, ranks the methods differently.
+# 4. Small models mislead: the same function, with loud channels, ranks the methods differently at 4 bits.
 # 5. QAT pays at few bits. Compare it with training as long, or you credit it with the training.
 #
 # ## Where to go next

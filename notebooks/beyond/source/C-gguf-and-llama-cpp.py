@@ -488,9 +488,10 @@ claims.table(
 )
 
 # %% [markdown]
-# The converter is right: nothing is left but rounding, and most of that is the cache's. Now the formats. llama.cpp's
-# own program rounds the file; without it, the package rounds to the formats that it can write. Each file is judged
-# twice: with its weights turned back into floats, in PyTorch, and as llama.cpp computes with it.
+# If llama.cpp was found, the converter is right: nothing is left but rounding, and most of that is the cache's. (Should a
+# text differ, look where the two part: there two tokens were nearly as likely.) Now the formats. llama.cpp's own program
+# rounds the file; without it, the package rounds to the formats that it can write. Each file is judged twice: with its
+# weights turned back into floats, in PyTorch, and as llama.cpp computes with it.
 
 # %% tags=["nbval-ignore-output"]
 kinds = ["F16", "Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q4_0", "Q3_K_M", "Q2_K"]

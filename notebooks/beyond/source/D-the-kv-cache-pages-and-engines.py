@@ -573,11 +573,10 @@ claims.table(
 )
 
 # %% [markdown]
-# On the small model rounding by token is no worse than TurboQuant at 4 and 3 bits, on the real one it is: what a rotation
-# is good for, loud channels, the small model hardly has. **Keys per channel** leads on both, clearly at 4 and 3 bits, and
-# takes half a bit more than TurboQuant. And what QJL spends on signs is better spent on levels: all scores times 0.97 is
-# a slightly warmer softmax, while scatter changes which
-# token is looked at. (Where inner products themselves are the result, as in a search, unbiased ones may be worth it.)
+# On the small model rounding by token is no worse than TurboQuant at 4 and 3 bits, for half a bit more; on the real one it
+# is worse: what a rotation is good for, loud channels, the small model hardly has. **Keys per channel** leads on both, clearly
+# at 4 and 3 bits, and takes half a bit more than TurboQuant. And what QJL spends on signs is better spent on levels: all
+# scores times 0.97 is a slightly warmer softmax, while scatter changes which token is looked at. (Where inner products themselves are the result, as in a search, unbiased ones may be worth it.)
 #
 # What the lecture promises for TurboQuant:
 
@@ -671,7 +670,7 @@ exercises.progress("D")  # exercises.report("your name") writes a file to hand i
 # %% [markdown]
 # ## What you should remember
 #
-# 1. Waste is a matter of lengths: pages of 16 waste 7.5 slots per request, less than 4 % from 180 tokens on.
+# 1. Waste is a matter of lengths: pages of 16 waste 7.5 slots per request, at most 4 % from 180 tokens on.
 # 2. Memory that is not wasted becomes larger batches, and these become throughput, as far as passes are shared.
 # 3. What prompts have in common counts from their beginning, in whole pages. It is computed once and changes no answer.
 # 4. Continuous batching shortens the wait for the first token: nobody waits for the longest answer of others.

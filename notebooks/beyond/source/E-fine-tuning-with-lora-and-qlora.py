@@ -288,7 +288,8 @@ widgets.ranks(table)
 # %% [markdown]
 # ## 3. What is forgotten?
 #
-# Look at the last column of the table: after most runs the docstrings, which the model knew well, have become harder.
+# Look at the last column of the table: after the runs that gained most, the docstrings, which the model knew well, have become
+# harder.
 # "LoRA forgets less" is often said. It also learned less here. So train all weights once more, at three tenths of their
 # rate, and look at what each run has gained and lost:
 
@@ -296,7 +297,7 @@ widgets.ranks(table)
 adapt("full, gently", small.model, 0, 0.3 * full_rate)
 found["full, gently"] = judged("full, gently")
 
-# %% jupyter={"source_hidden": true} tags=["nbval-ignore-output"]
+# %% jupyter={"source_hidden": true} tags=["nbval-ignore-output", "answer"]
 picture, ax = plots.style.axes(alt="Loss gained on code against loss added on docstrings, with intervals.")
 blue, red, green, yellow = (getattr(plots.style, name) for name in ("BLUE", "VERMILLION", "GREEN", "ORANGE"))
 looks = zip("os^DvP", (blue, red, green, yellow, blue, red), strict=True)  # as in the panel
@@ -558,8 +559,8 @@ claims.table(
 
 # %% [markdown]
 # Read the columns of both lengths: the levels change places. After 100 steps hidden states, at this weight, are a burden.
-# After 300 steps the text has been read several times: students alone learn it by heart, and the shares and hidden states
-# of a teacher who has read more make up for some of that. Where the teacher looks helped a little at first, and later not
+# After 300 steps the text has been read several times: it has less and less to say, and the shares and hidden states of a
+# teacher who has read more add to it. Where the teacher looks helped a little at first, and later not
 # that five students could show. "Which level is the best?" has no answer without a length. And equal steps are not equal
 # seconds, for a step with a teacher also runs the teacher.
 #

@@ -179,7 +179,7 @@ for name in ("INT8 dynamic", "INT8 static"):
 # What is not on your machine was measured elsewhere, and is stored with the course. These numbers are **recorded**, on the
 # machine that is named below them:
 
-# %%
+# %% tags=["answer"]
 recorded = deployment.recorded()
 recorded
 
