@@ -321,6 +321,7 @@ def spread(positions: ArrayLike, gap: float) -> NDArray[np.float64]:
     return result
 
 
+@style.look()
 def describe(ax: Axes, x_label: str, y_label: str, title: str = "") -> None:
     """Label both axes (with units) and set the title, a sentence.
 

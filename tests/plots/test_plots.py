@@ -454,3 +454,10 @@ def test_intervals_are_drawn_as_measured(ax):
     for column, bars in enumerate(crossover.speedups(ax, grid).intervals):
         drawn = np.array([segment[:, 1] for segment in bars.get_segments()])
         np.testing.assert_allclose(drawn, np.stack([grid.low[:, column], grid.high[:, column]], axis=1))
+
+
+def test_a_description_from_a_cell_looks_like_one_that_a_plot_makes(ax):
+    comparison.describe(ax, "weight (kg)", "", "One sentence")
+    assert (ax.get_title(loc="left"), ax.get_title(loc="center")) == ("One sentence", "")
+    assert ax.title.get_text() == ""
+    assert ax._left_title.get_fontweight() == "bold"

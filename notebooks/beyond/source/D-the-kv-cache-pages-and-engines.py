@@ -148,7 +148,7 @@ plots.comparison.lines(
     },
     x_label="tokens per request, on average",
     y_label="empty (% of what is reserved)",
-    title=f"Pages of 16 stay below 4 % from {kv_cache.mean_for_waste(0.04, 16):.0f} tokens on",
+    title=f"Pages of 16 waste at most 4 % from {kv_cache.mean_for_waste(0.04, 16):.0f} tokens on",
 )
 picture
 
