@@ -17,7 +17,10 @@ PUBLIC = "coursekit.runtime"  # where progress and track are imported from
 Item = TypeVar("Item", covariant=True)
 
 TENTHS = 10
-_BAR = '<div>{text}</div><progress value="{done:.0f}" max="100" style="width:24em"></progress>'
+_BAR = (
+    "<div>{text}</div>"
+    '<progress aria-label="{text}" value="{done:.0f}" max="100" style="width:24em"></progress>'
+)
 
 
 class Bar:
