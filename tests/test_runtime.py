@@ -463,9 +463,12 @@ def test_a_failed_import_ends_the_bar_with_what_came(cell):
 
 
 def test_the_bar_does_not_go_back_for_a_module_that_another_asks_for_before_its_turn(cell, tmp_path):
-    (tmp_path / "first_one.py").write_text("import second_one\n")
+    asks = "import importlib.util\nimport second_one\nimportlib.util.find_spec('third_one')\n"
+    (tmp_path / "first_one.py").write_text(asks)
     *bars, end = cell(SET_UP.replace("import first_one", "import first_one, third_one"))
-    assert [fraction for _, fraction in bars] == [0.0, 0.0, 0.33, 0.67]
+    (_, *named), (_, *fractions) = zip(*bars, strict=True)
+    assert named == [f"Loading {name}_one" for name in ("first", "second", "third", "third")]
+    assert fractions == [0.0, 0.33, 0.67, 0.67], "who only looks whether it is there has not loaded it"
     assert end.startswith("Loaded 3 of 3")
 
 

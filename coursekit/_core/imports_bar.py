@@ -48,7 +48,7 @@ class Watch(importlib.abc.MetaPathFinder):
 
     def __init__(self, names: list[str], shell: Any) -> None:
         self.names, self._shell, self._start = names, shell, time.perf_counter()
-        self._coming, self._ended = dict.fromkeys(names, True), False
+        self._coming, self._ended = set(names), False
         for event in EVENTS:
             shell.events.register(event, self._end)
         import asyncio  # every kernel has loaded it
@@ -61,7 +61,8 @@ class Watch(importlib.abc.MetaPathFinder):
 
     def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> None:
         """Say that ``fullname`` comes now, if it is one of the names; the next finder finds it."""
-        if self._coming.pop(fullname, False):
+        if fullname in self.names:
+            self._coming.discard(fullname)
             self._bar.title = f"Loading {fullname}"
             # Counted, not by its place: another module may ask for it before its turn.
             self._bar(1 - (len(self._coming) + 1) / len(self.names))
