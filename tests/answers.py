@@ -34,6 +34,8 @@ MOST_PAIRED = 12  # numbers of an output that are tried in pairs
 NUMBER = re.compile(r"(?<![\w.,])-?\d[\d,]*(?:\.\d+)?(?:e-?\d+)?(?![\w,]*\d)")
 BITS = re.compile(r"\b[01](?: ?[01]){31}\b")
 MEASURED = re.compile(r"^This machine says: +(.*)$", re.MULTILINE)
+# Units that tell another figure from the one asked for.
+OTHER = {"bytes", "samples", "parameters", "tokens", "requests"}
 DISTINCT = 3  # digits that a number needs to be told from others
 
 
@@ -106,9 +108,9 @@ def by_chance(said, figure, text):
     times = said.startswith((f"{figure}×", f"{figure} times"))
     if times and f"{figure}×" not in text and not re.search(rf"{re.escape(figure)} times\b", text):
         return True
-    counted = re.match(rf"{re.escape(figure)} ([a-z]+)", said)
     units = re.findall(rf"(?<![\w.,]){re.escape(figure)}(?![\d.,]*\d)(?: ([a-z]+))?", text)
-    return bool(counted) and bool(units) and all(unit and unit != counted[1] for unit in units)
+    counted = re.match(rf"{re.escape(figure)} [a-z]", said)
+    return bool(counted and units) and OTHER - {*said.split()} >= {*units}
 
 
 def solved(student, _):

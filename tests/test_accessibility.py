@@ -296,6 +296,12 @@ def test_html_is_legible_on_light_and_on_dark_pages():
     assert {name: clashes(markup) for name, markup in seen.items() if clashes(markup)} == {}
 
 
+def test_a_progress_bar_has_the_name_of_what_it_shows():
+    """A screen reader that comes to the bar says no more than its name and its share."""
+    (bar,) = re.findall(r"<progress[^>]*>", _BAR.format(text="Loading torch", done=3))
+    assert 'aria-label="Loading torch"' in bar
+
+
 @pytest.mark.parametrize(
     "declared",
     [

@@ -102,3 +102,18 @@ def test_an_output_right_below_an_exercise_that_it_carries_out_is_found():
     asks = cell('exercises.check("04-fit", fit)', "○ not tried yet")
     assert found(asks, v4.new_markdown_cell("So:"), cell("a, b", "1.5")) == [2]
     assert found(asks, v4.new_markdown_cell("### Next"), cell("a, b", "1.5")) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "other"),
+    [
+        ("in KiB, units of 1,024 bytes.", True),
+        ("INT8 wins from 1,024 on", False),
+        ("1,024 hidden neurons", False),
+        ("the answer is 1,024 and no more", False),
+        ("1,024 neurons, 1,024 bytes", False),
+        ("1,024", False),
+    ],
+)
+def test_a_measured_figure_is_another_one_only_where_another_unit_follows_it(text, other):
+    assert answers.by_chance("1,024 neurons wide", "1,024", text) == other

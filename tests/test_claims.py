@@ -219,6 +219,22 @@ def test_the_verdict_follows_the_rule_and_the_number_is_shown_with_its_unit(id, 
     assert f"This machine says: {shown}" in str(card)
 
 
+@pytest.mark.parametrize(
+    ("holds", "measured", "shown"),
+    [
+        ("equals = 63_487", 63487.04, "63487.04 values"),
+        ("equals = 63_487", 63487, "63,487 values"),
+        ("equals = 63_487", 63488, "63,488 values"),
+        ("between = [1_431, 5_724]", 5724.9, "5724.9 values"),
+        ("between = [1_431, 5_724]", 5725, "5,725 values"),
+    ],
+)
+def test_a_fraction_that_misses_does_not_look_like_the_whole_number(folder, holds, measured, shown):
+    named = 'id = "05-many"\nkind = "arithmetic"\nsays = "Many."\nwhy = "So."\nunit = "values"'
+    put(folder, "05", f"[[claim]]\n{named}\nholds = {{ {holds} }}\n")
+    assert claims.show("05-many", measured=measured).measured == shown
+
+
 def test_a_measurement_is_shown_by_median_and_quartiles(sample):
     samples = np.array([1.0, 2.0, 3.0, 4.0, 9.0]) * 1e-4
     measured = timing.Measurement("f", samples, 5, (), runtime.describe())

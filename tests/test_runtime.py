@@ -1,3 +1,4 @@
+import asyncio
 import linecache
 import os
 import random
@@ -8,6 +9,7 @@ import threading
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -278,15 +280,80 @@ def test_progress_moves_a_bar_and_ends_it(monkeypatch):
     assert len(shown) <= 103
 
 
-def test_a_tracked_loop_gets_its_items_and_moves_the_bar(monkeypatch):
+def recorded(monkeypatch):
+    """Return the list into which every bar's fractions and last sentences go from now on."""
     shown = []
-    monkeypatch.setattr(progress, "progress", lambda title, total: lambda: shown.append((title, total)))
-    seen = []
+
+    class Recorded:
+        def __init__(self, title):
+            pass
+
+        def __call__(self, fraction):
+            shown.append(fraction)
+
+        def end(self, sentence):
+            shown.append(sentence)
+
+    monkeypatch.setattr(progress, "Bar", Recorded)
+    return shown
+
+
+def test_a_bar_that_cannot_be_shown_does_not_stop_the_work(monkeypatch):
+    def gone(*args, **kwargs):
+        raise OSError("the socket is closed")
+
+    monkeypatch.setattr(progress, "notebook_shell", lambda: True)
+    monkeypatch.setattr("IPython.display.display", gone)
+    assert list(runtime.track("ab", "letters")) == ["a", "b"]
+
+
+def test_no_shell_is_found_where_ipython_is_made_absent(monkeypatch):
+    monkeypatch.setitem(sys.modules, "IPython", None)
+    assert progress.notebook_shell() is None
+
+
+def test_a_tracked_loop_gets_its_items_and_moves_the_bar(monkeypatch):
+    shown, seen = recorded(monkeypatch), []
     for item in runtime.track({"a": 1, "b": 2}, "letters"):
-        assert len(shown) == len(seen), "an item counts when its work is done"
+        assert len(shown) == 1 + len(seen), "an item counts when its work is done"
         seen.append(item)
     assert seen == ["a", "b"]
-    assert shown == [("letters", 2)] * 2
+    assert shown == [0.0, 0.5, "letters: done."]
+
+
+def test_a_tracked_loop_that_is_left_early_says_so_and_a_longer_one_ends_once(monkeypatch):
+    shown = recorded(monkeypatch)
+    for item in runtime.track(range(4), "numbers"):
+        if item == 2:
+            break
+    assert shown == [0.0, 0.25, 0.5, "numbers: stopped after 2 of 4."]
+
+    def failing():
+        for item in runtime.track(range(4), "numbers"):
+            assert not item
+
+    shown.clear()
+    with pytest.raises(AssertionError):
+        failing()
+    assert shown == [0.0, 0.25, "numbers: stopped after 1 of 4."]
+
+    shown.clear()
+    longer = [0, 1]
+    for item in runtime.track(longer, "numbers"):
+        if item < 5:
+            longer.append(item + 1)
+    assert shown == [0.0, 0.5, "numbers: done."]
+
+    shown.clear()
+    table = pd.DataFrame({"a": range(10), "b": range(10)})
+    assert list(runtime.track(table, "columns")) == ["a", "b"]
+    assert shown[-1] == "columns: done.", "ten rows, but a loop over two columns"
+
+
+def test_track_takes_whatever_has_a_length(monkeypatch):
+    loader = torch.utils.data.DataLoader([1, 2, 3], batch_size=2)
+    assert [each.tolist() for each in runtime.track(loader, "batches")] == [[1, 2], [3]]
+    assert len([*runtime.track(torch.zeros(3, 2), "rows")]) == 3
 
 
 @pytest.mark.parametrize(
@@ -294,6 +361,8 @@ def test_a_tracked_loop_gets_its_items_and_moves_the_bar(monkeypatch):
     [
         (3, "a", "items must be counted"),
         (iter("ab"), "a", "list"),
+        (np.array(3), "a", "items must be counted"),
+        (range(10**30), "a", "items must be counted"),
         ([], "a", "number of items"),
         ("ab", 3, "title"),
     ],
@@ -303,7 +372,7 @@ def test_track_refuses_what_it_cannot_count_before_the_loop(items, title, says):
         runtime.track(items, title)
 
 
-MODULES = ("first_one", "second_one")
+MODULES = ("first_one", "second_one", "third_one")
 
 
 class Shell:
@@ -312,17 +381,16 @@ class Shell:
     kernel = None
 
     def __init__(self):
-        self.events, self.called = self, []
+        self.events, self.called = self, {"pre_run_cell": [], "post_run_cell": []}
 
     def register(self, name, action):
-        assert name == "post_run_cell"
-        self.called.append(action)
+        self.called[name].append(action)
 
     def unregister(self, name, action):
-        self.called.remove(action)
+        self.called[name].remove(action)
 
-    def end(self):
-        for action in list(self.called):
+    def trigger(self, name):
+        for action in list(self.called[name]):
             action(None)
 
 
@@ -341,14 +409,16 @@ def cell(monkeypatch, tmp_path):
         def end(self, sentence):
             shown.append(sentence)
 
-    def run(source):
+    def run(source, ends=True):
         name = f"<cell {hash(source)}>"
         monkeypatch.setitem(linecache.cache, name, (len(source), None, source.splitlines(True), name))
         shown.clear()
         try:
             exec(compile(source, name, "exec"), {})
         finally:
-            shell.end()
+            if ends:
+                shell.trigger("post_run_cell")
+                assert not any(shell.called.values())
         return list(shown)
 
     monkeypatch.setattr(imports_bar, "Bar", Recorded)
@@ -356,6 +426,7 @@ def cell(monkeypatch, tmp_path):
     monkeypatch.syspath_prepend(tmp_path)
     for name in MODULES:
         (tmp_path / f"{name}.py").write_text("import math\n")
+    run.shell, run.shown = shell, shown
     yield run
     for name in MODULES:
         sys.modules.pop(name, None)
@@ -391,14 +462,54 @@ def test_a_failed_import_ends_the_bar_with_what_came(cell):
     assert "second_one" not in sys.modules
 
 
-def test_modules_kept_elsewhere_are_known_by_the_name_under_which_they_load():
+def test_the_bar_does_not_go_back_for_a_module_that_another_asks_for_before_its_turn(cell, tmp_path):
+    asks = "import importlib.util\nimport second_one\nimportlib.util.find_spec('third_one')\n"
+    (tmp_path / "first_one.py").write_text(asks)
+    *bars, end = cell(SET_UP.replace("import first_one", "import first_one, third_one"))
+    (_, *named), (_, *fractions) = zip(*bars, strict=True)
+    assert named == [f"Loading {name}_one" for name in ("first", "second", "third", "third")]
+    assert fractions == [0.0, 0.33, 0.67, 0.67], "who only looks whether it is there has not loaded it"
+    assert end.startswith("Loaded 3 of 3")
+
+
+def test_the_bar_for_imports_ends_where_others_put_the_finders_back(cell):
+    finders = list(sys.meta_path)
+    *_, end = cell(f"import sys\nkept = list(sys.meta_path)\n{SET_UP}sys.meta_path[:] = kept\n")
+    assert end.startswith("Loaded 2 of 2")
+    assert sys.meta_path == finders
+
+
+def test_the_bar_for_imports_ends_where_no_end_of_the_cell_is_told_as_in_jupyterlite(cell):
+    finders = list(sys.meta_path)
+
+    async def run():
+        cell(SET_UP, ends=False)
+        await asyncio.sleep(0)
+
+    asyncio.run(run())
+    assert cell.shown[-1].startswith("Loaded 2 of 2")
+    assert sys.meta_path == finders
+
+
+def test_the_next_cell_ends_the_bar_of_one_that_failed_where_no_end_is_told(cell):
+    finders = list(sys.meta_path)
+    with pytest.raises(ModuleNotFoundError):
+        cell(SET_UP.replace("import json", "import json, nowhere_at_all"), ends=False)
+    cell.shell.trigger("pre_run_cell")
+    assert cell.shown[-1].startswith("Loaded 0 of 3")
+    assert sys.meta_path == finders
+
+
+def test_modules_kept_elsewhere_are_known_by_the_name_under_which_they_load(monkeypatch):
     source = (
-        "from coursekit import roofline, nothing\nfrom coursekit.course.nb98 import things\nimport a.b as c"
+        "from coursekit import __version__, launches, roofline\nfrom .near import thing\n"
+        "from coursekit.course.nb98 import things\nimport a.b as c"
     )
-    assert imports_bar.pending(source, 0) == ["coursekit.nothing", "coursekit.course.nb98", "a.b"]
+    monkeypatch.delitem(sys.modules, "coursekit.timing.launches", raising=False)
+    assert imports_bar.pending(source, 0) == ["coursekit.timing.launches", "coursekit.course.nb98", "a.b"]
     assert imports_bar.pending(f"%pip install a\n{source}", 0) == [], "no bar, and no error"
-    assert imports_bar.pending(f"await f()\n{source}", 4) == [], "as cells may"
-    above = imports_bar.pending(f"import above\n{source}", 3)
+    assert imports_bar.pending(f"await f()\n{source}", 5) == [], "as cells may"
+    above = imports_bar.pending(f"import above\n{source}", 4)
     assert above == ["a.b"], "what stands above the call is loaded"
 
 

@@ -3,20 +3,24 @@
 Plain HTML, so it needs no widgets, works in Colab, and stays readable in a stored notebook.
 """
 
+import contextlib
 import html
 import itertools
 import sys
 import threading
-from collections.abc import Callable, Collection, Iterator
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Sized
+from typing import Any, Protocol, TypeVar
 
 from coursekit._core import arguments
 
 PUBLIC = "coursekit.runtime"  # where progress and track are imported from
-Item = TypeVar("Item")
+Item = TypeVar("Item", covariant=True)
 
 TENTHS = 10
-_BAR = '<div>{text}</div><progress value="{done:.0f}" max="100" style="width:24em"></progress>'
+_BAR = (
+    "<div>{text}</div>"
+    '<progress aria-label="{text}" value="{done:.0f}" max="100" style="width:24em"></progress>'
+)
 
 
 class Bar:
@@ -42,10 +46,41 @@ class Bar:
         from IPython.display import display
 
         bundle = {"text/plain": text, "text/html": markup}
-        if self._handle is None:
-            self._handle = display(bundle, raw=True, display_id=True)
-        else:
-            self._handle.update(bundle, raw=True)
+        with contextlib.suppress(Exception):  # the work goes on, whatever became of the frontend
+            if self._handle is None:
+                self._handle = display(bundle, raw=True, display_id=True)
+            else:
+                self._handle.update(bundle, raw=True)
+
+
+class Counted(Sized, Iterable[Item], Protocol[Item]):
+    """What has a length and can be looped over: a list, an array, a DataLoader."""
+
+
+class Steps:
+    """Called at each of ``total`` steps, it moves a bar; ``end`` says how work ended before them."""
+
+    def __init__(self, title: str, total: int) -> None:
+        self.title, self.total, self.done = title, total, 0
+        self._bar, self._alone = Bar(title), threading.Lock()
+        self._bar(0.0)  # the first step may take long, too
+
+    def __call__(self, *_: object) -> None:
+        """Count a step; those beyond the total show nothing."""
+        with self._alone:  # what another thread shows late would stay
+            self.done += 1
+            if self.done == self.total:
+                self._bar.end(f"{self.title}: done.")
+            elif (
+                self.done < self.total and 100 * self.done // self.total > 100 * (self.done - 1) // self.total
+            ):
+                self._bar(self.done / self.total)
+
+    def end(self, how: str) -> None:
+        """Say how the work ended, unless all steps were counted."""
+        with self._alone:
+            if self.done < self.total:
+                self._bar.end(f"{self.title}: {how}.")
 
 
 def progress(title: str, total: int) -> Callable[..., None]:
@@ -68,32 +103,18 @@ def progress(title: str, total: int) -> Callable[..., None]:
     TypeError, ValueError
         For a title that is not text, or a total below 1.
     """
-    bar = Bar(arguments.label("title", title))
-    count = arguments.integer("total", total, 1)
-    done, shown, alone = itertools.count(1), 0, threading.Lock()
-    bar(0.0)  # the first step may take long, too
-
-    def step(*_: object) -> None:
-        nonlocal shown
-        with alone:  # what another thread shows late would stay
-            number = next(done)
-            percent = 100 * number // count
-            if number >= count:
-                bar.end(f"{title}: done.")
-            elif percent > shown:
-                bar(number / count)
-            shown = percent
-
-    return step
+    return Steps(arguments.label("title", title), arguments.integer("total", total, 1))
 
 
-def track(items: Collection[Item], title: str) -> Iterator[Item]:
+def track(items: Counted[Item], title: str) -> Iterator[Item]:
     """Give a loop its items, and show in a notebook how many of them are done; elsewhere nothing.
+
+    A loop that is left early says after how many.
 
     Parameters
     ----------
     items : collection
-        What the loop works on; at least one.
+        What the loop works on, with a length: at least one.
     title : str
         What is being done.
 
@@ -107,14 +128,22 @@ def track(items: Collection[Item], title: str) -> Iterator[Item]:
     TypeError, ValueError
         For a title that is not text, and for items that are none or cannot be counted.
     """
-    if not isinstance(items, Collection):
-        raise TypeError(f"items must be counted, as in a list; got {arguments.shown(items)}: use list(items)")
-    step = progress(title, arguments.integer("the number of items", len(items), 1))
+    try:
+        total, left = len(items), iter(items)
+    except (TypeError, OverflowError):
+        got = arguments.shown(items)
+        raise TypeError(f"items must be counted, as in a list; got {got}: use list(items)") from None
+    count = Steps(arguments.label("title", title), arguments.integer("the number of items", total, 1))
 
     def steps() -> Iterator[Item]:
-        for each in items:
-            yield each
-            step()
+        how = "stopped after {done:,} of {total:,}"
+        try:
+            for each in left:
+                yield each
+                count()
+            how = "done"
+        finally:
+            count.end(how.format(done=count.done, total=count.total))
 
     return steps()
 
@@ -150,5 +179,6 @@ class Tenths:
 
 def notebook_shell() -> Any:
     """Return IPython's shell if a Jupyter kernel runs this, else None, and load no IPython for it."""
-    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    found = getattr(sys.modules.get("IPython"), "get_ipython", None)
+    shell = found() if found else None
     return shell if hasattr(shell, "kernel") else None

@@ -141,7 +141,9 @@ class Claim:
             return self.number(value)
         for more in range(MORE_DIGITS + 1):
             text = self.number(value, more)
-            if text not in [self.number(end, more) for end in ends]:
+            # Whole ends stand in full, "63,487"; the fraction beside one is rounded as the value is.
+            beside = [math.nextafter(end, value) for end in ends]
+            if text not in [self.number(end, more) for end in (*ends, *beside)]:
                 return text
         return f"{self.number(value)} ({value!r})"
 

@@ -1,6 +1,7 @@
 """QAT against rounding: every number again, by an own rounding and an own training, one network at a time."""
 
 import dataclasses
+import functools
 
 import numpy as np
 import pytest
@@ -101,6 +102,25 @@ def test_each_accuracy_is_that_of_one_network_alone(digits, start, result, bits)
             # A picture or three may fall on the other side: sums are taken in another order.
             found = result.accuracy(method, bits)[number]
             assert found == pytest.approx(right(model, digits.test), abs=0.009), method
+
+
+def test_after_is_called_after_each_training_and_what_it_raises_goes_through(digits, start):
+    few = digits.train.x[:64], digits.train.y[:64], digits.test.x[:10], digits.test.y[:10]
+    told, plan = [], models.Schedule(1, 1e-3)
+    told_so = functools.partial(told.append, 1)
+    aware_training(start, *few, seeds=SEEDS, bits=(8, 2), schedule=plan, after=told_so)
+    assert len(told) == 3
+
+    def stop():
+        told.append(1)
+        raise KeyboardInterrupt
+
+    told.clear()
+    with pytest.raises(KeyboardInterrupt):
+        aware_training(start, *few, seeds=SEEDS, bits=(8, 2), schedule=plan, after=stop)
+    assert len(told) == 1
+    with pytest.raises(TypeError, match="after must be callable without arguments"):
+        aware_training(start, *few, seeds=SEEDS, after=3)
 
 
 def test_differences_are_paired_and_in_points(result):
