@@ -55,8 +55,8 @@ class Watch(importlib.abc.MetaPathFinder):
 
         with contextlib.suppress(RuntimeError):  # no loop runs
             asyncio.get_running_loop().call_soon(self._idle)
-        sys.meta_path.insert(0, self)
         self._bar = Bar(f"Loading {names[0]}")
+        sys.meta_path.insert(0, self)
         self._bar(0.0)
 
     def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> None:
