@@ -84,12 +84,13 @@ memory.by_layer(mlp)
 # each, attention has four matrices (`q`, `k`, `v`, `out`), and the other half has three wide ones (`gate`, `up`,
 # `down`). Before the first layer and after the last, there is a row for each word of the vocabulary.
 
-# %%
+# %% tags=["nbval-ignore-output"]
 told = runtime.progress("the shapes of LLaMA-7B", 1)
 with torch.device("meta"):
     llama = memory.build("LLaMA-7B")
 told()
 
+# %%
 parts = {}
 for layer in memory.by_layer(llama).rows:
     name = layer.name.split(".")[-1]

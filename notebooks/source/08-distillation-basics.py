@@ -698,7 +698,7 @@ claims.table(
 # validation. How many hidden neurons fit? Keep the best of several seeds. (The best of many on 287 pictures was partly
 # lucky, so expect the test, in the cell after, to be less kind.)
 
-# %% tags=["exercise"]
+# %% tags=["exercise", "nbval-ignore-output"]
 # solution: small_student = ...
 told, how = runtime.progress("20 students", 60), {"temperature": 4, "alpha": 0.5, "epochs": 60}
 small = distillation.distil_many((64, 12, 10), x, y, teacher_logits, seeds=range(20), after=told, **how)
