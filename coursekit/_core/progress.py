@@ -69,11 +69,10 @@ class Steps:
         """Count a step; those beyond the total show nothing."""
         with self._alone:  # what another thread shows late would stay
             self.done += 1
+            before, now = (100 * done // self.total for done in (self.done - 1, self.done))
             if self.done == self.total:
                 self._bar.end(f"{self.title}: done.")
-            elif (
-                self.done < self.total and 100 * self.done // self.total > 100 * (self.done - 1) // self.total
-            ):
+            elif before < now < 100:
                 self._bar(self.done / self.total)
 
     def end(self, how: str) -> None:
@@ -126,7 +125,7 @@ def track(items: Counted[Item], title: str) -> Iterator[Item]:
     Raises
     ------
     TypeError, ValueError
-        For a title that is not text, and for items that are none or cannot be counted.
+        For a title that is not text, no item, and items that cannot be counted.
     """
     try:
         total, left = len(items), iter(items)
